@@ -1,0 +1,105 @@
+"""Map over parts with a process pool on this machine: nothing to install, nothing to start.
+
+The pool is started on first use and kept, because a worker's imports cost more than a small part. A worker
+dies with its parent, so that a killed stage leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_PR_SET_PDEATHSIG = 1
+#: Imported once in the fork server, shared by all workers.
+_PRELOADED = ["numpy", "pyarrow", "pyarrow.parquet", "orjson"]
+
+
+class LocalEngine:
+    """A process pool; one worker, or one task, runs in this process.
+
+    Args:
+        num_workers: Processes; None for one per available core.
+    """
+
+    def __init__(self, num_workers: int | None = None) -> None:
+        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], *, label: str
+    ) -> Iterator[tuple[int, R]]:
+        """See `Engine.map`."""
+        with _progress() as progress:
+            bar = progress.add_task(label, total=len(tasks))
+            for finished in self._map(function, tasks):
+                progress.advance(bar)
+                yield finished
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        if self.num_workers == 1 or len(tasks) <= 1:
+            yield from ((index, function(task)) for index, task in enumerate(tasks))
+            return
+        pool = self._start()
+        waiting = iter(enumerate(tasks))
+        running: dict[Future[R], int] = {}
+        try:
+            while True:
+                # A bounded window: a failing part stops the stage without the rest having been queued.
+                while len(running) < 2 * self.num_workers and (step := next(waiting, None)):
+                    running[pool.submit(function, step[1])] = step[0]
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_PRELOADED)
+            self._pool = ProcessPoolExecutor(
+                self.num_workers, mp_context=context, initializer=_start_worker
+            )
+        return self._pool
+
+
+def _start_worker() -> None:
+    """Die with the parent, leave Ctrl-C to it, and use one thread: the pool is the parallelism."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _progress() -> Progress:
+    """A bar in a terminal, nothing in a log."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

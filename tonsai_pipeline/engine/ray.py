@@ -1,0 +1,71 @@
+"""Map over parts with Ray tasks on an existing cluster: the same stage code, another place.
+
+The cluster is the one at RAY_ADDRESS, or the one already running on this machine; none is started here.
+The data root must be a folder that every node sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from tonsai_pipeline.errors import RecipeError, TonsaiError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RayEngine:
+    """Ray tasks, one per part, a bounded number in flight.
+
+    Args:
+        num_workers: Tasks in flight; None for the CPUs of the cluster.
+
+    Raises:
+        RecipeError: Ray is not installed, or no cluster answers.
+    """
+
+    def __init__(self, num_workers: int | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise RecipeError("engine 'ray': Ray is not installed; run: uv sync --extra ray") from error
+        try:
+            ray.init(address="auto", ignore_reinit_error=True, log_to_driver=False)
+        except ConnectionError as error:
+            raise RecipeError(
+                "engine 'ray': no cluster answers; set RAY_ADDRESS, or start one with: ray start --head"
+            ) from error
+        self._ray: Any = ray
+        self.num_workers = num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def map(
+        self, function: Callable[[T], R], tasks: Sequence[T], *, label: str
+    ) -> Iterator[tuple[int, R]]:
+        """See `Engine.map`."""
+        remote = self._ray.remote(function).options(name=label, max_retries=2)
+        waiting = iter(enumerate(tasks))
+        running: dict[Any, int] = {}
+        try:
+            while True:
+                while len(running) < 2 * self.num_workers and (step := next(waiting, None)):
+                    running[remote.remote(step[1])] = step[0]
+                if not running:
+                    return
+                (ready,), _ = self._ray.wait(list(running), num_returns=1)
+                yield running.pop(ready), self._result(ready)
+        finally:
+            for reference in running:
+                self._ray.cancel(reference)
+
+    def close(self) -> None:
+        """Leave the cluster running and disconnect from it."""
+        self._ray.shutdown()
+
+    def _result(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TonsaiError):
+                raise error.cause from error
+            raise

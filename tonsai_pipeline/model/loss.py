@@ -1,0 +1,111 @@
+"""Next-token loss of packed rows.
+
+    ids, targets (B, T) + borders ──network──▶ sum of -log p over targets, and of logsumexp^2
+
+Sums, not means: a mean over micro batches with unequal numbers of targets would weigh tokens unequally. The
+caller divides by the number of targets of the whole step, over all processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from tonsai_pipeline.model.attention import Borders, block_mask
+
+#: Target of a position that predicts nothing: padding, and the last token of a document.
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on a device, ready for the network.
+
+    Args:
+        input_ids: (B, T) int64.
+        targets: (B, T) int64, the next token of the same segment, or `IGNORE`.
+        position_ids: (B, T) int64.
+        segment_ids: (B, T) int32, numbers the segments of each row; empty where `cu_seqlens` is used.
+        cu_seqlens: (num_segments + 1,) int32 over the flat batch; empty where `segment_ids` is used.
+    """
+
+    input_ids: Tensor
+    targets: Tensor
+    position_ids: Tensor
+    segment_ids: Tensor | None
+    cu_seqlens: Tensor | None
+
+
+class NextTokenLoss(nn.Module):
+    """A causal model with its loss inside, so that `torch.compile` sees both.
+
+    Args:
+        model: A Hugging Face causal model whose attention is ours (`model/attention.py`).
+        chunk_tokens: Tokens whose logits exist at a time; 0: all. Chunks are computed again in the backward
+            pass: one more pass through the output layer for a fraction of its memory.
+        with_z: Whether the second sum is computed, which costs a pass over the logits.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 0, with_z: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.chunk_tokens = chunk_tokens
+        self.with_z = with_z
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        targets: Tensor,
+        position_ids: Tensor,
+        segment_ids: Tensor | None = None,
+        cu_seqlens: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed negative log-likelihood, and the summed squared logsumexp (0 without `with_z`).
+
+        Args:
+            input_ids: (B, T), see `Batch`; the other arguments likewise.
+
+        Returns:
+            Two scalars, fp32, in nats.
+        """
+        if segment_ids is not None:
+            borders = Borders(mask=block_mask(segment_ids))
+        else:
+            borders = Borders(cu_seqlens=cu_seqlens, max_seqlen=input_ids.shape[1])
+        backbone = cast("nn.Module", self.model.base_model)
+        hidden = backbone(
+            input_ids=input_ids, position_ids=position_ids, use_cache=False, **borders.as_kwargs()
+        ).last_hidden_state
+        hidden, flat_targets = hidden.flatten(0, 1), targets.flatten()
+        if self.chunk_tokens == 0 or self.chunk_tokens >= len(hidden):
+            return self._sums(hidden, flat_targets)
+        nll = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        z = torch.zeros_like(nll)
+        for part, wanted in zip(
+            hidden.split(self.chunk_tokens), flat_targets.split(self.chunk_tokens), strict=True
+        ):
+            more_nll, more_z = checkpoint(self._sums, part, wanted, use_reentrant=False)
+            nll, z = nll + more_nll, z + more_z
+        return nll, z
+
+    def _sums(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, d), (N,) -> two scalars."""
+        head = cast("nn.Module", self.model.get_output_embeddings())
+        # fp32 before the softmax: bf16 logits carry 8 bits, and sums over the vocabulary would lose them.
+        logits = head(hidden).float()
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        if cap is not None:
+            logits = cap * torch.tanh(logits / cap)
+        if not self.with_z:
+            nll = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
+            return nll, torch.zeros_like(nll)
+        valid = targets != IGNORE
+        lse = torch.logsumexp(logits, dim=-1)
+        chosen = logits.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
+        return ((lse - chosen) * valid).sum(), (lse.square() * valid).sum()

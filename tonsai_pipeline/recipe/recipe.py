@@ -1,0 +1,57 @@
+"""One recipe = one run: every setting that changes the result, in one frozen value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.recipe.evaluate import EvaluateConfig
+from tonsai_pipeline.recipe.mixture import MixtureConfig
+from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.packing import PackingConfig
+from tonsai_pipeline.recipe.quality import QualityConfig
+from tonsai_pipeline.recipe.sources import IngestConfig, Name, NormalizeConfig, Source
+from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
+from tonsai_pipeline.recipe.train import TrainConfig
+
+
+class Recipe(Section):
+    """Everything that decides what a run produces. Sections follow the street."""
+
+    name: Name
+    """Name of the run; current results and the inbox are kept by this name."""
+    description: str = ""
+    """What this recipe is for, in a sentence."""
+    sources: tuple[Source, ...] = Field(min_length=1)
+    """Where raw text comes from. Order breaks ties between dumps of the same date."""
+    ingest: IngestConfig = IngestConfig()
+    """Raw dumps to document parts."""
+    normalize: NormalizeConfig = NormalizeConfig()
+    """Khmer text in one encoding."""
+    dedup: DedupConfig = DedupConfig()
+    """Exact and near duplicates."""
+    quality: QualityConfig = QualityConfig()
+    """Signals, rules and score."""
+    mixture: MixtureConfig = MixtureConfig()
+    """Shares of languages and sources, train and validation split."""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    """The tokenizer to train, extend or take."""
+    packing: PackingConfig = PackingConfig()
+    """Token rows."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    train: TrainConfig = TrainConfig()
+    """Pretraining."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """What is measured and sampled at the end."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        repeated = [name for name, n in Counter(s.name for s in self.sources).items() if n > 1]
+        if repeated:
+            raise ValueError(f"source names must be unique; repeated: {', '.join(repeated)}")
+        return self

@@ -1,0 +1,90 @@
+"""Where raw text comes from: the `sources` of a recipe, and how their dumps are read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+
+#: Names become folder names and Dagster partition keys.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+DumpFormat = Literal[
+    "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
+]
+
+
+class HubDataset(Section):
+    """A data set on the Hugging Face Hub, read through `datasets`."""
+
+    id: str
+    """Repository id, for example `HuggingFaceFW/fineweb-2`."""
+    config: str | None = None
+    """Configuration (subset) name."""
+    split: str = "train"
+    """Split name."""
+    revision: str | None = None
+    """Commit, tag or branch. Pin it: without one the same recipe may read other text tomorrow."""
+    streaming: bool = True
+    """Read over the network without storing the files first."""
+    max_samples: int | None = Field(default=None, ge=1)
+    """Stop after this many rows; None for all."""
+
+
+class Source(Section):
+    """One source of text; its dumps are dated snapshots of it.
+
+    A source has a `path` (one dump, dated `date`), or a `hub` data set (likewise), or neither: then its
+    dumps are whatever lies in the inbox under its name.
+    """
+
+    name: Name
+    """Short name: lower-case letters, digits, `_ . -`. Appears in dump keys as `<name>@<date>`."""
+    lang: Literal["khm", "eng"]
+    """Language whose share of the mixture this source fills."""
+    weight: float = Field(default=1.0, ge=0)
+    """Wish for this source's share of its language's tokens, relative to its sister sources. 0: not trained on."""
+    path: str | tuple[str, ...] | None = None
+    """File, folder, glob or fsspec URL, or several. Relative paths start at the data folder
+    (`--data`, TONSAI_DATA, or the folder of the recipe)."""
+    hub: HubDataset | None = None
+    """A data set on the Hub instead of a path."""
+    date: str = Field(default="00000000", pattern=r"^[0-9]{8}$")
+    """Date of the dump named by `path` or `hub`, as YYYYMMDD. Dumps are deduplicated in date order."""
+    format: DumpFormat = "auto"
+    """File format; `auto` decides by the file name."""
+    text_column: str = "text"
+    """Field that holds the text, in formats that have fields."""
+    text_layout: Literal["file", "line", "blank_line"] = "blank_line"
+    """Plain text only: a document is a whole file, a line, or a block between blank lines."""
+    max_documents: int | None = Field(default=None, ge=1)
+    """Stop each dump after this many documents; None for all."""
+    license: str | None = None
+    """Licence of the text, carried into the data card."""
+
+    @model_validator(mode="after")
+    def _path_or_hub(self) -> Self:
+        if self.path is not None and self.hub is not None:
+            raise ValueError(f"source '{self.name}' has both 'path' and 'hub'; keep one")
+        return self
+
+
+class IngestConfig(Section):
+    """How raw dumps become document parts."""
+
+    part_bytes: int = Field(default=32 << 20, ge=1 << 10)
+    """Text per part, in bytes: the unit of parallel work and of resume."""
+    max_document_bytes: int = Field(default=64 << 20, ge=1 << 10)
+    """A longer document goes to quarantine, in bytes of UTF-8."""
+    max_bad_frac: float = Field(default=0.5, ge=0, le=1)
+    """A dump with a larger share of unreadable rows fails its check (its good rows are kept all the same)."""
+
+
+class NormalizeConfig(Section):
+    """Khmer text in one canonical encoding; the rules are in `docs/khmer.md`."""
+
+    coeng_da: Literal["fold", "preserve"] = "fold"
+    """U+17D2 U+178A looks like U+17D2 U+178F: write both as the latter (`fold`) or leave them."""
+    lid_model: str | None = None
+    """Path of a fastText language model (lid.176, GlotLID); None decides by script and stop words."""

@@ -1,0 +1,172 @@
+"""Recipe section `train`: how long, how wide and how carefully the network is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+
+
+class OptimizerConfig(Section):
+    """AdamW, with decay on matrices only."""
+
+    lr: float = Field(default=3e-4, gt=0.0, le=1.0)
+    """Peak learning rate, 0..1. 2.5e-4..4e-4 suits 0.5-0.8 B parameters at 0.5 M tokens a step."""
+
+    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """Decay of the running mean of gradients, 0..1."""
+
+    beta2: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """Decay of the running mean of squared gradients, 0..1."""
+
+    eps: float = Field(default=1e-8, gt=0.0, le=1e-2)
+    """Added to the denominator, 0..0.01."""
+
+    weight_decay: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Decay of weight matrices, 0..1; biases, norms and embeddings are never decayed."""
+
+    grad_clip: float = Field(default=1.0, ge=0.0, le=1000.0)
+    """Largest global gradient norm, 0..1,000; 0 clips nothing."""
+
+
+class ScheduleConfig(Section):
+    """Learning rate as a pure function of the tokens seen."""
+
+    shape: Literal["wsd", "cosine"] = "wsd"
+    """wsd: warm up, stay, decay (any checkpoint of the flat part can be annealed later); cosine: warm up, fall."""
+
+    warmup_frac: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Fraction of all tokens over which the rate rises from 0, 0..1."""
+
+    decay_frac: float = Field(default=0.1, ge=0.0, le=1.0)
+    """wsd: fraction of all tokens over which the rate falls at the end, 0..1. Ours: 0.1, as MiniCPM found enough."""
+
+    min_lr_frac: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Rate at the very end as a fraction of the peak, 0..1."""
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        if self.shape == "wsd" and self.warmup_frac + self.decay_frac > 1.0:
+            raise ValueError(
+                f"warmup_frac {self.warmup_frac} + decay_frac {self.decay_frac} is more than the whole run"
+            )
+        return self
+
+
+class CheckpointConfig(Section):
+    """When the whole training state is written, and how much of it is kept."""
+
+    every_steps: int = Field(default=500, ge=1)
+    """Optimizer steps between checkpoints, from 1. One more is written at the end and on SIGTERM or SIGINT."""
+
+    keep_last: int = Field(default=2, ge=1, le=1000)
+    """Newest checkpoints kept, 1..1,000; two, so that a damaged one leaves a way back."""
+
+    keep_every_steps: int | None = Field(default=None, ge=1)
+    """Checkpoints at multiples of this many steps are kept for good; empty: none."""
+
+
+class ValidationConfig(Section):
+    """How often the held-out rows of each language are measured during training."""
+
+    every_steps: int = Field(default=250, ge=1)
+    """Optimizer steps between measurements, from 1; also measured at step 0 and at the end."""
+
+    max_rows: int | None = Field(default=256, ge=1)
+    """Rows of each language that are measured, from the first; empty: all."""
+
+
+class GuardConfig(Section):
+    """When a run that goes wrong is stopped."""
+
+    max_skipped_steps: int = Field(default=10, ge=1, le=10_000)
+    """Steps in a row whose loss or gradient is not finite before the run stops, 1..10,000; each is skipped."""
+
+    min_free_gb: float = Field(default=1.0, ge=0.0)
+    """Free disk, in GB, that must remain after a checkpoint is written; else the run stops before writing it."""
+
+
+class MetricsConfig(Section):
+    """Where the numbers of a run go, beside `metrics.jsonl`, which is always written."""
+
+    log_every_steps: int = Field(default=10, ge=1)
+    """Optimizer steps between two training records, from 1."""
+
+    tensorboard: bool = True
+    """Whether TensorBoard event files are written below `tensorboard/`."""
+
+
+class TrainConfig(Section):
+    """The run: its length, batch, precision, optimizer, and its safety net."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Length of the run in tokens, padding included; give this or `num_epochs`."""
+
+    num_epochs: float | None = Field(default=None, gt=0.0, le=1000.0)
+    """Length of the run in passes over the packed training rows, 0..1,000; with neither given, 1."""
+
+    global_batch_tokens: int = Field(default=524_288, ge=1)
+    """Tokens of one optimizer step over all processes; a multiple of the row length."""
+
+    micro_batch_rows: int = Field(default=8, ge=1, le=4096)
+    """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result."""
+
+    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    """deepspeed: any number of processes; torch: one process, plain PyTorch, for debugging."""
+
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """What DeepSpeed divides among processes: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 keeps fp32 master weights; auto: bf16 where the GPU has it, fp32 elsewhere."""
+
+    compile: bool | Literal["auto"] = "auto"
+    """Whether `torch.compile` builds the network; auto: on a GPU only."""
+
+    activation_checkpointing: bool = False
+    """Whether activations are computed again in the backward pass: about 1/3 more work, much less memory."""
+
+    loss_chunk_tokens: int = Field(default=0, ge=0)
+    """Tokens whose logits are held at a time; 0: all of a micro batch. Saves memory, costs about 3 % time."""
+
+    z_loss: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Weight of mean(logsumexp(logits)^2), 0..1, which keeps logits small; 1e-4 in PaLM, 0 is off."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """AdamW and gradient clipping."""
+
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Learning rate over the run."""
+
+    validation: ValidationConfig = ValidationConfig()
+    """Measurements on held-out text during the run."""
+
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """Saving and resuming."""
+
+    guards: GuardConfig = GuardConfig()
+    """When to stop by itself."""
+
+    metrics: MetricsConfig = MetricsConfig()
+    """Where numbers go."""
+
+    deepspeed_config: Path | None = None
+    """A DeepSpeed JSON of your own, merged over the generated one. Batch sizes, optimizer and scheduler stay
+    ours and are ignored there, with a line in the log."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the first weights, of dropout and of the row order after the first pass."""
+
+    deterministic: bool = False
+    """Whether only deterministic GPU kernels are used: bitwise repeatable, slower. The CPU always is."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.max_tokens is not None and self.num_epochs is not None:
+            raise ValueError("give `max_tokens` or `num_epochs`, not both")
+        if self.engine == "torch" and self.deepspeed_config is not None:
+            raise ValueError("`deepspeed_config` has no effect with `engine: torch`; remove one")
+        return self

@@ -1,0 +1,110 @@
+"""The records that flow through the street: columns of every table, closed lists of words.
+
+Tables are Parquet; a *part* is one file of a table (`part-00000-00000.parquet`). Column order is the order here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Language(StrEnum):
+    """Language of a document, decided by script share and stop words (see `text/script.py`)."""
+
+    KHM = "khm"
+    ENG = "eng"
+    MIXED = "mixed"
+    OTHER = "other"
+
+
+#: raw_documents: one row a document, exactly as the dump had it.
+#: `doc_id` = "<dump>/<file index>/<row>": stable as long as the raw file is. `row` counts records in the
+#: file from 0, bad ones included. `meta` is the record's other fields as JSON.
+RAW_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("dump", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("meta", pa.string()),
+    ]
+)
+
+#: normalized_documents: canonical text plus what normalization saw. Rows keep the order of raw_documents;
+#: rejected documents (legacy fonts, empty after normalization) are in `rejected/` with a reason.
+NORMALIZED_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("dump", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("meta", pa.string()),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("khmer_frac", pa.float32(), nullable=False),
+        pa.field("num_bytes", pa.int64(), nullable=False),
+        pa.field("num_clusters", pa.int32(), nullable=False),
+        pa.field("num_repairs", pa.int32(), nullable=False),
+        pa.field("num_zwsp", pa.int32(), nullable=False),
+        pa.field("num_orphan_marks", pa.int32(), nullable=False),
+        pa.field("num_invalid_clusters", pa.int32(), nullable=False),
+    ]
+)
+
+#: A rejected document: kept for the eyes, never trained on.
+REJECTED_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+    ]
+)
+
+#: quarantine/: a row or a stretch of a file that could not be read. `excerpt` is at most 500 characters.
+QUARANTINE = pa.schema(
+    [
+        pa.field("dump", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("byte_offset", pa.int64()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("excerpt", pa.string(), nullable=False),
+    ]
+)
+
+#: scored_documents: one row a document that survived dedup, in the order of normalized_documents.
+#: `drop_reason` is null for documents that stay. `row_in_part` indexes the normalized part of the same name.
+SCORED_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("num_bytes", pa.int64(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("drop_reason", pa.string()),
+        pa.field("group_size", pa.int32(), nullable=False),
+    ]
+)
+
+#: training_mixture: the documents that may be trained on, as pointers into normalized_documents.
+#: `split` is "train" or "validation"; weights live beside the table in `shares.json`.
+MIXTURE_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("num_bytes", pa.int64(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,202 @@
+"""raw_documents[dump] -> normalized_documents[dump]: canonical Unicode, language, encoding counts.
+
+    part-*.parquet ──normalize, label──▶ part-*.parquet            same rows, same order, same part names
+                        └─ legacy font, garbage, empty ──▶ rejected/part-*.parquet   with a reason
+
+The rules are those of the `text` room; nothing here knows Khmer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.recipe.sources import NormalizeConfig
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
+from tonsai_pipeline.storage.documents import read_batches, write_part
+from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.text import (
+    NORMALIZER_VERSION,
+    NormalizeOptions,
+    languages_batch,
+    legacy_font_batch,
+    normalize_batch_report,
+    script_shares_batch,
+)
+
+STAGE_VERSION = f"1+text{NORMALIZER_VERSION}"
+#: Pairs of documents before and after that are kept for the eyes.
+_NUM_SAMPLES = 5
+_SAMPLE_CHARS = 300
+
+
+@dataclass(frozen=True)
+class NormalizeReport:
+    """What normalization did to one dump."""
+
+    num_documents: int
+    num_rejected: int
+    num_bytes: int
+    num_changed: int
+    rejected_by_reason: Mapping[str, int]
+    documents_by_language: Mapping[str, int]
+    repairs_by_rule: Mapping[str, int]
+    samples: list[Mapping[str, str]]
+
+
+def normalize(
+    raw: Artifact, folder: Path, *, config: NormalizeConfig, engine: Engine
+) -> NormalizeReport:
+    """Normalize every part of a dump.
+
+    Args:
+        raw: The dump's raw_documents.
+        folder: The building folder.
+        config: The recipe's `normalize` section.
+        engine: Where parts are processed.
+    """
+    parts = [Part(path.stem, (path, config)) for path in raw.parts()]
+    results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
+    samples = [sample for result in results for sample in result["samples"]]
+    return NormalizeReport(
+        num_documents=sum(result["num_documents"] for result in results),
+        num_rejected=sum(result["num_rejected"] for result in results),
+        num_bytes=sum(result["num_bytes"] for result in results),
+        num_changed=sum(result["num_changed"] for result in results),
+        rejected_by_reason=_total(results, "rejected_by_reason"),
+        documents_by_language=_total(results, "documents_by_language"),
+        repairs_by_rule=_total(results, "repairs_by_rule"),
+        samples=samples[:_NUM_SAMPLES],
+    )
+
+
+def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict[str, Any]:
+    """Normalize one part, one row group at a time."""
+    path, config = payload
+    totals = _Totals()
+    rejected: list[pa.RecordBatch] = []
+
+    def kept() -> Any:
+        for batch in read_batches(path):
+            good, bad = _normalize_batch(batch, config, totals)
+            if bad.num_rows:
+                rejected.append(bad)
+            yield good
+
+    write_part(folder / path.name, kept(), NORMALIZED_DOCUMENTS)
+    if rejected:
+        write_part(folder / "rejected" / path.name, rejected, REJECTED_DOCUMENTS)
+    return asdict(totals)
+
+
+@dataclass
+class _Totals:
+    """Counts of one part."""
+
+    num_documents: int = 0
+    num_rejected: int = 0
+    num_bytes: int = 0
+    num_changed: int = 0
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    documents_by_language: Counter[str] = field(default_factory=Counter)
+    repairs_by_rule: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, str]] = field(default_factory=list)
+
+
+def _normalize_batch(
+    raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Split a batch into normalized documents and rejected ones, and count."""
+    options = NormalizeOptions(coeng_da=config.coeng_da)
+    before = raw.column("text")
+    text, seen = normalize_batch_report(before, options)
+    reasons = pc.if_else(
+        pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", legacy_font_batch(text)
+    )
+    shares = script_shares_batch(text)
+    columns = {name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title", "meta")}
+    columns |= {
+        "text": text,
+        "lang": languages_batch(text),
+        "khmer_frac": shares.field("khmer_frac"),
+        "num_bytes": pc.binary_length(text),
+        "num_repairs": _row_sum(seen, _rules(seen)),
+        **{name: seen.field(name) for name in _COUNTS},
+    }
+    table = pa.table(columns)
+    is_kept = pc.is_null(reasons)
+    kept = table.filter(is_kept)
+    rejected = pa.table({"doc_id": raw.column("doc_id"), "reason": reasons, "text": before}).filter(
+        pc.invert(is_kept)
+    )
+    _count(totals, kept, rejected, before, text, seen)
+    return _one_batch(kept), _one_batch(rejected)
+
+
+#: Columns of the normalizer's report that are measurements; every other field counts repairs by a rule.
+_COUNTS = ("num_clusters", "num_zwsp", "num_orphan_marks", "num_invalid_clusters")
+
+
+def _rules(seen: pa.StructArray) -> list[str]:
+    return [f.name for f in seen.type if f.name not in _COUNTS]
+
+
+def _row_sum(seen: pa.StructArray, names: list[str]) -> pa.Array:
+    total = pa.array(np.zeros(len(seen), np.int32))
+    for name in names:
+        total = pc.add(total, pc.cast(seen.field(name), pa.int32()))
+    return total
+
+
+def _count(
+    totals: _Totals,
+    kept: pa.Table,
+    rejected: pa.Table,
+    before: pa.Array,
+    after: pa.Array,
+    seen: pa.StructArray,
+) -> None:
+    changed = pc.not_equal(before.cast(pa.large_string()), after)
+    totals.num_documents += kept.num_rows
+    totals.num_rejected += rejected.num_rows
+    totals.num_bytes += pc.sum(kept.column("num_bytes")).as_py() or 0
+    totals.num_changed += pc.sum(changed).as_py() or 0
+    totals.rejected_by_reason.update(rejected.column("reason").to_pylist())
+    totals.documents_by_language.update(kept.column("lang").to_pylist())
+    for rule in _rules(seen):
+        totals.repairs_by_rule[rule] += pc.sum(seen.field(rule)).as_py() or 0
+    for row in np.flatnonzero(changed.to_numpy(zero_copy_only=False)):
+        if len(totals.samples) >= _NUM_SAMPLES:
+            break
+        totals.samples.append(_sample(before[row].as_py(), after[row].as_py()))
+
+
+def _sample(before: str, after: str) -> dict[str, str]:
+    """Cut both texts around the first difference."""
+    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    start = max(0, first - 40)
+    return {
+        "before": before[start : start + _SAMPLE_CHARS],
+        "after": after[start : start + _SAMPLE_CHARS],
+    }
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
+    """Add the counters of all parts; keys in order, so that the report is the same bytes each time."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result[key])
+    return dict(sorted(total.items()))

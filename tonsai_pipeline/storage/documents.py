@@ -1,0 +1,72 @@
+"""Document parts: Arrow batches <-> Parquet files with bounded row groups.
+
+A table is a folder of parts `part-<file>-<chunk>.parquet`. A part holds about `part_bytes` of text and is
+the unit of parallel work and of resume; a row group holds about 8 MB and bounds a reader's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.storage.files import atomic_path
+
+#: Text bytes per row group. Ours: a reader holds one row group at a time, so this bounds its memory.
+ROW_GROUP_BYTES = 8 << 20
+
+
+def part_name(file_index: int, chunk: int) -> str:
+    """Return the file name of a part: which raw file it came from and which stretch of it."""
+    return f"part-{file_index:05d}-{chunk:05d}.parquet"
+
+
+def write_part(path: Path, batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> int:
+    """Write batches as one part, atomically; each batch is one row group.
+
+    Returns:
+        Number of rows written.
+    """
+    num_rows = 0
+    with atomic_path(path) as temporary:
+        # Statistics of long texts are copies of them in the footer; no reader here uses them.
+        with pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_statistics=False, use_dictionary=False
+        ) as writer:
+            for batch in batches:
+                table = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+                writer.write_table(table.select(schema.names).cast(schema), row_group_size=max(1, table.num_rows))
+                num_rows += table.num_rows
+    return num_rows
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a part one row group at a time.
+
+    Raises:
+        DataError: The file is not a readable Parquet part; the message names it.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=columns).combine_chunks()
+                yield from table.to_batches()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable part: {error}; run the stage that made it") from error
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a whole part."""
+    batches = list(read_batches(path, columns))
+    if batches:
+        return pa.Table.from_batches(batches)
+    schema = pq.read_schema(path)
+    return (schema if columns is None else pa.schema([schema.field(c) for c in columns])).empty_table()
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of a part without reading it."""
+    return pq.read_metadata(path).num_rows

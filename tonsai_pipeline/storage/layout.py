@@ -1,0 +1,64 @@
+"""Every path in the project, from the data root.
+
+    <root>/                       TONSAI_HOME, by default ./tonsai_data
+      inbox/                      raw dumps, dropped by people: <source>@<date>.<ext> or <source>/<date>/...
+      artifacts/<asset>/<partition or "all">/<fingerprint>/     finished results, never changed
+      building/<asset>/...        unfinished results; a killed stage goes on from here
+      current/<recipe>/<asset>/<partition or "all">.json        which result is the current one
+      dumps/<recipe>.json         dumps registered by hand, and dumps switched off
+      runs/                       training runs: checkpoints and metrics, by fingerprint
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+WHOLE = "all"
+#: Characters of a fingerprint in a folder name: 64 bits, enough for one store.
+_SHORT = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths below one data root.
+
+    Args:
+        root: The data root.
+        recipe: Name of the recipe whose current results are meant.
+    """
+
+    root: Path
+    recipe: str
+
+    @property
+    def inbox(self) -> Path:
+        """Folder that the new-dump sensor watches."""
+        return self.root / "inbox"
+
+    @property
+    def registry(self) -> Path:
+        """File that remembers dumps added by hand and dumps switched off."""
+        return self.root / "dumps" / f"{self.recipe}.json"
+
+    def artifact(self, asset: str, partition: str | None, fingerprint: str) -> Path:
+        """Folder of a finished result."""
+        return self.root / "artifacts" / asset / (partition or WHOLE) / fingerprint[:_SHORT]
+
+    def building(self, asset: str, partition: str | None, fingerprint: str) -> Path:
+        """Folder in which a result is being made."""
+        return self.root / "building" / asset / (partition or WHOLE) / fingerprint[:_SHORT]
+
+    def current(self, asset: str, partition: str | None) -> Path:
+        """File that points to the current result of an asset."""
+        return self.root / "current" / self.recipe / asset / f"{partition or WHOLE}.json"
+
+    def run(self, kind: str, fingerprint: str) -> Path:
+        """Folder of a training run; it survives a cancelled asset, so that the next one resumes."""
+        return self.root / "runs" / kind / fingerprint[:_SHORT]
+
+
+def default_root() -> Path:
+    """Return the data root: TONSAI_HOME, or `tonsai_data` in the working folder."""
+    return Path(os.environ.get("TONSAI_HOME", "tonsai_data")).absolute()

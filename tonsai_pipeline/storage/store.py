@@ -1,0 +1,220 @@
+"""The cache: (asset, settings, inputs) -> a finished folder, made once.
+
+    materialize ──fingerprint──▶ finished folder there?  ──yes──▶ the same Artifact, no work
+                                          └─no──▶ make(building folder) ──manifest last, rename──▶ Artifact
+
+A killed `make` leaves its building folder; the next call with the same fingerprint gets that folder back
+and goes on (see `engine/parts.py`). Two processes that want the same work wait for each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tonsai_pipeline.errors import ManifestError
+from tonsai_pipeline.storage.files import read_json, sync_file, translate_os_errors, write_json
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.manifest import (
+    TIMINGS_NAME,
+    Manifest,
+    data_version,
+    describe_files,
+    fingerprint,
+    read_manifest,
+    write_manifest,
+)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished result on disk.
+
+    Args:
+        path: Its folder.
+        manifest: What the folder holds.
+        cached: True if this call found it finished and did no work.
+        timings: Seconds and peak memory of the run that made it.
+    """
+
+    path: Path
+    manifest: Manifest
+    cached: bool = True
+    timings: Mapping[str, float] | None = None
+
+    @property
+    def data_version(self) -> str:
+        """Hash of the bytes."""
+        return self.manifest.data_version
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the stage counted, as plain JSON values."""
+        return self.manifest.report
+
+    def parts(self, folder: str = ".") -> list[Path]:
+        """Return the part files of a table in the artifact, in order."""
+        return sorted((self.path / folder).glob("part-*.parquet"))
+
+
+class Store:
+    """Finished results below one data root, and which of them are current for one recipe."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def materialize(
+        self,
+        asset: str,
+        partition: str | None,
+        make: Callable[[Path], object],
+        *,
+        stage_version: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        force: bool = False,
+    ) -> Artifact:
+        """Return the finished result of a piece of work, doing it only if needed, and make it current.
+
+        Args:
+            asset: Name of the asset.
+            partition: Dump key, or None.
+            make: Called with the building folder; writes files into it and returns a report
+                (a dataclass or a mapping of JSON values). May find finished parts of a killed run.
+            stage_version: Version of the algorithm.
+            settings: The settings that change the result, as JSON values.
+            inputs: Data version of every input, by name.
+            force: Do the work again even if it is finished.
+
+        Raises:
+            TonsaiError: Whatever `make` raises; finished parts stay for the next call.
+        """
+        name = fingerprint(asset, stage_version, settings, inputs)
+        final = self.layout.artifact(asset, partition, name)
+        with translate_os_errors(self.layout.root), self._lock(asset, partition, name):
+            artifact = None if force else _finished(final, name)
+            if artifact is None:
+                building = self.layout.building(asset, partition, name)
+                if force:
+                    shutil.rmtree(building, ignore_errors=True)
+                building.mkdir(parents=True, exist_ok=True)
+                started = time.monotonic()
+                report = _as_json(make(building))
+                timings = {
+                    "elapsed_s": time.monotonic() - started,
+                    "peak_memory_bytes": _peak_memory(building),
+                }
+                files = describe_files(building)
+                manifest = Manifest(
+                    asset=asset,
+                    partition=partition,
+                    stage_version=stage_version,
+                    fingerprint=name,
+                    data_version=data_version(files),
+                    settings=settings,
+                    inputs=dict(inputs),
+                    files=files,
+                    report=report,
+                )
+                _publish(building, final, manifest, timings)
+                artifact = Artifact(final, manifest, cached=False, timings=timings)
+            self._point(asset, partition, artifact)
+        return artifact
+
+    def current(self, asset: str, partition: str | None = None) -> Artifact:
+        """Return the current result of an asset.
+
+        Raises:
+            ManifestError: It was never made, or is damaged; the message says what to run.
+        """
+        pointer = self.layout.current(asset, partition)
+        where = asset if partition is None else f"{asset}[{partition}]"
+        if not pointer.is_file():
+            raise ManifestError(
+                f"{where}: not materialized yet for recipe '{self.layout.recipe}'; materialize "
+                f"{asset} first (in the UI, or: tonsai run --select {asset})"
+            )
+        relative = cast("dict[str, str]", read_json(pointer))["path"]
+        return load_artifact(self.layout.root / relative)
+
+    def relative(self, artifact: Artifact) -> str:
+        """Return the artifact's path relative to the data root, the form that is stored in files."""
+        return artifact.path.relative_to(self.layout.root).as_posix()
+
+    def resolve(self, relative: str) -> Artifact:
+        """Open an artifact by its path relative to the data root."""
+        return load_artifact(self.layout.root / relative)
+
+    def _point(self, asset: str, partition: str | None, artifact: Artifact) -> None:
+        pointer = self.layout.current(asset, partition)
+        value = {"path": self.relative(artifact), "data_version": artifact.data_version}
+        if not pointer.is_file() or read_json(pointer) != value:
+            write_json(pointer, value)
+
+    @contextmanager
+    def _lock(self, asset: str, partition: str | None, name: str) -> Iterator[None]:
+        path = self.layout.building(asset, partition, name).with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Open a finished folder.
+
+    Raises:
+        ManifestError: It is unfinished or damaged.
+    """
+    manifest = read_manifest(path)
+    timings = path / TIMINGS_NAME
+    known = cast("dict[str, float]", read_json(timings)) if timings.is_file() else None
+    return Artifact(path, manifest, timings=known)
+
+
+def _finished(final: Path, name: str) -> Artifact | None:
+    """Return the finished artifact, or None if there is none or it is damaged (then it is removed)."""
+    if not final.is_dir():
+        return None
+    try:
+        artifact = load_artifact(final)
+    except ManifestError:
+        shutil.rmtree(final)
+        return None
+    return artifact if artifact.manifest.fingerprint == name else None
+
+
+def _publish(
+    building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]
+) -> None:
+    for path in building.iterdir():
+        if path.name.startswith("."):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_json(building / TIMINGS_NAME, timings)
+    write_manifest(building, manifest)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(building, final)
+    sync_file(final.parent)
+
+
+def _as_json(report: object) -> dict[str, Any]:
+    if is_dataclass(report) and not isinstance(report, type):
+        return asdict(report)
+    return dict(cast("Mapping[str, Any]", report))
+
+
+def _peak_memory(building: Path) -> float:
+    """Peak resident memory so far of this process and of every worker that made a part, in bytes."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    marks = [cast("dict[str, Any]", read_json(path)) for path in building.rglob(".done/*.json")]
+    return float(max([own, *(mark.get("peak_memory_bytes", 0) for mark in marks)]))

@@ -1,0 +1,339 @@
+"""One syllable as code points, in any order -> the same syllable as Unicode asks it to be stored.
+
+Compiled: every function works in place on a small int32 array, so that a corpus is repaired without
+a Python object per syllable. Each step leaves the picture on the screen as it was; the steps repeat
+until none applies, because a composed vowel can need a new place and a new place can compose.
+
+Source: UTN #61 v2: p. 16 (structure), pp. 17-18 and 22-25 (strong and weak clusters, shifters),
+    pp. 28-30 ("Do not use"), pp. 31-32 (coeng da). Two steps are ours: a mark typed twice in a row
+    is stored once, and joiners that change nothing are dropped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from tonsai_pipeline.text import codepoints as cp
+
+#: Code points of the longest syllable that is looked at; a longer one is no syllable and is left
+#: as typed. The longest in 9 MB of real text has 10. The bound keeps hostile input linear.
+MAX_SYLLABLE = 64
+
+# --- switches, one bit each -------------------------------------------------------------------
+
+FOLD_COENG_DA = 1
+COLLAPSE_DUPLICATES = 2
+STRIP_JOINERS = 4
+
+# --- the rules, in the order of the report ----------------------------------------------------
+
+RULES = (
+    "reordered",
+    "repeated_coeng",
+    "composed_vowel",
+    "u_to_shifter",
+    "coeng_ro_second",
+    "coeng_da",
+    "duplicate_mark",
+    "joiner",
+)
+(
+    REORDERED,
+    REPEATED_COENG,
+    COMPOSED_VOWEL,
+    U_TO_SHIFTER,
+    COENG_RO_SECOND,
+    COENG_DA,
+    DUPLICATE_MARK,
+    JOINER,
+) = (1 << bit for bit in range(len(RULES)))
+
+_SLOTS = cp.SLOTS
+_STRONG = cp.STRONG
+_BASE, _COENG_SLOT, _ZWNJ_SLOT, _FINAL_COENG = 1, 3, 5, 12
+_BELOW = 7
+
+
+@njit(cache=True)
+def repair_syllable(syllable, length, keys, switches):
+    """Repair `syllable[:length]` in place.
+
+    Args:
+        syllable: code points, int32, at least `MAX_SYLLABLE` long; the first is a base.
+        keys: scratch of the same size.
+        switches: `FOLD_COENG_DA | COLLAPSE_DUPLICATES | STRIP_JOINERS`.
+
+    Returns:
+        The new length, and the rules that applied as a set of bits.
+    """
+    fired = 0
+    if switches & STRIP_JOINERS:
+        kept = _drop_loose_zwj(syllable, length)
+        if kept != length:
+            fired, length = fired | JOINER, kept
+    # Every round shortens the syllable or brings it nearer to order: the bound is never met.
+    for _ in range(4 * MAX_SYLLABLE):
+        length, changed = _one_round(syllable, length, keys, switches)
+        fired |= changed
+        if not changed:
+            break
+    return length, fired
+
+
+@njit(cache=True)
+def slot_of(code_point):
+    """Return the slot (`codepoints.Slot`) of a code point, 0 outside a syllable."""
+    if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
+        return np.int32(_SLOTS[code_point - cp.KHMER_FIRST])
+    if code_point == cp.ZWNJ:
+        return np.int32(_ZWNJ_SLOT)
+    if code_point == cp.ZWJ:
+        return np.int32(_FINAL_COENG)
+    return np.int32(0)
+
+
+@njit(cache=True)
+def is_strong(syllable, end):
+    """Tell whether the consonants `syllable[:end]` form a strong cluster (UTN #61 pp. 17, 22)."""
+    strong = False
+    for at in range(end):
+        if syllable[at] == cp.LETTER_BA:
+            return False
+        if cp.KHMER_FIRST <= syllable[at] <= cp.KHMER_LAST:
+            strong = strong or _STRONG[syllable[at] - cp.KHMER_FIRST] != 0
+    return strong
+
+
+@njit(cache=True)
+def end_of_consonants(syllable, length):
+    """Return where Base Robat? (Coeng Base)* ends."""
+    at = 1
+    if at < length and syllable[at] == cp.ROBAT:
+        at += 1
+    while at + 1 < length and syllable[at] == cp.COENG and slot_of(syllable[at + 1]) == _BASE:
+        at += 2
+    return at
+
+
+@njit(cache=True)
+def is_above_vowel(syllable, at, length):
+    """Tell whether an above vowel stands at `at`: one mark, or AA with nikahit (UTN #61 p. 16)."""
+    if at >= length:
+        return False
+    mark = syllable[at]
+    if cp.VOWEL_I <= mark <= cp.VOWEL_YY or mark == cp.VOWEL_OE or mark == cp.ATTHACAN:
+        return True
+    return mark == cp.VOWEL_AA and at + 1 < length and syllable[at + 1] == cp.NIKAHIT
+
+
+@njit(cache=True)
+def zwnj_is_meant(syllable, at, length):
+    """Tell whether the ZWNJ at `at` keeps a shifter from moving below its base (UTN #61 p. 16)."""
+    consonants = end_of_consonants(syllable, length)
+    if at != consonants + 1:
+        return False
+    shifter = syllable[consonants]
+    above = is_above_vowel(syllable, at + 1, length)
+    if is_strong(syllable, consonants):
+        return shifter == cp.TRIISAP and above
+    after = at + 1
+    if after < length and cp.VOWEL_E <= syllable[after] <= cp.VOWEL_AI:
+        after += 1
+    samyok = after < length and syllable[after] == cp.SAMYOK_SANNYA
+    return shifter == cp.MUUSIKATOAN and (above or samyok)
+
+
+# --- the steps of a round -----------------------------------------------------------------------
+
+
+@njit(cache=True)
+def _one_round(syllable, length, keys, switches):
+    """Apply each rule once, in the order in which they build on each other."""
+    fired = 0
+    if _sort(syllable, length, keys):
+        fired |= REORDERED
+    if switches & COLLAPSE_DUPLICATES:
+        kept = _drop_duplicates(syllable, length)
+        if kept != length:
+            fired, length = fired | DUPLICATE_MARK, kept
+    kept = _drop_repeated_coengs(syllable, length)
+    if kept != length:
+        fired, length = fired | REPEATED_COENG, kept
+    kept, composed = _compose_vowels(syllable, length)
+    if composed:
+        fired, length = fired | COMPOSED_VOWEL, kept
+    if _turn_u_into_shifter(syllable, length):
+        fired |= U_TO_SHIFTER
+    if _move_coeng_ro(syllable, length):
+        fired |= COENG_RO_SECOND
+    if switches & FOLD_COENG_DA and _fold_coeng_da(syllable, length):
+        fired |= COENG_DA
+    if not fired and switches & STRIP_JOINERS:
+        kept = _drop_idle_zwnj(syllable, length)
+        if kept != length:
+            fired, length = fired | JOINER, kept
+    return length, fired
+
+
+@njit(cache=True)
+def _delete(syllable, at, length):
+    for position in range(at, length - 1):
+        syllable[position] = syllable[position + 1]
+    return length - 1
+
+
+@njit(cache=True)
+def _sort(syllable, length, keys):
+    """Sort by slot, keeping the typed order within a slot; tell whether anything moved.
+
+    A base or coeng after a coeng or ZWJ belongs to the unit which that one opened.
+    """
+    for at in range(length):
+        key = slot_of(syllable[at])
+        opened = at > 0 and (syllable[at - 1] == cp.COENG or syllable[at - 1] == cp.ZWJ)
+        keys[at] = keys[at - 1] if opened and (key == _BASE or key == _COENG_SLOT) else key
+    moved = False
+    for at in range(1, length):
+        mark, key, to = syllable[at], keys[at], at
+        while to > 0 and keys[to - 1] > key:
+            syllable[to], keys[to] = syllable[to - 1], keys[to - 1]
+            to -= 1
+        syllable[to], keys[to] = mark, key
+        moved = moved or to != at
+    return moved
+
+
+@njit(cache=True)
+def is_collapsible(mark):
+    """Tell whether a mark typed twice in a row means no more than once."""
+    slot = slot_of(mark)
+    return slot > _BASE and slot != _COENG_SLOT and slot != _FINAL_COENG
+
+
+@njit(cache=True)
+def _drop_duplicates(syllable, length):
+    kept = 1
+    for at in range(1, length):
+        if syllable[at] != syllable[kept - 1] or not is_collapsible(syllable[at]):
+            syllable[kept] = syllable[at]
+            kept += 1
+    return kept
+
+
+@njit(cache=True)
+def _drop_repeated_coengs(syllable, length):
+    """Drop coengs and joiners that follow a coeng: only the base they wait for counts."""
+    kept = 1
+    for at in range(1, length):
+        mark = syllable[at]
+        idle = mark == cp.COENG or mark == cp.ZWNJ or mark == cp.ZWJ
+        if not (idle and syllable[kept - 1] == cp.COENG):
+            syllable[kept] = mark
+            kept += 1
+    return kept
+
+
+@njit(cache=True)
+def _compose_vowels(syllable, length):
+    """Join the halves of a split vowel: E+II is OE, E+AA is OO, OE+AA is OO+II, OE+U is U+OE.
+
+    A below vowel may stand between the halves of the first two.
+    """
+    composed = False
+    for at in range(1, length - 1):
+        if syllable[at] == cp.VOWEL_OE and syllable[at + 1] == cp.VOWEL_AA:
+            syllable[at], syllable[at + 1] = cp.VOWEL_OO, cp.VOWEL_II
+            composed = True
+    for half, whole in ((cp.VOWEL_II, cp.VOWEL_OE), (cp.VOWEL_AA, cp.VOWEL_OO)):
+        at = 1
+        while at < length - 1:
+            other = at + 1
+            if slot_of(syllable[other]) == _BELOW and other + 1 < length:
+                other += 1
+            if syllable[at] == cp.VOWEL_E and syllable[other] == half:
+                syllable[at] = whole
+                length = _delete(syllable, other, length)
+                composed = True
+            at += 1
+    for at in range(1, length - 1):
+        if syllable[at] == cp.VOWEL_OE and syllable[at + 1] == cp.VOWEL_U:
+            syllable[at], syllable[at + 1] = cp.VOWEL_U, cp.VOWEL_OE
+            composed = True
+    return length, composed
+
+
+@njit(cache=True)
+def _turn_u_into_shifter(syllable, length):
+    """Replace a -u below an above vowel by the shifter that looks the same there.
+
+    Under an above vowel (and samyok sannya, for a weak cluster) a shifter is drawn as -u. Which
+    shifter is meant follows from the series of the consonants: triisap for a strong cluster,
+    muusikatoan for a weak one. Source: UTN #61 pp. 16-18, 22-25.
+    """
+    consonants = end_of_consonants(syllable, length)
+    at = consonants
+    before = cp.VOWEL_E - 1
+    if at < length and cp.VOWEL_E <= syllable[at] <= cp.VOWEL_AU:
+        before = syllable[at]
+        at += 1
+    if at >= length or syllable[at] != cp.VOWEL_U:
+        return False
+    above = is_above_vowel(syllable, at + 1, length)
+    shifter = cp.TRIISAP
+    if not is_strong(syllable, consonants):
+        shifter = cp.MUUSIKATOAN
+        samyok = at + 1 < length and syllable[at + 1] == cp.SAMYOK_SANNYA
+        above = above or (samyok and before <= cp.VOWEL_AI)
+    if not above:
+        return False
+    for position in range(at, consonants, -1):
+        syllable[position] = syllable[position - 1]
+    syllable[consonants] = shifter
+    return True
+
+
+@njit(cache=True)
+def _move_coeng_ro(syllable, length):
+    """Move coeng ro behind the coengs that follow it; tell whether anything moved."""
+    moved, again = False, True
+    while again:
+        again = False
+        for at in range(1, length - 3):
+            first = syllable[at] == cp.COENG and syllable[at + 1] == cp.LETTER_RO
+            other = syllable[at + 3]
+            if first and syllable[at + 2] == cp.COENG and other != cp.LETTER_RO:
+                if slot_of(other) == _BASE:
+                    syllable[at + 1], syllable[at + 3] = other, cp.LETTER_RO
+                    moved = again = True
+    return moved
+
+
+@njit(cache=True)
+def _fold_coeng_da(syllable, length):
+    folded = False
+    for at in range(1, length - 1):
+        if syllable[at] == cp.COENG and syllable[at + 1] == cp.LETTER_DA:
+            syllable[at + 1] = cp.LETTER_TA
+            folded = True
+    return folded
+
+
+@njit(cache=True)
+def _drop_loose_zwj(syllable, length):
+    """Drop each ZWJ that does not open a final coeng (Middle Khmer, UTN #61 pp. 14-15)."""
+    kept = 1
+    for at in range(1, length):
+        opens = at + 1 < length and syllable[at + 1] == cp.COENG
+        if syllable[at] != cp.ZWJ or opens:
+            syllable[kept] = syllable[at]
+            kept += 1
+    return kept
+
+
+@njit(cache=True)
+def _drop_idle_zwnj(syllable, length):
+    for at in range(1, length):
+        if syllable[at] == cp.ZWNJ and not zwnj_is_meant(syllable, at, length):
+            return _delete(syllable, at, length)
+    return length

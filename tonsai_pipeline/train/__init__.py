@@ -1,0 +1,1 @@
+"""The training job: packed_shards ──launch──▶ torchrun ──job──▶ checkpoints, metrics, a Hugging Face model."""
