@@ -80,6 +80,66 @@ QUARANTINE = pa.schema(
     ]
 )
 
+#: minhash_signatures: one row a normalized document, same part names, same order. `exact_high` and
+#: `exact_low` are the XXH3-128 of the dedup key. `signature` is num_perm little-endian uint32 (the width is
+#: set when the table is written); the schema's metadata says by which scheme (`SCHEME_ID_KEY`).
+MINHASH_SIGNATURES = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("exact_high", pa.uint64(), nullable=False),
+        pa.field("exact_low", pa.uint64(), nullable=False),
+        pa.field("num_shingles", pa.int32(), nullable=False),
+        pa.field("signature", pa.binary(), nullable=False),
+    ]
+)
+SCHEME_ID_KEY = b"tonsai.scheme_id"
+
+
+class DropReason(StrEnum):
+    """Why deduplication dropped a document."""
+
+    #: Its dedup key is the same as an earlier document's.
+    EXACT = "exact"
+    #: Its shingles are those of an earlier kept document, to the configured similarity.
+    NEAR = "near"
+
+
+#: The keep-list of a dump: rows of the normalized part of the same name that stay. `group_size` counts the
+#: document and the ones of the same dump that were dropped for it.
+KEPT_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("group_size", pa.int32(), nullable=False),
+    ]
+)
+
+#: Documents dropped by deduplication, and for which kept one (in an earlier dump or this one).
+DROPPED_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
+        pa.field("kept_doc_id", pa.string(), nullable=False),
+        pa.field("kept_dump", pa.string(), nullable=False),
+        pa.field("kept_part", pa.string(), nullable=False),
+        pa.field("kept_row_in_part", pa.int32(), nullable=False),
+    ]
+)
+
+#: Groups of two or more over the whole corpus, by kept document: what rehydration needs.
+DUPLICATE_GROUPS = pa.schema(
+    [
+        pa.field("dump", pa.string(), nullable=False),
+        pa.field("part", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("group_size", pa.int32(), nullable=False),
+        pa.field("num_dumps", pa.int32(), nullable=False),
+    ]
+)
+
 #: scored_documents: one row a document that survived dedup, in the order of normalized_documents.
 #: `drop_reason` is null for documents that stay. `row_in_part` indexes the normalized part of the same name.
 SCORED_DOCUMENTS = pa.schema(

@@ -88,6 +88,23 @@ def bucket(keys: np.ndarray, ordinals: np.ndarray) -> Buckets:
     return Buckets(members, offsets)
 
 
+def meeting(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Find the entries of one sorted run whose key occurs in another.
+
+    Args:
+        keys: uint64, ascending, shape (num_entries,).
+        wanted: uint64, ascending, shape (num_wanted,).
+
+    Returns:
+        Indices into `keys`, int64, ascending. The cost is one pass over both.
+
+    Example:
+        >>> meeting(np.array([2, 4, 4, 9], np.uint64), np.array([1, 4, 9], np.uint64)).tolist()
+        [1, 2, 3]
+    """
+    return _meeting(keys, wanted)
+
+
 def collision_probability(jaccard: float, *, num_bands: int, rows_per_band: int) -> float:
     """Return the chance that two documents of this similarity become candidates.
 
@@ -118,6 +135,22 @@ def choose_bands(
         weights=(1.0 - false_negative_weight, false_negative_weight),
     )
     return index.b, index.r
+
+
+@njit(cache=True, nogil=True)
+def _meeting(keys, wanted):
+    found = np.empty(len(keys), dtype=np.int64)
+    num_found = 0
+    j = 0
+    for i in range(len(keys)):
+        while j < len(wanted) and wanted[j] < keys[i]:
+            j += 1
+        if j == len(wanted):
+            break
+        if wanted[j] == keys[i]:
+            found[num_found] = i
+            num_found += 1
+    return found[:num_found].copy()
 
 
 @njit(cache=True, nogil=True)

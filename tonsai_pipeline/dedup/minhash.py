@@ -103,7 +103,7 @@ def make_permutations(num_perm: int, seed: int) -> Permutations:
     return Permutations(np.ascontiguousarray(a, np.uint32), np.ascontiguousarray(b, np.uint32))
 
 
-def sign(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) -> Signatures:
+def sign_keys(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) -> Signatures:
     """Sign every dedup key.
 
     Args:
@@ -118,7 +118,7 @@ def sign(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) ->
     Example:
         >>> scheme = SignatureScheme(num_perm=16)
         >>> text = "one two three four five six seven"
-        >>> signed = sign(pa.array([text, text, ""]), scheme, scheme.permutations())
+        >>> signed = sign_keys(pa.array([text, text, ""]), scheme, scheme.permutations())
         >>> signed.num_shingles.tolist(), bool((signed.values[0] == signed.values[1]).all())
         ([3, 3, 0], True)
     """
@@ -136,7 +136,7 @@ def sign(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) ->
 
 
 def sign_shingles(shingles: Shingles, permutations: Permutations) -> Signatures:
-    """Sign documents whose shingles are already hashed; the same result as `sign`."""
+    """Sign documents whose shingles are already hashed; the same result as `sign_keys`."""
     num_docs = shingles.num_docs
     values = np.full((num_docs, len(permutations.a)), EMPTY_HASH, dtype=np.uint32)
     _sign_hashes(shingles.hashes, shingles.offsets, permutations.a, permutations.b, values)

@@ -76,12 +76,6 @@ def make_batch(
     )
 
 
-def count_targets(reader: RowReader, rows: Sequence[int]) -> int:
-    """Count the positions of `rows` that predict a token."""
-    cu = [reader.row(number).cu_seqlens for number in rows if number >= 0]
-    return sum(int(borders[-1]) - (len(borders) - 1) for borders in cu)
-
-
 def _pad_borders(starts: np.ndarray, total: int) -> np.ndarray:
     """(n,) starts -> (power of two + 1,) borders that end with repeats of `total`."""
     room = max(_MIN_BORDERS, 1 << int(len(starts) - 1).bit_length())

@@ -18,7 +18,9 @@ KHAN = "។"
 BARIYOOSAN = "៕"
 
 
-def write_khmer(rng: Random, topic: Topic | None = None, num_paragraphs: int | None = None, genre: str = "web") -> str:
+def write_khmer(
+    rng: Random, topic: Topic | None = None, num_paragraphs: int | None = None, genre: str = "web"
+) -> str:
     """Write one Khmer document.
 
     Args:
@@ -86,9 +88,7 @@ def _rose_or_fell(s: KhmerScene) -> str:
     rises = s.rng.random() < 0.6
     before, after = (low, high) if rises else (high, low)
     verb = s.rng.choice(("បានកើនឡើង", "ឡើង") if rises else ("បានថយចុះ", "ធ្លាក់"))
-    return (
-        f"{measure.noun}{s.where()} {verb}ពី {khmer_number(before)} ទៅ {khmer_number(after)}{measure.unit} {s.past()}"
-    )
+    return f"{measure.noun}{s.where()} {verb}ពី {khmer_number(before)} ទៅ {khmer_number(after)}{measure.unit} {s.past()}"
 
 
 def _although(s: KhmerScene) -> str:
@@ -124,7 +124,9 @@ def _habit(s: KhmerScene) -> str:
 
 def _spent(s: KhmerScene) -> str:
     age = khmer_number(s.rng.randrange(19, 84))
-    return f"{s.named()} អាយុ {age}ឆ្នាំ ជា{s.person()} បានចំណាយ {s.money()} សម្រាប់{s.action()}{s.object()}"
+    return (
+        f"{s.named()} អាយុ {age}ឆ្នាំ ជា{s.person()} បានចំណាយ {s.money()} សម្រាប់{s.action()}{s.object()}"
+    )
 
 
 def _question(s: KhmerScene) -> str:
@@ -132,11 +134,13 @@ def _question(s: KhmerScene) -> str:
 
 
 def _when_happens(s: KhmerScene) -> str:
-    return f"កាលណា{s.cause()} {s.person()}មិន{s.action()}{s.object()}ទេ ប៉ុន្តែ{s.action()}{s.thing()}វិញ"
+    return (
+        f"កាលណា{s.cause()} {s.person()}មិន{s.action()}{s.object()}ទេ ប៉ុន្តែ{s.action()}{s.thing()}វិញ"
+    )
 
 
 def _compared(s: KhmerScene) -> str:
-    return f"{s.object()}{s.rng.choice(words.JUDGEMENTS)}ជាង{s.object()} បើតាម{s.rng.choice(words.SOURCES)}{s.past()}"
+    return f"{s.object()}{s.rng.choice(words.JUDGEMENTS)}ជាង{s.object()} បើតាម{s.rng.choice(words.SOURCES)} {s.past()}"
 
 
 def _not_only(s: KhmerScene) -> str:

@@ -32,7 +32,9 @@ class KhmerScene:
 
     def title(self) -> str:
         """Draw a headline: what is done to what, and where."""
-        tail = self.rng.choice((f"នៅខេត្ត{self.province}", f"ក្នុងភូមិ{self.village}", self.manner(), self.quality()))
+        tail = self.rng.choice(
+            (f"នៅខេត្ត{self.province}", f"ក្នុងភូមិ{self.village}", self.manner(), self.quality())
+        )
         return f"{self.person()}{self.action()}{self.thing()} {tail}"
 
     def lead(self, genre: str) -> str:
@@ -96,7 +98,9 @@ class KhmerScene:
         if roll < 0.6:
             return self.named()
         if roll < 0.75:
-            return f"{self.person()}{self.rng.choice(('ភាគច្រើន', 'មួយចំនួន', 'ខ្លះ', 'ទាំងអស់', 'ជាច្រើន'))}"
+            return (
+                f"{self.person()}{self.rng.choice(('ភាគច្រើន', 'មួយចំនួន', 'ខ្លះ', 'ទាំងអស់', 'ជាច្រើន'))}"
+            )
         if roll < 0.9:
             return f"{self.person()}ចំនួន {khmer_number(self.rng.randrange(2, 90))}នាក់ "
         return f"{self.person()}នៅ{self.place()}"
@@ -123,8 +127,8 @@ class KhmerScene:
         """A day in full, of this document's year."""
         month = self.rng.choice(words.DRY_MONTHS + words.WET_MONTHS)
         day = khmer_number(self.rng.randrange(1, 29))
-        weekday = f"ថ្ងៃ{self.rng.choice(words.WEEKDAYS)} " if self.rng.random() < 0.3 else ""
-        return f"{weekday}ទី{day} ខែ{month} ឆ្នាំ{khmer_number(self.year)}"
+        weekday = f"{self.rng.choice(words.WEEKDAYS)} " if self.rng.random() < 0.3 else ""
+        return f"ថ្ងៃ{weekday}ទី{day} ខែ{month} ឆ្នាំ{khmer_number(self.year)}"
 
     def past(self) -> str:
         """A time gone by."""

@@ -205,17 +205,25 @@ def _sort(syllable, length, keys):
 
 
 @njit(cache=True)
-def is_collapsible(mark):
-    """Tell whether a mark typed twice in a row means no more than once."""
+def repeats(mark, syllable, length):
+    """Tell whether a mark, after `syllable[:length]`, is one too many of its kind.
+
+    A nikahit may stand twice: the modifiers of a syllable have two places, and the fixtures of SIL
+    keep both.
+    """
     slot = slot_of(mark)
-    return slot > _BASE and slot != _COENG_SLOT and slot != _FINAL_COENG
+    if slot <= _BASE or slot == _COENG_SLOT or slot == _FINAL_COENG:
+        return False
+    if length < 2 or syllable[length - 1] != mark:
+        return False
+    return mark != cp.NIKAHIT or syllable[length - 2] == mark
 
 
 @njit(cache=True)
 def _drop_duplicates(syllable, length):
     kept = 1
     for at in range(1, length):
-        if syllable[at] != syllable[kept - 1] or not is_collapsible(syllable[at]):
+        if not repeats(syllable[at], syllable, kept):
             syllable[kept] = syllable[at]
             kept += 1
     return kept

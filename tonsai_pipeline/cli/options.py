@@ -1,0 +1,32 @@
+"""Options that several commands share, and the help text that goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeOption = Annotated[
+    str,
+    typer.Option("--recipe", "-r", envvar="TONSAI_RECIPE", help="Shipped name or path of a recipe."),
+]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="TONSAI_HOME", help="Data root; ./tonsai_data by default."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="TONSAI_DATA",
+        help="Folder that relative source paths of the recipe start at; the recipe's folder by default.",
+    ),
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", "-j", min=0, help="Parallel parts; 0 for every core.")
+]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="`local` (process pool) or `ray` (an existing cluster).")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do the work again even if it is finished.")]

@@ -1,0 +1,160 @@
+"""`tonsai plan`: what a recipe costs and needs, before anything is bought."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tonsai_pipeline.recipe import Recipe
+    from tonsai_pipeline.storage.store import Store
+    from tonsai_pipeline.train.flops import Shape
+
+#: Bytes of UTF-8 per token assumed where no tokenizer has been trained yet. Measured with 32k to 64k
+#: vocabularies on news and parallel text: Khmer 11-13, English 4-5; see docs/tokenizer.md.
+_BYTES_PER_TOKEN = {"khm": 11.5, "eng": 4.4}
+#: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
+_MANY_EPOCHS = 4
+
+
+def plan(
+    recipe: RecipeOption = "gpt2_500m",
+    gpu: Annotated[str, typer.Option("--gpu", help="H100, H200, A100, L4, T4, RTX 4090, ...")] = "H100",
+    num_gpus: Annotated[int, typer.Option("--gpus", min=1, help="Number of GPUs.")] = 1,
+    mfu: Annotated[
+        float, typer.Option("--mfu", min=0.01, max=1.0, help="Share of the GPU's promise that is kept.")
+    ] = 0.4,
+    home: HomeOption = None,
+) -> None:
+    """Predict parameters, memory, speed and hours, and the passes over each source.
+
+    Hours follow from operations per token and the MFU you state; 0.35 to 0.5 is usual for this size on an
+    H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then.
+
+    Example: `tonsai plan --recipe gpt2_500m --gpu H100 --gpus 8 --mfu 0.4`
+    """
+    from rich.console import Console
+
+    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.train.flops import shape_of
+
+    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
+    console = Console(highlight=False, soft_wrap=True)
+    shape = shape_of(
+        loaded.model,
+        vocab_size=loaded.tokenizer.model_vocab_size,
+        seq_len=loaded.packing.seq_len,
+    )
+    _print_network(console, loaded, shape)
+    total = _planned_tokens(loaded)
+    _print_cost(console, loaded, shape, gpu=gpu, num_gpus=num_gpus, mfu=mfu, total_tokens=total)
+    _print_sources(console, loaded, workspace.store(loaded), total)
+
+
+def _planned_tokens(recipe: Recipe) -> int | None:
+    return recipe.train.max_tokens or recipe.mixture.total_tokens
+
+
+def _print_network(console: Console, recipe: Recipe, shape: Shape) -> None:
+    from tonsai_pipeline.train.flops import flops_per_token, num_parameters
+
+    count = num_parameters(shape)
+    console.print(f"[bold]{recipe.name}[/bold]  {recipe.description}")
+    console.print(
+        f"  network      {shape.family}, {shape.num_layers} layers, width {shape.hidden_size}, "
+        f"{shape.num_heads} heads, context {shape.seq_len}, vocabulary {shape.vocab_size:,}"
+    )
+    console.print(f"  parameters   {count:,}  ({count / 1e9:.2f} B)")
+    if (shape.num_layers, shape.hidden_size) == (24, 1536) and shape.family == "gpt2":
+        console.print(
+            "               [yellow]This shape is often called 0.5 B. It has 0.76 B parameters; the recipe "
+            "gpt2_0p5b has 0.50 B.[/yellow]"
+        )
+    console.print(f"  operations   {flops_per_token(shape) / 1e9:.3f} GFLOP per trained token")
+
+
+def _print_cost(
+    console: Console,
+    recipe: Recipe,
+    shape: Shape,
+    *,
+    gpu: str,
+    num_gpus: int,
+    mfu: float,
+    total_tokens: int | None,
+) -> None:
+    from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.train.flops import (
+        PEAK_FLOPS,
+        hours,
+        memory_per_gpu,
+        peak_flops_of,
+        tokens_per_s,
+    )
+
+    peak = peak_flops_of(gpu)
+    if peak is None:
+        raise RecipeError(f"--gpu {gpu}: unknown; known are: {', '.join(PEAK_FLOPS)}")
+    memory = memory_per_gpu(
+        shape,
+        zero_stage=recipe.train.zero_stage,
+        world_size=num_gpus,
+        micro_batch_rows=recipe.train.micro_batch_rows,
+        bf16=recipe.train.precision != "fp32",
+        activation_checkpointing=recipe.train.activation_checkpointing,
+        loss_chunk_tokens=recipe.train.loss_chunk_tokens,
+    )
+    console.print(
+        f"  memory       {memory.total / 1e9:.1f} GB per GPU (parameters {memory.parameters / 1e9:.1f}, gradients "
+        f"{memory.gradients / 1e9:.1f}, optimizer {memory.optimizer / 1e9:.1f}, activations about "
+        f"{memory.activations / 1e9:.1f}, logits {memory.logits / 1e9:.1f}), ZeRO {recipe.train.zero_stage}, "
+        f"{recipe.train.micro_batch_rows} rows at a time"
+    )
+    speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
+    console.print(f"  speed        {speed:,.0f} tokens/s on {num_gpus} x {gpu} at {mfu:.0%} MFU")
+    if total_tokens is None:
+        console.print("  hours        the recipe sets no train.max_tokens; one pass over what is packed")
+        return
+    needed = hours(total_tokens, shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
+    console.print(f"  hours        {needed:,.1f} for {total_tokens:,} tokens")
+
+
+def _print_sources(console: Console, recipe: Recipe, store: Store, total_tokens: int | None) -> None:
+    from rich.table import Table
+
+    from tonsai_pipeline.errors import ManifestError
+
+    try:
+        by_source = store.current("training_mixture").report["by_source"]
+    except ManifestError:
+        console.print("  sources      not measured yet: tonsai run --select training_mixture")
+        return
+    table = Table("source", "documents", "MB", "tokens about", "wished share", "passes", box=None)
+    crowded = []
+    for source in recipe.sources:
+        row = by_source.get(source.name)
+        if row is None:
+            continue
+        tokens = row["num_bytes"] / _BYTES_PER_TOKEN[source.lang]
+        passes = (total_tokens or 0) * row["wished_share"] / max(tokens, 1)
+        if passes > _MANY_EPOCHS:
+            crowded.append(source.name)
+        table.add_row(
+            source.name,
+            f"{row['num_documents']:,}",
+            f"{row['num_bytes'] / 1e6:,.1f}",
+            f"{tokens:,.0f}",
+            f"{row['wished_share']:.1%}",
+            f"{passes:.1f}" if total_tokens else "-",
+        )
+    console.print(table)
+    if crowded:
+        console.print(
+            f"  [yellow]more than {_MANY_EPOCHS} passes over {', '.join(crowded)}: little is learned from more; "
+            "lower train.max_tokens or the weight, or add text[/yellow]"
+        )

@@ -1,0 +1,1 @@
+"""The asset graph: names, dependencies, checks and metadata. One file = one asset and its checks."""

@@ -1,0 +1,1 @@
+"""Assets that turn raw dumps into clean, deduplicated, scored documents."""

@@ -1,0 +1,1 @@
+"""Assets that launch training and evaluation as processes of their own."""

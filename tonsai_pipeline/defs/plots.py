@@ -1,0 +1,97 @@
+"""Numbers -> a small picture inside Markdown, for the asset page.
+
+Pictures are stored in Dagster's event log, so they are drawn small: 10-30 kB each.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+_DPI = 80
+_BLUE = "#2f5d8a"
+_GREY = "#b8c4cf"
+
+
+def bar_chart(
+    values: Mapping[str, float], *, title: str, unit: str, wished: Mapping[str, float] | None = None
+) -> dg.MarkdownMetadataValue:
+    """Draw horizontal bars, one a name; `wished` adds a pale bar behind each."""
+    from matplotlib.figure import Figure
+
+    names = list(values)
+    figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(names)), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    if wished is not None:
+        axes.barh(names, [wished.get(name, 0) for name in names], color=_GREY, height=0.85, label="wished")
+    axes.barh(names, [values[name] for name in names], color=_BLUE, height=0.5, label="realised")
+    if wished is not None:
+        axes.legend(frameon=False)
+    axes.invert_yaxis()
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(unit)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _picture(figure, title)
+
+
+def histogram(
+    counts: Sequence[float], edges: Sequence[float], *, title: str, unit: str
+) -> dg.MarkdownMetadataValue:
+    """Draw a histogram from counts (N,) and bin edges (N + 1,)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 2.6), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.stairs(counts, edges, fill=True, color=_BLUE)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(unit)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _picture(figure, title)
+
+
+def line_chart(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x: str, y: str
+) -> dg.MarkdownMetadataValue:
+    """Draw lines, each a name with its x and y values."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.0), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    for name, (xs, ys) in lines.items():
+        axes.plot(xs, ys, label=name)
+    axes.legend(frameon=False)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _picture(figure, title)
+
+
+def heat_map(
+    rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]], *, title: str
+) -> dg.MarkdownMetadataValue:
+    """Draw a matrix of numbers with row and column names; each cell shows its number."""
+    from matplotlib.figure import Figure
+
+    size = (2.2 + 0.55 * len(columns), 1.6 + 0.32 * len(rows))
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(values, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", fontsize=7)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7)
+    for i, line in enumerate(values):
+        for j, value in enumerate(line):
+            if value:
+                axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=6)
+    axes.set_title(title, fontsize=10)
+    return _picture(figure, title)
+
+
+def _picture(figure: object, title: str) -> dg.MarkdownMetadataValue:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})  # pyright: ignore[reportAttributeAccessIssue]
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")

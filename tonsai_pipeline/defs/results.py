@@ -1,0 +1,117 @@
+"""Artifact -> what Dagster shows of it: data version, numbers, tables and samples for the eyes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import orjson
+
+from tonsai_pipeline.recipe import Section
+from tonsai_pipeline.storage.store import Artifact
+
+
+def code_version(stage_version: str, *sections: Section | Iterable[Section]) -> str:
+    """Return the asset's code version: algorithm and settings, so that an edited recipe shows as unsynced."""
+    values = [
+        s.settings() if isinstance(s, Section) else [inner.settings() for inner in s] for s in sections
+    ]
+    digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{stage_version}+{digest[:8]}"
+
+
+def materialized(
+    artifact: Artifact,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    checks: Sequence[dg.AssetCheckResult] = (),
+) -> dg.MaterializeResult:
+    """Turn an artifact into a materialization.
+
+    Numbers of the stage's report become plottable metadata, its mappings tables, its samples Markdown.
+
+    Args:
+        artifact: What the stage made, or found finished.
+        metadata: More entries, typically plots; they come first.
+        checks: Results of the asset's checks.
+    """
+    timings = artifact.timings or {}
+    entries: dict[str, Any] = dict(metadata or {})
+    entries |= {name: _entry(value) for name, value in artifact.report.items()}
+    if "num_documents" in artifact.report:
+        entries["dagster/row_count"] = int(artifact.report["num_documents"])
+    entries |= {
+        "cached": artifact.cached,
+        "path": dg.MetadataValue.path(str(artifact.path)),
+        "size_bytes": artifact.manifest.num_bytes,
+        "num_files": len(artifact.manifest.files),
+        "fingerprint": artifact.manifest.fingerprint[:16],
+    }
+    if timings:
+        entries["elapsed_s"] = round(timings["elapsed_s"], 3)
+        entries["peak_memory_mb"] = round(timings["peak_memory_bytes"] / 1e6, 1)
+        if (size := artifact.report.get("num_bytes")) and timings["elapsed_s"] > 0:
+            entries["mb_per_s"] = round(size / 1e6 / timings["elapsed_s"], 2)
+    return dg.MaterializeResult(
+        metadata=entries,
+        check_results=list(checks),
+        data_version=dg.DataVersion(artifact.data_version),
+        tags={"tonsai/cache": "hit" if artifact.cached else "miss"},
+    )
+
+
+def check(
+    name: str,
+    passed: bool,
+    description: str,
+    *,
+    warn: bool = False,
+    **facts: float | str,
+) -> dg.AssetCheckResult:
+    """Return a check result; `warn` makes a failure a warning, which stops nothing."""
+    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckResult(
+        check_name=name, passed=bool(passed), severity=severity, description=description, metadata=facts
+    )
+
+
+def check_spec(asset: str, name: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
+    """Declare a check of an asset; a failed blocking check keeps what follows from running."""
+    return dg.AssetCheckSpec(name=name, asset=asset, description=description, blocking=blocking)
+
+
+def _entry(value: Any) -> Any:
+    """Choose the form in which Dagster shows a JSON value best."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return dg.MetadataValue.null() if value is None else value
+    if isinstance(value, Mapping):
+        if value and all(isinstance(v, int | float) for v in value.values()):
+            return dg.MetadataValue.md(_table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()]))
+        if value and all(isinstance(v, Mapping) for v in value.values()):
+            return dg.MetadataValue.md(_nested_table(value))
+    if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
+        header = list(value[0])
+        return dg.MetadataValue.md(_table(header, [[row.get(k, "") for k in header] for row in value]))
+    return dg.MetadataValue.json(value)
+
+
+def _nested_table(value: Mapping[str, Mapping[str, Any]]) -> str:
+    header = list(dict.fromkeys(key for row in value.values() for key in row))
+    return _table(["", *header], [[name, *(row.get(k, "") for k in header)] for name, row in value.items()])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text.replace("|", "\\|").replace("\n", " ⏎ ")[:400]

@@ -1,0 +1,1 @@
+"""Assets that turn documents into a tokenizer and packed token rows."""

@@ -1,0 +1,66 @@
+"""tokenizer: a Hugging Face tokenizer that is fair to Khmer, with a report for the eyes."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
+from tonsai_pipeline.defs.partitions import EVERY_DUMP
+from tonsai_pipeline.defs.resources import RunOptions, Workspace
+from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.stages.train_tokenizer import STAGE_VERSION, train_tokenizer
+
+
+def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
+    """Build the asset for a recipe."""
+
+    @dg.asset(
+        name="tokenizer",
+        deps=[
+            "training_mixture",
+            dg.AssetDep("normalized_documents", partition_mapping=EVERY_DUMP),
+        ],
+        group_name="training_data",
+        kinds={"huggingface"},
+        code_version=code_version(STAGE_VERSION, recipe.tokenizer, recipe.normalize),
+        check_specs=[
+            check_spec(
+                "tokenizer", "round_trip", "Decoding gives the text back", blocking=True
+            ),
+        ],
+        description="BPE over Khmer clusters and English words, trained on a sample balanced by content; "
+        "opens with AutoTokenizer.",
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
+    ) -> dg.MaterializeResult:
+        store = workspace.store(recipe)
+        mixture = store.current("training_mixture")
+        artifact = store.materialize(
+            "tokenizer",
+            None,
+            lambda folder: train_tokenizer(
+                mixture,
+                of_every_dump(store, "normalized_documents"),
+                folder,
+                config=recipe.tokenizer,
+                normalization=recipe.normalize,
+                engine=config.open_engine(),
+                store=store,
+            ),
+            stage_version=STAGE_VERSION,
+            settings={
+                "tokenizer": recipe.tokenizer.settings(),
+                "normalize": recipe.normalize.settings(),
+            },
+            inputs={"training_mixture": mixture.data_version},
+            force=config.force,
+        )
+        failures = artifact.report["num_round_trip_failures"]
+        return materialized(
+            artifact,
+            checks=[check("round_trip", failures == 0, f"{failures} documents changed by a round trip")],
+        )
+
+    return _asset

@@ -1,0 +1,62 @@
+"""What counts as a duplicate, and which of two stays."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+
+
+class SignatureConfig(Section):
+    """What a document is compared by. A change here signs every dump again."""
+
+    num_perm: int = Field(default=128, ge=16, le=1024)
+    """Hash values per signature, 4 bytes each. More: candidates are nominated more exactly."""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    """Seed of the permutations."""
+    clusters_per_shingle: int = Field(default=12, ge=1, le=63)
+    """Khmer clusters in a shingle. 12 are about 25 letters or 5 words; fewer make unlike texts look alike."""
+    words_per_shingle: int = Field(default=5, ge=1, le=63)
+    """Words in a shingle, in scripts that write spaces between words."""
+
+
+class DedupConfig(Section):
+    """Exact and near duplicates, within a dump and across dumps."""
+
+    signatures: SignatureConfig = SignatureConfig()
+    """What a document is compared by."""
+    num_bands: int = Field(default=16, ge=1, le=256)
+    """Bands of a signature; documents that agree in one whole band are compared exactly."""
+    rows_per_band: int = Field(default=8, ge=1, le=64)
+    """Hash values per band. Pairs of similarity s are compared with chance 1 - (1 - s^rows)^bands:
+    95 % at 0.8 and 99.99 % at 0.9 for 16 bands of 8."""
+    min_similarity: float = Field(default=0.8, gt=0, le=1)
+    """A document this similar to an earlier kept one is dropped, 0..1."""
+    measure: Literal["jaccard", "containment"] = "jaccard"
+    """`jaccard`: shared shingles over all shingles of both. `containment`: share of the later document's
+    shingles that the kept one has, which also drops excerpts of longer texts."""
+    policy: Literal["first_dump", "prefer_source"] = "first_dump"
+    """Who stays: `first_dump`, the document of the earliest dump (a new dump never changes an old
+    decision); `prefer_source`, the document of the source named first in `prefer_sources` (a new dump of
+    a preferred source does change decisions about the others, and they are made again)."""
+    prefer_sources: tuple[str, ...] = ()
+    """Sources in order of preference, for `prefer_source`; unnamed ones come last, in catalog order."""
+    max_dropped_frac: float = Field(default=0.8, ge=0, le=1)
+    """Guard: no source may lose a larger share of its documents. Copies of the same source's earlier dumps
+    do not count: a weekly snapshot repeats the last one."""
+    max_group_frac: float = Field(default=0.02, gt=0, le=1)
+    """Guard: no group of duplicates may be a larger share of the corpus; groups below 100 never fail."""
+
+    @model_validator(mode="after")
+    def _bands_fit(self) -> Self:
+        needed = self.num_bands * self.rows_per_band
+        if needed > self.signatures.num_perm:
+            raise ValueError(
+                f"num_bands x rows_per_band = {needed} is more than signatures.num_perm = "
+                f"{self.signatures.num_perm}; lower num_bands or rows_per_band, or raise num_perm"
+            )
+        if bool(self.prefer_sources) != (self.policy == "prefer_source"):
+            raise ValueError("prefer_sources goes with policy 'prefer_source', and only with it")
+        return self

@@ -1,0 +1,238 @@
+"""Text as it was typed -> the same text as Unicode asks it to be stored, and what had to change.
+
+Three steps: `clean` (invisible characters, deprecated letters), Normalization Form C, then the
+syllables that are out of order. What a reader sees stays what it was, with one choice that cannot
+be undone: coeng DA, drawn like coeng TA, is stored as coeng TA unless `coeng_da="preserve"`.
+The rules, one by one: `docs/khmer.md`.
+
+Source: UTN #61 v2; UAX #15. Inference code may import this module alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tonsai_pipeline.text import automaton, passes, repair
+from tonsai_pipeline.text.composition import combining_classes, compose_texts
+from tonsai_pipeline.text.utf8 import (
+    Texts,
+    Utf8Batch,
+    arrow_of_batch,
+    batch_of_arrow,
+    batch_of_text,
+    frozen,
+)
+
+#: Names the rules. A change of the output for any input needs a new one.
+NORMALIZER_VERSION = "1"
+
+#: The rules, in the order of the columns of the report.
+RULE_NAMES: tuple[str, ...] = ("composed", *passes.CLEANED, *repair.RULES, "left_as_typed")
+
+
+@dataclass(frozen=True)
+class NormalizeOptions:
+    """What `normalize` may change. One set of options serves corpus, tokenizer and inference.
+
+    Attributes:
+        coeng_da: "fold" stores coeng DA as coeng TA, "preserve" keeps what was typed.
+        strip_zwsp: strip U+200B beside Khmer and beside white space.
+        strip_joiners: strip U+200C and U+200D beside Khmer where they have no meaning.
+        strip_ignorables: strip U+FEFF and U+00AD.
+        fold_spaces: U+00A0 is a space, U+2028 and U+2029 are line feeds.
+        fold_deprecated: replace U+17A3, U+17A4, U+17D8; delete U+17B4, U+17B5.
+        collapse_duplicate_marks: store a mark typed twice in a row once.
+    """
+
+    coeng_da: Literal["fold", "preserve"] = "fold"
+    strip_zwsp: bool = True
+    strip_joiners: bool = True
+    strip_ignorables: bool = True
+    fold_spaces: bool = True
+    fold_deprecated: bool = True
+    collapse_duplicate_marks: bool = True
+
+    def __post_init__(self) -> None:
+        if self.coeng_da not in ("fold", "preserve"):
+            raise ValueError(f"coeng_da must be 'fold' or 'preserve', not {self.coeng_da!r}")
+        for field in fields(self)[1:]:
+            if not isinstance(getattr(self, field.name), bool):
+                raise ValueError(f"{field.name} must be true or false")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the options and of `NORMALIZER_VERSION`, 16 hex digits."""
+        return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options and the version of the rules, for a JSON file."""
+        return {"normalizer_version": NORMALIZER_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> NormalizeOptions:
+        """Return the options that `to_dict` wrote.
+
+        Raises:
+            ValueError: an unknown key or value, or rules of another version.
+        """
+        known = {field.name for field in fields(cls)} | {"normalizer_version"}
+        if unknown := sorted(set(config) - known):
+            raise ValueError(f"unknown normalizer options: {', '.join(unknown)}")
+        version = config.get("normalizer_version", NORMALIZER_VERSION)
+        if version != NORMALIZER_VERSION:
+            raise ValueError(f"normalizer version {version!r}; this one is {NORMALIZER_VERSION!r}")
+        return cls(**{key: value for key, value in config.items() if key != "normalizer_version"})
+
+
+DEFAULT_OPTIONS = NormalizeOptions()
+
+
+def normalize(text: str, options: NormalizeOptions = DEFAULT_OPTIONS) -> str:
+    """Return the text as Unicode asks it to be stored. Idempotent; the result is in NFC.
+
+    Raises:
+        ValueError: the text holds a lone surrogate; the position is named.
+
+    Examples:
+        The vowel sign E and the vowel sign II, typed apart, are one vowel:
+
+        >>> normalize("\\u1780\\u17c1\\u17b8") == "\\u1780\\u17be"
+        True
+    """
+    if text.isascii():
+        return text
+    result = _normalize(batch_of_text(text), options)
+    return result.batch.data.tobytes().decode("utf-8")
+
+
+def normalize_batch(
+    texts: Texts, options: NormalizeOptions = DEFAULT_OPTIONS
+) -> pa.LargeStringArray:
+    """Normalize every text of an Arrow string array; nulls stay null.
+
+    Raises:
+        ValueError: a text is not valid UTF-8; the row and the byte are named.
+    """
+    return arrow_of_batch(_normalize(batch_of_arrow(texts), options).batch, texts)
+
+
+def normalize_batch_report(
+    texts: Texts, options: NormalizeOptions = DEFAULT_OPTIONS
+) -> tuple[pa.LargeStringArray, pa.StructArray]:
+    """Normalize as `normalize_batch` does, and count what was done.
+
+    Returns:
+        The texts, and for each a struct of int32: one field a rule (`RULE_NAMES`, prefixed with
+        `num_`; the rules of `clean` count characters, the others syllables, `num_composed` is 1
+        where NFC changed the text), then of the result `num_clusters`, `num_orphan_marks` and
+        `num_invalid_clusters`. A null text has zeros.
+
+    Raises:
+        ValueError: as `normalize_batch`.
+    """
+    result = _normalize(batch_of_arrow(texts), options)
+    plain = automaton.transition_table(fold_coeng_da=False)
+    found = passes.measure(*result.batch, _symbols(), frozen(plain))
+    columns = [*result.counts.T, *found.T]
+    names = [f"num_{rule}" for rule in RULE_NAMES]
+    names += ["num_clusters", "num_orphan_marks", "num_invalid_clusters"]
+    arrays = [pa.array(np.ascontiguousarray(column)) for column in columns]
+    return arrow_of_batch(result.batch, texts), pa.StructArray.from_arrays(arrays, names)
+
+
+def malformed_texts(texts: Texts) -> pa.Int64Array:
+    """Return for each text the byte at which it stops being valid UTF-8, null where it is valid.
+
+    `normalize_batch` refuses a batch with such a text; a caller that goes on without it asks first.
+    """
+    needs, place = _inspect(batch_of_arrow(texts), DEFAULT_OPTIONS)
+    return pa.array(place, mask=(needs & passes.MALFORMED) == 0)
+
+
+# --- how ------------------------------------------------------------------------------------------
+
+
+class _Normalized(NamedTuple):
+    batch: Utf8Batch
+    counts: npt.NDArray[np.int32]
+
+
+_CLEANED = slice(1, 1 + len(passes.CLEANED))
+_REPAIRED = slice(1 + len(passes.CLEANED), len(RULE_NAMES))
+
+
+def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
+    """Clean, compose and repair; counts have the shape (num_texts, len(RULE_NAMES))."""
+    counts = np.zeros((len(batch.offsets) - 1, len(RULE_NAMES)), dtype=np.int32)
+    needs, place = _inspect(batch, options)
+    if (needs & passes.MALFORMED).any():
+        row = int(np.argmax(needs & passes.MALFORMED))
+        raise ValueError(f"text {row} is not valid UTF-8 at byte {place[row]}")
+    switches = _switches(options)
+    if (needs & passes.UNCLEAN).any():
+        capacity = int(batch.offsets[-1] - batch.offsets[0] + place.sum())
+        *cleaned, counts[:, _CLEANED] = passes.clean(
+            *batch, frozen(needs), combining_classes(), switches, capacity
+        )
+        batch = Utf8Batch(*map(frozen, cleaned))
+        needs, _ = _inspect(batch, options)
+    if len(rows := np.flatnonzero(needs & passes.UNCOMPOSED)):
+        batch, changed = compose_texts(batch, rows)
+        if changed:
+            counts[changed, 0] = 1
+            needs, _ = _inspect(batch, options)
+    if (needs & passes.UNORDERED).any():
+        tables = _symbols(), _transitions(options.coeng_da == "fold"), combining_classes()
+        *repaired, counts[:, _REPAIRED] = passes.repair_texts(
+            *batch, frozen(needs), *tables, switches
+        )
+        batch = Utf8Batch(*map(frozen, repaired))
+    return _Normalized(_compact(batch), counts)
+
+
+def _inspect(
+    batch: Utf8Batch, options: NormalizeOptions
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    transitions = _transitions(options.coeng_da == "fold")
+    return passes.inspect(
+        *batch, _symbols(), transitions, combining_classes(), _switches(options)
+    )
+
+
+def _compact(batch: Utf8Batch) -> Utf8Batch:
+    """Let the first text start at byte 0."""
+    data, offsets = batch
+    if offsets[0] == 0 and offsets[-1] == len(data):
+        return batch
+    return Utf8Batch(data[offsets[0] : offsets[-1]], frozen(offsets - offsets[0]))
+
+
+@cache
+def _symbols() -> npt.NDArray[np.uint8]:
+    return frozen(passes.packed_symbols())
+
+
+@cache
+def _transitions(fold_coeng_da: bool) -> npt.NDArray[np.uint8]:
+    return frozen(automaton.transition_table(fold_coeng_da=fold_coeng_da))
+
+
+@cache
+def _switches(options: NormalizeOptions) -> int:
+    return (
+        repair.FOLD_COENG_DA * (options.coeng_da == "fold")
+        | repair.COLLAPSE_DUPLICATES * options.collapse_duplicate_marks
+        | repair.STRIP_JOINERS * options.strip_joiners
+        | passes.STRIP_ZWSP * options.strip_zwsp
+        | passes.STRIP_IGNORABLES * options.strip_ignorables
+        | passes.FOLD_SPACES * options.fold_spaces
+        | passes.FOLD_DEPRECATED * options.fold_deprecated
+    )

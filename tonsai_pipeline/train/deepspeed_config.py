@@ -1,0 +1,82 @@
+"""Recipe -> DeepSpeed settings; pure. A user's own JSON is merged over ours.
+
+    TrainConfig + BatchPlan ──▶ {"zero_optimization": ..., "bf16": ...} ◀── the user's file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.plan import BatchPlan
+
+#: Decided by the recipe: two schedulers or two batch sizes would contradict each other.
+_OURS = (
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "optimizer",
+    "scheduler",
+)
+
+
+def deepspeed_settings(
+    section: TrainConfig, plan: BatchPlan, *, bf16: bool, on_gpu: bool
+) -> dict[str, Any]:
+    """Return the settings for `deepspeed.initialize`.
+
+    Args:
+        section: ZeRO stage and clipping.
+        plan: Batch sizes.
+        bf16: Whether parameters are bf16 with fp32 masters. Gradients are then summed over micro batches in
+            fp32: bf16 sums lose the small ones.
+        on_gpu: Whether communication can overlap with computing.
+    """
+    settings: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": plan.micro_rows,
+        "gradient_accumulation_steps": plan.grad_accum_steps,
+        "gradient_clipping": section.optimizer.grad_clip,
+        "zero_optimization": {
+            "stage": section.zero_stage,
+            "overlap_comm": on_gpu,
+            "contiguous_gradients": True,
+        },
+        "bf16": {"enabled": bf16},
+        "steps_per_print": 1_000_000_000,
+        "wall_clock_breakdown": False,
+    }
+    if bf16:
+        settings["data_types"] = {"grad_accum_dtype": "fp32"}
+    return settings
+
+
+def merge_settings(
+    ours: Mapping[str, Any], users: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Lay a user's settings over ours.
+
+    Args:
+        ours: From `deepspeed_settings`.
+        users: The user's JSON; "auto" anywhere means: ours.
+
+    Returns:
+        The merged settings, and the user's keys that were ignored because the recipe decides them.
+
+    Example:
+        >>> merge_settings({"bf16": {"enabled": True}}, {"bf16": {"enabled": "auto"}, "scheduler": {}})
+        ({'bf16': {'enabled': True}}, ['scheduler'])
+    """
+    ignored = [key for key in users if key in _OURS]
+    return _merge(ours, {key: value for key, value in users.items() if key not in _OURS}), ignored
+
+
+def _merge(ours: Mapping[str, Any], users: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(ours)
+    for key, value in users.items():
+        if isinstance(value, Mapping):
+            mine = ours.get(key)
+            merged[key] = _merge(mine if isinstance(mine, Mapping) else {}, value)
+        elif value != "auto":
+            merged[key] = value
+    return merged

@@ -1,0 +1,83 @@
+"""Model -> AdamW over two groups: matrices are decayed, everything else is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from tonsai_pipeline.recipe.train import OptimizerConfig
+
+
+def make_optimizer(
+    module: nn.Module, section: OptimizerConfig, *, fused: bool, guarded: bool
+) -> torch.optim.AdamW:
+    """Build the optimizer.
+
+    Args:
+        module: The network.
+        section: Rates, decay and clipping.
+        fused: Whether torch's fused kernel does the update (GPU); never DeepSpeed's own, which must be
+            compiled on the user's machine with a matching nvcc.
+        guarded: Whether the optimizer clips and checks gradients itself. DeepSpeed does so for ZeRO 1 to 3
+            and for bf16, but not for plain fp32.
+    """
+    groups = parameter_groups(module, section.weight_decay)
+    betas = (section.beta1, section.beta2)
+    if guarded:
+        optimizer = GuardedAdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
+        optimizer.grad_clip = section.grad_clip
+        return optimizer
+    return torch.optim.AdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Divide parameters into decayed matrices and the rest: biases, norms, embeddings.
+
+    Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
+    """
+    embeddings = {
+        id(parameter)
+        for part in module.modules()
+        if isinstance(part, nn.Embedding)
+        for parameter in part.parameters(recurse=False)
+    }
+    decayed, kept = [], []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
+            (decayed if is_matrix else kept).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class GuardedAdamW(torch.optim.AdamW):
+    """AdamW that clips the global gradient norm, and changes nothing when that norm is not finite."""
+
+    grad_clip: float = 0.0
+    """Largest norm; 0 clips nothing."""
+
+    grad_norm: float = 0.0
+    """Norm of the last step before clipping."""
+
+    @property
+    def was_applied(self) -> bool:
+        """Whether the last step changed the weights."""
+        return math.isfinite(self.grad_norm)
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
+        """Clip and update, or leave everything as it is."""
+        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norm = nn.utils.get_total_norm([cast("Tensor", p.grad) for p in parameters])
+        self.grad_norm = norm.item()
+        if not self.was_applied:
+            return None
+        if self.grad_clip > 0.0:
+            nn.utils.clip_grads_with_norm_(parameters, self.grad_clip, norm)
+        return super().step(closure)
