@@ -161,6 +161,40 @@ def settle(
     return known, Edges(earlier[matters], later[matters], similarity[matters])
 
 
+def follow(
+    decisions: Decisions, firsts: np.ndarray, known: Decisions, copied: np.ndarray, *, base: int
+) -> Decisions:
+    """Give every exact copy the fate of the document it copies.
+
+    Args:
+        decisions: Decisions of a dump; those of exact copies are overwritten.
+        firsts: Ordinal of the first document with the same text, `NO_TWIN` for that one; int64, shape
+            (num_docs,).
+        known: Decisions about the documents of earlier dumps that are copied, shape (num_copied,).
+        copied: Ordinals of those documents, int64, ascending, shape (num_copied,).
+        base: Ordinal of the dump's first document.
+
+    Returns:
+        Decisions in which the twin of a copy is the first document if that one is kept (similarity 1),
+        else that one's twin.
+    """
+    status, twins = decisions.status.copy(), decisions.twins.copy()
+    similarity = decisions.similarity.copy()
+    copies = np.flatnonzero(firsts != NO_TWIN)
+    first = firsts[copies]
+    is_old = first < base
+    place = np.where(is_old, np.searchsorted(copied, first), first - base)
+    first_twin, first_similarity = np.empty(len(copies), np.int64), np.empty(len(copies))
+    for chosen, source in ((is_old, known), (~is_old, decisions)):
+        first_twin[chosen] = source.twins[place[chosen]]
+        first_similarity[chosen] = source.similarity[place[chosen]]
+    is_kept = first_twin == NO_TWIN
+    status[copies] = DROPPED
+    twins[copies] = np.where(is_kept, first, first_twin)
+    similarity[copies] = np.where(is_kept, 1.0, first_similarity)
+    return Decisions(status, twins, similarity)
+
+
 @njit(cache=True, nogil=True)
 def _nominate(members, offsets, positions, status, base, limit):
     num_pairs = _walk(members, offsets, positions.copy(), status, base, limit, None, None, None)[0]

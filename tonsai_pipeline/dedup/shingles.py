@@ -134,6 +134,11 @@ def string_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return data[first : int(offsets[-1])], offsets.astype(np.int64) - first
 
 
+def mix64_array(values: np.ndarray) -> np.ndarray:
+    """Scramble each of many 64-bit values; a bijection that looks random. uint64, any shape."""
+    return mix64(values.copy())
+
+
 def _check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
     for name, value in (
         ("clusters_per_shingle", clusters_per_shingle),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
 class Section(BaseModel):
@@ -15,3 +18,12 @@ class Section(BaseModel):
     def settings(self) -> dict[str, object]:
         """Return the section as plain JSON values, the form that fingerprints hash."""
         return self.model_dump(mode="json")
+
+
+def _beside_the_recipe(value: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return value if folder is None else folder / value
+
+
+RecipePath = Annotated[Path, AfterValidator(_beside_the_recipe)]
+"""A file named in a recipe; a relative path starts at the recipe's folder."""

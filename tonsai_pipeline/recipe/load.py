@@ -57,13 +57,22 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections, found {type(raw).__name__}")
-    return parse_recipe(raw, where=str(path))
+    return parse_recipe(raw, where=str(path), folder=path.parent)
 
 
-def parse_recipe(raw: dict[str, Any], *, where: str) -> Recipe:
-    """Check plain values as a recipe; `where` begins every error line."""
+def parse_recipe(raw: dict[str, Any], *, where: str, folder: Path | None = None) -> Recipe:
+    """Check plain values as a recipe.
+
+    Args:
+        raw: The mapping that the YAML holds.
+        where: Begins every error line.
+        folder: Where relative paths in the recipe start; None leaves them as they are.
+
+    Raises:
+        RecipeError: An unknown key, or a value out of range; one line per problem.
+    """
     try:
-        return Recipe.model_validate(raw)
+        return Recipe.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
         lines = [_explain(detail, where) for detail in error.errors(include_url=False)]
         raise RecipeError("\n".join(lines)) from error

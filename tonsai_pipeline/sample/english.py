@@ -1,7 +1,7 @@
 """a dice and a topic -> an English document: a lead, paragraphs of sentences.
 
-Every sentence is drawn from `_PATTERNS`, filled from the document's scene. No run of fixed words is as long as a shingle
-(5 words), so two documents that share a pattern share no shingle by it.
+Every sentence is drawn from `_PATTERNS`, filled from the document's scene. No pattern's fixed words fill a shingle (5
+words) on their own, so two documents that share a pattern need not share a shingle.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _after_that(s: EnglishScene) -> str:
 
 
 def _is_role_for(s: EnglishScene) -> str:
-    return f"{s.object()} and {s.thing()} are {s.rng.choice(words.ROLES)} of the {s.person()} {s.where()}"
+    return f"{s.object()} and {s.thing()} became {s.rng.choice(words.ROLES)} for {s.person()} {s.where()}"
 
 
 def _according_to(s: EnglishScene) -> str:

@@ -36,7 +36,7 @@ PAST_TIMES = (
     "last month",
     "this morning",
     "two days ago",
-    "on the eve of the holiday",
+    "before the holiday",
     "a few years ago",
     "late last night",
     "before breakfast",
@@ -47,7 +47,7 @@ HABITS = (
     "each year",
     "on most evenings",
     "once a month",
-    "in their spare time",
+    "in spare hours",
     "day after day",
     "every other week",
 )
@@ -142,7 +142,7 @@ ROLES = (
     "a real problem",
     "a hidden help",
     "the secret",
-    "the best memory",
+    "a memory",
 )
 FEELINGS = (
     "happy",

@@ -1,7 +1,7 @@
 """a dice and a topic -> a Khmer document: a lead, paragraphs of sentences, a closing mark.
 
-Every sentence is drawn from `_PATTERNS`, filled from the document's scene. No run of fixed words is as long as a shingle
-(12 clusters), so two documents that share a pattern share no shingle by it.
+Every sentence is drawn from `_PATTERNS`, filled from the document's scene. No pattern's fixed words fill a shingle (12
+clusters) on their own, so two documents that share a pattern need not share a shingle.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _felt(s: KhmerScene) -> str:
 
 
 def _costs(s: KhmerScene) -> str:
-    return f"ការ{s.action()}{s.object()} អស់ប្រាក់ {s.money()} ហើយត្រូវការពេល {khmer_number(s.rng.randrange(2, 30))}ថ្ងៃ"
+    return f"ការ{s.action()}{s.object()} អស់ {s.money()} និងប្រើពេល {khmer_number(s.rng.randrange(2, 30))}ថ្ងៃ"
 
 
 def _if_then(s: KhmerScene) -> str:

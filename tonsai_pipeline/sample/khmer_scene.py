@@ -120,8 +120,8 @@ class KhmerScene:
     def season(self) -> str:
         """A month and the season it belongs to."""
         if self.rng.random() < 0.5:
-            return f"ក្នុងខែ{self.rng.choice(words.DRY_MONTHS)}ដែលជារដូវប្រាំង"
-        return f"ក្នុងខែ{self.rng.choice(words.WET_MONTHS)}ដែលជារដូវវស្សា"
+            return f"ខែ{self.rng.choice(words.DRY_MONTHS)} ក្នុងរដូវប្រាំង"
+        return f"ខែ{self.rng.choice(words.WET_MONTHS)} ក្នុងរដូវវស្សា"
 
     def date(self) -> str:
         """A day in full, of this document's year."""

@@ -15,8 +15,8 @@ _COENG_RO = "\u17d2\u179a"
 _BASES = dict(
     zip(
         (chr(code) for code in range(0x1780, 0x17A3)),
-        "k x K X g c q C Q j d z D Z N t f T F n b p B P m y r l v S s h L G".split(),
-        strict=False,
+        "k x K X g c q C Q j d z D Z N t f T F n b p B P m y r l v S O s h L G".split(),
+        strict=True,
     )
 )
 _MARKS = {
@@ -52,8 +52,8 @@ _SUBSCRIPTS = dict(
     zip(
         (chr(code) for code in range(0x1780, 0x17A3)),
         "\u00e1\u00e7\u00b0\u00f6\u00b6\u00a9\u00ab\u00a2\u00a3\u00c5\u00e4\u00e6\u00ac\u00ae\u00f1\u00fa\u00f3\u00de"
-        "\u00aa\u00f1\u00f9\u00f0\u00be\u00f7\u00b5\u00fc\u00df\u00f8\u00ea\u00da\u00fb\u00f1\u00bd\u00a7",
-        strict=False,
+        "\u00aa\u00f2\u00f9\u00f0\u00be\u00f7\u00b5\u00fc\u00df\u00f8\u00ea\u00da\u00c6\u00fb\u00f5\u00e3\u00a7",
+        strict=True,
     )
 )
 _SIGNS = str.maketrans(

@@ -26,7 +26,7 @@ from tonsai_pipeline.recipe.dedup import SignatureConfig
 from tonsai_pipeline.schema import MINHASH_SIGNATURES, SCHEME_ID_KEY
 from tonsai_pipeline.storage.documents import read_batches, write_part
 from tonsai_pipeline.storage.store import Artifact
-from tonsai_pipeline.text import DEDUP_KEY_VERSION, dedup_key_batch
+from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
 
 STAGE_VERSION = f"1+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}"
 

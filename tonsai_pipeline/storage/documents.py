@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -65,6 +66,37 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return pa.Table.from_batches(batches)
     schema = pq.read_schema(path)
     return (schema if columns is None else pa.schema([schema.field(c) for c in columns])).empty_table()
+
+
+def take_batches(
+    path: Path, rows: np.ndarray, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read some rows of a part; row groups without any of them are not touched.
+
+    Args:
+        path: The part.
+        rows: Rows in the part, ascending.
+        columns: Columns to read; None for all.
+
+    Yields:
+        The rows in order, at most one batch a row group.
+
+    Raises:
+        DataError: The file is not a readable part, or has fewer rows.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            if len(rows) and rows[-1] >= starts[-1]:
+                raise DataError(f"{path}: row {rows[-1]} is past its {starts[-1]} rows")
+            group_of = np.searchsorted(starts, rows, side="right") - 1
+            for group in np.unique(group_of):
+                local = rows[group_of == group] - starts[group]
+                table = file.read_row_group(int(group), columns=columns).take(pa.array(local))
+                yield from table.combine_chunks().to_batches()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable part: {error}; run the stage that made it") from error
 
 
 def count_rows(path: Path) -> int:

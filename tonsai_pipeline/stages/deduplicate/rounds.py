@@ -2,7 +2,8 @@
 
     buckets ──nominate──▶ pairs ──▶ texts of both sides ──shingle──▶ sets ──verify──▶ edges ──settle──▶ decisions
 
-Each round is a folder below `.work/`; a finished one has `state.npz`, and a killed run goes on after the last.
+Each round is a folder below `.work/`, and each task in it leaves its mark: a killed run that is started again
+walks through the finished tasks and goes on with the first open one.
 Texts are read once a round, part by part, and only the rows that are in a pair; their shingle sets are kept for
 the following rounds. The rule that is followed, and why there are rounds, is in `dedup/greedy.py`.
 """
@@ -34,7 +35,7 @@ from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
 from tonsai_pipeline.storage.files import atomic_path
 from tonsai_pipeline.storage.runs import load_array, save_array
-from tonsai_pipeline.text import dedup_key_batch
+from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 #: Shingles of both sides in one verification task: 64 MB of hashes.
 _HASHES_PER_TASK = 8_000_000

@@ -1,0 +1,112 @@
+"""Launch a job from an asset: numbers appear on the asset page while it runs; a cancel lets it save first.
+
+    LaunchSpec ──Pipes session──▶ process group ──custom messages──▶ AssetObservation, every few seconds
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tonsai_pipeline.reporting import METRICS_KEY
+from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
+
+#: Dagster stores every observation; more than this tells a person nothing.
+_OBSERVE_EVERY_S = 5.0
+
+
+class JobOptions(dg.Config):
+    """Settings of a launched job that cannot change its result."""
+
+    num_processes: int = Field(default=0, ge=0, description="Processes; 0 for one per GPU, or one")
+    launcher: Literal["torchrun", "deepspeed"] = Field(
+        default="torchrun", description="torchrun, or deepspeed with a hostfile for many nodes"
+    )
+    hostfile: str = Field(default="", description="Hostfile of the deepspeed launcher")
+    resume: Literal["auto", "never", "required"] = Field(
+        default="auto", description="Go on from the newest whole checkpoint of the same work"
+    )
+    grace_s: float = Field(default=300.0, gt=0, description="Seconds for saving after a cancel")
+    force: bool = Field(default=False, description="Do the work again even if it is finished")
+
+    def spec(self, module: str, run_file: Path, output_dir: Path) -> LaunchSpec:
+        """Say what to start."""
+        return LaunchSpec(
+            module,
+            run_file,
+            output_dir,
+            num_processes=self.num_processes,
+            launcher=self.launcher,
+            hostfile=Path(self.hostfile) if self.hostfile else None,
+        )
+
+
+def launch_job(context: dg.AssetExecutionContext, spec: LaunchSpec, *, grace_s: float) -> LaunchResult:
+    """Run a job to its end and show its numbers on the asset page as they come.
+
+    Raises:
+        TrainError: The job did not finish; the message says where it can go on.
+    """
+    with dg.open_pipes_session(
+        context=context,
+        context_injector=dg.PipesTempFileContextInjector(),
+        message_reader=dg.PipesTempFileMessageReader(),
+    ) as session:
+        observer = _Observer(context, session)
+        result = launch(
+            spec, env=session.get_bootstrap_env_vars(), on_poll=observer.poll, grace_s=grace_s
+        )
+        observer.flush()
+    result.raise_for_failure()
+    return result
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put a file or a folder of a run into an artifact without copying bytes, where the disk allows."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.is_file():
+                link_or_copy(path, target / path.relative_to(source))
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+class _Observer:
+    """Turns the newest line of metrics into an observation of the asset, now and then."""
+
+    def __init__(self, context: dg.AssetExecutionContext, session: Any) -> None:
+        self._context = context
+        self._session = session
+        self._num_seen = 0
+        self._newest: dict[str, Any] | None = None
+        self._observed_at = 0.0
+
+    def poll(self) -> None:
+        """Read new messages; observe at most every few seconds."""
+        messages = self._session.get_custom_messages()
+        fresh = [m[METRICS_KEY] for m in messages[self._num_seen :] if METRICS_KEY in m]
+        self._num_seen = len(messages)
+        if fresh:
+            self._newest = fresh[-1]
+        if time.monotonic() - self._observed_at >= _OBSERVE_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Observe the newest numbers, if any."""
+        if self._newest is None:
+            return
+        self._context.log_event(
+            dg.AssetObservation(asset_key=self._context.asset_key, metadata=self._newest)
+        )
+        self._newest, self._observed_at = None, time.monotonic()

@@ -1,0 +1,132 @@
+"""pretrained_model: a network trained on the packed rows, as a Hugging Face folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
+from tonsai_pipeline.defs.plots import line_chart
+from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.storage.manifest import fingerprint
+from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.train.spec import (
+    METRICS_NAME,
+    MODEL_NAME,
+    TrainRun,
+    read_metrics,
+    run_settings,
+)
+
+STAGE_VERSION = "1"
+_JOB = "tonsai_pipeline.train.job"
+
+
+def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
+    """Build the asset for a recipe."""
+
+    @dg.asset(
+        name="pretrained_model",
+        deps=["packed_shards", "tokenizer"],
+        group_name="models",
+        kinds={"deepspeed", "huggingface"},
+        pool="gpu",
+        # A retry goes on from the newest whole checkpoint.
+        retry_policy=dg.RetryPolicy(max_retries=1, delay=10),
+        code_version=code_version(STAGE_VERSION, recipe.model, recipe.train),
+        check_specs=[
+            check_spec("pretrained_model", "loss_is_finite", "The last loss is a number", blocking=True),
+            check_spec("pretrained_model", "loss_fell", "Held-out loss is below the untrained one"),
+        ],
+        description="The network, trained by DeepSpeed in processes of its own. `model/` opens with "
+        "AutoModelForCausalLM. Cancel it and it saves a checkpoint; run it again and it goes on.",
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, config: JobOptions, workspace: Workspace
+    ) -> dg.MaterializeResult:
+        store = workspace.store(recipe)
+        shards, tokenizer = store.current("packed_shards"), store.current("tokenizer")
+        settings = run_settings(recipe.model, recipe.train)
+        inputs = {"packed_shards": shards.data_version, "tokenizer": tokenizer.data_version}
+        name = fingerprint("pretrained_model", STAGE_VERSION, settings, inputs)
+        output_dir = store.layout.run("pretrain", name)
+
+        def make(folder: Path) -> Mapping[str, Any]:
+            run = TrainRun(
+                model=recipe.model,
+                train=recipe.train,
+                shards_dir=shards.path,
+                tokenizer_dir=tokenizer.path,
+                output_dir=output_dir,
+                fingerprint=name,
+                resume="never" if config.force else config.resume,
+            )
+            spec = config.spec(_JOB, run.write(), output_dir)
+            result = launch_job(context, spec, grace_s=config.grace_s)
+            link_or_copy(output_dir / MODEL_NAME, folder / MODEL_NAME)
+            link_or_copy(output_dir / METRICS_NAME, folder / METRICS_NAME)
+            return _report(result.status, read_metrics(output_dir / METRICS_NAME))
+
+        artifact = store.materialize(
+            "pretrained_model",
+            None,
+            make,
+            stage_version=STAGE_VERSION,
+            settings=settings,
+            inputs=inputs,
+            force=config.force,
+        )
+        records = read_metrics(artifact.path / METRICS_NAME)
+        return materialized(
+            artifact, metadata={"curve": _curve(records)}, checks=list(_checks(artifact, records))
+        )
+
+    return _asset
+
+
+def _report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Choose what the asset page shows of a finished run."""
+    kept = ("num_parameters", "num_steps", "tokens", "train_s", "world_size", "zero_stage", "device", "precision")
+    report: dict[str, Any] = {name: status[name] for name in kept if name in status}
+    trained = [record for record in records if record["kind"] == "train"]
+    if trained:
+        report["final_train_loss"] = trained[-1]["loss"]
+    for lang, numbers in _validation(records)[-1][1].items():
+        report[f"val_bpb_{lang}"] = numbers["bits_per_byte"]
+        report[f"val_loss_{lang}"] = numbers["loss"]
+    return report
+
+
+def _validation(records: list[dict[str, Any]]) -> list[tuple[int, dict[str, dict[str, float]]]]:
+    """Return (step, numbers by language) of every measurement on held-out text."""
+    return [
+        (record["step"], {k: v for k, v in record.items() if isinstance(v, dict)})
+        for record in records
+        if record["kind"] == "validation"
+    ]
+
+
+def _curve(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    trained = [record for record in records if record["kind"] == "train"]
+    lines = {"train": ([r["step"] for r in trained], [r["loss"] for r in trained])}
+    measured = _validation(records)
+    for lang in sorted({lang for _, numbers in measured for lang in numbers}):
+        points = [(step, numbers[lang]["loss"]) for step, numbers in measured if lang in numbers]
+        lines[f"held out, {lang}"] = ([step for step, _ in points], [loss for _, loss in points])
+    return line_chart(lines, title="Loss", x="step", y="nats per token")
+
+
+def _checks(artifact: Artifact, records: list[dict[str, Any]]) -> Iterator[dg.AssetCheckResult]:
+    loss = artifact.report.get("final_train_loss")
+    is_finite = loss is not None and loss == loss and abs(loss) != float("inf")
+    yield check("loss_is_finite", is_finite, f"last training loss {loss}")
+    measured = _validation(records)
+    first, last = measured[0][1], measured[-1][1]
+    rose = [lang for lang in last if last[lang]["loss"] >= first[lang]["loss"]]
+    said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
+    yield check("loss_fell", not rose, said, warn=True)

@@ -1,0 +1,277 @@
+"""Decisions of all dumps -> groups, drop rates, pairs to look at, and whether a guard was crossed.
+
+    twins of every dump ──▶ groups.parquet, Summary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tonsai_pipeline.dedup.exact import NO_TWIN
+from tonsai_pipeline.dedup.shingles import mix64_array
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.schema import DUPLICATE_GROUPS
+from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, locate
+from tonsai_pipeline.stages.deduplicate.tables import document_ids
+from tonsai_pipeline.storage.documents import take_batches, write_part
+from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.storage.store import Artifact
+
+GROUPS_FILE = "groups.parquet"
+
+_NUM_PAIRS = 20
+_NUM_GROUPS = 10
+_EXCERPT_CHARS = 400
+#: Smaller groups never cross the guard: in a corpus of a hundred documents every pair is a percent.
+_MIN_GUARDED_GROUP = 100
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What deduplication did to the corpus.
+
+    Args:
+        num_documents: Documents before.
+        num_kept: Documents after.
+        num_exact: Dropped as exact copies.
+        num_near: Dropped as near duplicates.
+        num_groups: Groups of two or more.
+        num_pairs: Pairs that were compared exactly.
+        by_dump: Counts by dump key.
+        by_source: Documents and drops by source; `num_lost` leaves out copies of the source's own earlier dumps.
+        matrix: Dropped documents by dump (rows) and dump of the kept twin (columns).
+        group_sizes: How many groups have which size; sizes from 10 on are counted by powers of ten.
+        largest_groups: The largest groups, with the beginning of the kept text.
+        pairs: Random dropped documents beside their twins.
+        violations: What crossed a guard; empty if all is well.
+    """
+
+    num_documents: int
+    num_kept: int
+    num_exact: int
+    num_near: int
+    num_groups: int
+    num_pairs: int
+    by_dump: Mapping[str, Mapping[str, int]]
+    by_source: Mapping[str, Mapping[str, int]]
+    matrix: Mapping[str, Mapping[str, int]]
+    group_sizes: Mapping[str, int]
+    largest_groups: list[Mapping[str, Any]]
+    pairs: list[Mapping[str, Any]]
+    violations: list[str]
+
+
+def summarize(
+    dumps: tuple[PlacedDump, ...],
+    links: Mapping[str, Artifact],
+    folder: Path,
+    *,
+    config: DedupConfig,
+    engine: Engine,
+) -> Summary:
+    """Write the table of groups and count everything.
+
+    Args:
+        dumps: The corpus, decided.
+        links: The artifact of each dump's decisions.
+        folder: The building folder.
+        config: The recipe's `dedup` section, for the guards.
+        engine: Where parts are read.
+    """
+    groups = _groups(dumps)
+    ids = _write_groups(dumps, groups, folder, engine)
+    by_dump = {dump.key: dict(links[dump.key].report) for dump in dumps}
+    total = {
+        name: sum(counts[name] for counts in by_dump.values())
+        for name in ("num_documents", "num_kept", "num_exact", "num_near", "num_pairs")
+    }
+    matrix = _matrix(dumps)
+    by_source = _by_source(dumps, matrix)
+    return Summary(
+        **total,
+        num_groups=len(groups.ordinals),
+        by_dump=by_dump,
+        by_source=by_source,
+        matrix=matrix,
+        group_sizes=_size_histogram(groups.sizes),
+        largest_groups=_largest(dumps, groups, ids),
+        pairs=_pairs(dumps),
+        violations=_violations(total["num_documents"], by_source, groups, ids, config),
+    )
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of two or more: parallel arrays by ascending ordinal of the kept document."""
+
+    ordinals: np.ndarray
+    sizes: np.ndarray
+    num_dumps: np.ndarray
+
+
+def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
+    """Count the members of every group; holds one dump's decisions at a time."""
+    kept, counts, foreign = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for dump in dumps:
+        twins = _twins(dump)
+        found, num = np.unique(twins[twins != NO_TWIN], return_counts=True)
+        kept.append(found)
+        counts.append(num)
+        foreign.append((found < dump.base).astype(np.int64))
+    ordinals, place = np.unique(np.concatenate(kept), return_inverse=True)
+    sizes = np.ones(len(ordinals), np.int64)
+    num_dumps = np.ones(len(ordinals), np.int64)
+    np.add.at(sizes, place, np.concatenate(counts))
+    np.add.at(num_dumps, place, np.concatenate(foreign))
+    return _Groups(ordinals, sizes, num_dumps)
+
+
+def _write_groups(
+    dumps: tuple[PlacedDump, ...], groups: _Groups, folder: Path, engine: Engine
+) -> pa.Array:
+    """Write the table of groups; return the ids of the kept documents."""
+    ids = document_ids(dumps, groups.ordinals, folder, folder / ".work" / "groups", engine=engine)
+    address = locate(dumps, groups.ordinals)
+    keys = [dumps[index].key for index in address.dump]
+    parts = [
+        dumps[dump].part_names[part] for dump, part in zip(address.dump, address.part, strict=True)
+    ]
+    table = pa.table(
+        {
+            "dump": pa.array(keys, pa.string()),
+            "part": pa.array(parts, pa.string()),
+            "row_in_part": pa.array(address.row, pa.int32()),
+            "doc_id": ids,
+            "group_size": pa.array(groups.sizes, pa.int32()),
+            "num_dumps": pa.array(groups.num_dumps, pa.int32()),
+        }
+    )
+    write_part(folder / GROUPS_FILE, [table], DUPLICATE_GROUPS)
+    return ids
+
+
+def _matrix(dumps: tuple[PlacedDump, ...]) -> dict[str, dict[str, int]]:
+    matrix: dict[str, dict[str, int]] = {}
+    for dump in dumps:
+        twins = _twins(dump)
+        owners = locate(dumps, twins[twins != NO_TWIN]).dump
+        counts = np.bincount(owners, minlength=len(dumps))
+        matrix[dump.key] = {other.key: int(n) for other, n in zip(dumps, counts, strict=True) if n}
+    return matrix
+
+
+def _by_source(
+    dumps: tuple[PlacedDump, ...], matrix: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
+    sources: dict[str, dict[str, int]] = {}
+    for dump in dumps:
+        counts = sources.setdefault(
+            dump.source, {"num_documents": 0, "num_dropped": 0, "num_lost": 0}
+        )
+        counts["num_documents"] += dump.num_docs
+        for other, num_dropped in matrix[dump.key].items():
+            counts["num_dropped"] += num_dropped
+            if other == dump.key or other.split("@")[0] != dump.source:
+                counts["num_lost"] += num_dropped
+    return sources
+
+
+def _size_histogram(sizes: np.ndarray) -> dict[str, int]:
+    histogram: dict[str, int] = {}
+    for low, high in [(n, n) for n in range(2, 10)] + [(10**p, 10 ** (p + 1) - 1) for p in range(1, 9)]:
+        count = int(((sizes >= low) & (sizes <= high)).sum())
+        if count:
+            histogram[str(low) if low == high else f"{low}-{high}"] = count
+    return histogram
+
+
+def _largest(
+    dumps: tuple[PlacedDump, ...], groups: _Groups, ids: pa.Array
+) -> list[Mapping[str, Any]]:
+    order = np.lexsort((groups.ordinals, -groups.sizes))[:_NUM_GROUPS]
+    return [
+        {
+            "doc_id": ids[int(index)].as_py(),
+            "group_size": int(groups.sizes[index]),
+            "num_dumps": int(groups.num_dumps[index]),
+            "text": _excerpt(dumps, int(groups.ordinals[index])),
+        }
+        for index in order
+    ]
+
+
+def _pairs(dumps: tuple[PlacedDump, ...]) -> list[Mapping[str, Any]]:
+    """Choose dropped documents by a hash of their ordinal: random, and the same each time."""
+    chosen: list[tuple[int, int, int, float, bool]] = []
+    for dump in dumps:
+        twins = _twins(dump)
+        rows = np.flatnonzero(twins != NO_TWIN)
+        luck = mix64_array((rows + dump.base).astype(np.uint64))
+        best = np.argsort(luck, kind="stable")[:_NUM_PAIRS]
+        similarity, is_copy = _column(dump, "similarity"), _column(dump, "is_copy")
+        for place in best:
+            row = int(rows[place])
+            chosen.append(
+                (int(luck[place]), row + dump.base, int(twins[row]), float(similarity[row]), bool(is_copy[row]))
+            )
+    return [
+        {
+            "similarity": round(similarity, 4),
+            "reason": "exact" if is_copy else "near",
+            "dropped_dump": dumps[int(locate(dumps, np.array([dropped])).dump[0])].key,
+            "kept_dump": dumps[int(locate(dumps, np.array([kept])).dump[0])].key,
+            "dropped": _excerpt(dumps, dropped),
+            "kept": _excerpt(dumps, kept),
+        }
+        for _, dropped, kept, similarity, is_copy in sorted(chosen)[:_NUM_PAIRS]
+    ]
+
+
+def _violations(
+    num_documents: int,
+    by_source: Mapping[str, Mapping[str, int]],
+    groups: _Groups,
+    ids: pa.Array,
+    config: DedupConfig,
+) -> list[str]:
+    found = []
+    for source, counts in by_source.items():
+        frac = counts["num_lost"] / max(1, counts["num_documents"])
+        if frac > config.max_dropped_frac:
+            found.append(
+                f"source '{source}' loses {frac:.1%} of its {counts['num_documents']:,} documents; "
+                f"dedup.max_dropped_frac is {config.max_dropped_frac:.1%}"
+            )
+    if len(groups.sizes):
+        largest = int(np.argmax(groups.sizes))
+        size = int(groups.sizes[largest])
+        if size >= _MIN_GUARDED_GROUP and size / num_documents > config.max_group_frac:
+            found.append(
+                f"the group of '{ids[largest].as_py()}' has {size:,} members, {size / num_documents:.1%} of the "
+                f"corpus; dedup.max_group_frac is {config.max_group_frac:.1%}"
+            )
+    return found
+
+
+def _excerpt(dumps: tuple[PlacedDump, ...], ordinal: int) -> str:
+    address = locate(dumps, np.array([ordinal]))
+    dump = dumps[int(address.dump[0])]
+    path = dump.normalized / dump.part_names[int(address.part[0])]
+    batch = next(take_batches(path, address.row, ["text"]))
+    return batch.column("text")[0].as_py()[:_EXCERPT_CHARS]
+
+
+def _twins(dump: PlacedDump) -> np.ndarray:
+    return np.array(_column(dump, "twins"))
+
+
+def _column(dump: PlacedDump, name: str) -> np.ndarray:
+    assert dump.decisions is not None, "the whole corpus is decided"
+    return load_array(dump.decisions / f"{name}.npy", mapped=True)
