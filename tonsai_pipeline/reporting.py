@@ -40,7 +40,7 @@ def open_reporter(rank: int | None = None) -> Iterator[Reporter]:
     rank = int(os.environ.get("RANK", "0")) if rank is None else rank
     if rank != 0:
         yield _Silent()
-    elif dagster_pipes.is_dagster_pipes_process():
+    elif dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
         with dagster_pipes.open_dagster_pipes() as context:
             yield _Pipes(context)
     else:

@@ -19,6 +19,13 @@ class Language(StrEnum):
     OTHER = "other"
 
 
+class Split(StrEnum):
+    """What a document is used for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+
+
 #: raw_documents: one row a document, exactly as the dump had it.
 #: `doc_id` = "<dump>/<file index>/<row>": stable as long as the raw file is. `row` counts records in the
 #: file from 0, bad ones included. `meta` is the record's other fields as JSON.

@@ -18,7 +18,7 @@ INVISIBLE = {
 
 def test_imports_only_go_down():
     command = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([command], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -32,7 +32,8 @@ def test_every_module_says_what_goes_in_and_out():
     silent = [
         str(path.relative_to(ROOT))
         for path in SOURCES
-        if path.read_text(encoding="utf-8").strip() and not path.read_text(encoding="utf-8").startswith('"""')
+        if path.read_text(encoding="utf-8").strip()
+        and not path.read_text(encoding="utf-8").startswith('"""')
     ]
     assert silent == []
 
@@ -44,7 +45,9 @@ def test_definitions_and_help_load_no_training_library():
         "heavy = {'torch', 'transformers', 'deepspeed', 'datasets'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -54,7 +57,9 @@ def test_the_command_line_answers_without_dagster():
         "import sys, tonsai_pipeline.cli\n"
         "sys.exit('loaded dagster' if 'dagster' in sys.modules or 'numba' in sys.modules else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

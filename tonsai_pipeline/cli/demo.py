@@ -32,7 +32,9 @@ def demo(home: HomeOption = None, workers: WorkersOption = 0) -> None:
     print_summary(report, console)
     console.print(f"\n  report     {_short(report.path / 'report.html')}")
     console.print(f"  model      {_short(store.current('pretrained_model').path / 'model')}")
-    console.print("  look       uv run dagster dev     then open http://127.0.0.1:3000/asset-groups")
+    console.print(
+        "  look       uv run dagster dev     then open http://127.0.0.1:3000/asset-groups"
+    )
     console.print('  try        uv run tonsai generate --recipe demo "ភ្នំពេញ"')
 
 

@@ -16,7 +16,9 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_dumps(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOption = None) -> None:
+def list_dumps(
+    recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOption = None
+) -> None:
     """List the dumps of a recipe in catalog order, with their state."""
     from rich.console import Console
     from rich.table import Table
@@ -62,7 +64,9 @@ def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOptio
 @app.command("add")
 def add(
     source: Annotated[str, typer.Argument(help="Name of a source of the recipe.")],
-    files: Annotated[list[Path], typer.Argument(help="Files of the dump; they stay where they are.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of the dump; they stay where they are.")
+    ],
     date: Annotated[str, typer.Option("--date", help="Date of the snapshot, YYYYMMDD.")],
     recipe: RecipeOption = "demo",
     home: HomeOption = None,

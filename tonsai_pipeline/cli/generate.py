@@ -11,12 +11,17 @@ from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="Text to go on from; Khmer is normalized as the corpus was.")],
+    prompt: Annotated[
+        str, typer.Argument(help="Text to go on from; Khmer is normalized as the corpus was.")
+    ],
     recipe: RecipeOption = "demo",
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="A model folder instead of the recipe's model.")
+        Path | None,
+        typer.Option("--model", "-m", help="A model folder instead of the recipe's model."),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, help="Tokens to write.")] = 64,
+    max_new_tokens: Annotated[
+        int, typer.Option("--tokens", "-n", min=1, help="Tokens to write.")
+    ] = 64,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.8,
     top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Nucleus to draw from.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
@@ -35,6 +40,11 @@ def generate(
     typer.echo(
         prompt
         + continue_text(
-            model, prompt, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+            model,
+            prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
         )
     )

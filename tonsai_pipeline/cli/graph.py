@@ -1,6 +1,6 @@
 """Run assets through Dagster in this process, with the instance that the web UI reads.
 
-    recipe, selection ──run_graph──▶ one run a dump, then one run for the rest ──▶ the same history in the UI
+recipe, selection ──run_graph──▶ one run a dump, then one run for the rest ──▶ the same history in the UI
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class GraphOptions:
     num_workers: int = 0
     engine: str = "local"
     force: bool = False
+    num_processes: int = 0
 
 
 def open_instance() -> dg.DagsterInstance:
@@ -141,13 +142,8 @@ class _Runner:
 
     def assets(self, names: list[str], partition: str | None = None) -> None:
         """Run one selection; raise what the asset raised."""
-        options = {
-            "num_workers": self._options.num_workers,
-            "engine": self._options.engine,
-            "force": self._options.force,
-        }
         config: dict[str, Any] = {
-            "ops": {name: {"config": options} for name in names if name != "dump_catalog"},
+            "ops": {name: {"config": self._config(name)} for name in names if name != "dump_catalog"},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
         started = time.monotonic()
@@ -163,6 +159,17 @@ class _Runner:
         self._print_warnings(result)
         if not result.success:
             raise _cause(result)
+
+    def _config(self, name: str) -> dict[str, Any]:
+        """Return the launch form of an asset: jobs have processes, stages have workers."""
+        options = self._options
+        if name in MODEL_ASSETS:
+            return {"num_processes": options.num_processes, "force": options.force}
+        return {
+            "num_workers": options.num_workers,
+            "engine": options.engine,
+            "force": options.force,
+        }
 
     def _print(self, event: dg.DagsterEvent, partition: str | None, elapsed_s: float) -> None:
         materialization = event.materialization
@@ -198,7 +205,7 @@ def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
         if error is not None:
             return TonsaiError(f"{event.step_key}: {error.message.strip()}")
     failed = [c for c in result.get_asset_check_evaluations() if not c.passed and c.blocking]
-    said = "; ".join(f"{c.asset_key.to_user_string()}.{c.check_name}: {c.description}" for c in failed)
+    said = "; ".join(
+        f"{c.asset_key.to_user_string()}.{c.check_name}: {c.description}" for c in failed
+    )
     return TonsaiError(said or "the run failed; see the UI for its log")
-
-

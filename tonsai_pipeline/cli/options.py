@@ -9,7 +9,9 @@ import typer
 
 RecipeOption = Annotated[
     str,
-    typer.Option("--recipe", "-r", envvar="TONSAI_RECIPE", help="Shipped name or path of a recipe."),
+    typer.Option(
+        "--recipe", "-r", envvar="TONSAI_RECIPE", help="Shipped name or path of a recipe."
+    ),
 ]
 HomeOption = Annotated[
     Path | None,
@@ -29,4 +31,6 @@ WorkersOption = Annotated[
 EngineOption = Annotated[
     str, typer.Option("--engine", help="`local` (process pool) or `ray` (an existing cluster).")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Do the work again even if it is finished.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Do the work again even if it is finished.")
+]

@@ -24,10 +24,13 @@ _MANY_EPOCHS = 4
 
 def plan(
     recipe: RecipeOption = "gpt2_500m",
-    gpu: Annotated[str, typer.Option("--gpu", help="H100, H200, A100, L4, T4, RTX 4090, ...")] = "H100",
+    gpu: Annotated[
+        str, typer.Option("--gpu", help="H100, H200, A100, L4, T4, RTX 4090, ...")
+    ] = "H100",
     num_gpus: Annotated[int, typer.Option("--gpus", min=1, help="Number of GPUs.")] = 1,
     mfu: Annotated[
-        float, typer.Option("--mfu", min=0.01, max=1.0, help="Share of the GPU's promise that is kept.")
+        float,
+        typer.Option("--mfu", min=0.01, max=1.0, help="Share of the GPU's promise that is kept."),
     ] = 0.4,
     home: HomeOption = None,
 ) -> None:
@@ -118,13 +121,17 @@ def _print_cost(
     speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
     console.print(f"  speed        {speed:,.0f} tokens/s on {num_gpus} x {gpu} at {mfu:.0%} MFU")
     if total_tokens is None:
-        console.print("  hours        the recipe sets no train.max_tokens; one pass over what is packed")
+        console.print(
+            "  hours        the recipe sets no train.max_tokens; one pass over what is packed"
+        )
         return
     needed = hours(total_tokens, shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
     console.print(f"  hours        {needed:,.1f} for {total_tokens:,} tokens")
 
 
-def _print_sources(console: Console, recipe: Recipe, store: Store, total_tokens: int | None) -> None:
+def _print_sources(
+    console: Console, recipe: Recipe, store: Store, total_tokens: int | None
+) -> None:
     from rich.table import Table
 
     from tonsai_pipeline.errors import ManifestError

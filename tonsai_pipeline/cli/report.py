@@ -19,7 +19,9 @@ def report(
     asset: Annotated[
         str, typer.Option("--asset", "-a", help="Asset to report on.")
     ] = "evaluation_report",
-    dump: Annotated[str | None, typer.Option("--dump", help="Dump key, for a partitioned asset.")] = None,
+    dump: Annotated[
+        str | None, typer.Option("--dump", help="Dump key, for a partitioned asset.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The asset's whole report as JSON.")] = False,
     home: HomeOption = None,
 ) -> None:

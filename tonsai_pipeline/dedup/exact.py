@@ -33,12 +33,13 @@ def exact_keys(keys: pa.Array) -> np.ndarray:
         (True, False)
     """
     data, offsets = string_buffers(keys)
-    view = memoryview(data.tobytes() if not data.flags.c_contiguous else data)
-    found = np.empty((len(keys), 2), dtype=">u8")
-    raw = memoryview(found).cast("B")
-    for doc, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-        raw[16 * doc : 16 * doc + 16] = xxhash.xxh3_128_digest(view[start:stop])
-    return found.astype(np.uint64)
+    view = memoryview(data)
+    bounds = offsets.tolist()
+    digests = b"".join(
+        xxhash.xxh3_128_digest(view[start:stop])
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    )
+    return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def first_twins(keys: np.ndarray, ordinals: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What runs by itself, once a person switches it on: new dumps are ingested, the corpus is rebuilt weekly.
 
-    inbox ──new_dump_sensor──▶ partition + observation + one ingest run a dump        (every 30 s)
-    Monday, 03:00 ──weekly_corpus──▶ build_corpus; unchanged work is a cache hit
+inbox ──new_dump_sensor──▶ partition + observation + one ingest run a dump        (every 30 s)
+Monday, 03:00 ──weekly_corpus──▶ build_corpus; unchanged work is a cache hit
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def new_dump_sensor(recipe: Recipe, workspace: Workspace) -> dg.SensorDefinition
                 for key in changed
             ],
             run_requests=[
-                dg.RunRequest(partition_key=key, run_key=f"{recipe.name}/{key}/{found[key]}") for key in changed
+                dg.RunRequest(partition_key=key, run_key=f"{recipe.name}/{key}/{found[key]}")
+                for key in changed
             ],
             cursor=orjson.dumps({**seen, **found}).decode(),
         )

@@ -26,7 +26,9 @@ def bar_chart(
     figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(names)), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     if wished is not None:
-        axes.barh(names, [wished.get(name, 0) for name in names], color=_GREY, height=0.85, label="wished")
+        axes.barh(
+            names, [wished.get(name, 0) for name in names], color=_GREY, height=0.85, label="wished"
+        )
     axes.barh(names, [values[name] for name in names], color=_BLUE, height=0.5, label="realised")
     if wished is not None:
         axes.legend(frameon=False)

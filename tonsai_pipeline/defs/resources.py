@@ -1,6 +1,6 @@
 """What every asset is given: the data root, and an engine for this run.
 
-    Workspace(root) ──store(recipe)──▶ Store          RunOptions ──engine()──▶ Engine
+Workspace(root) ──store(recipe)──▶ Store          RunOptions ──engine()──▶ Engine
 """
 
 from __future__ import annotations

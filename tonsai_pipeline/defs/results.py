@@ -16,7 +16,8 @@ from tonsai_pipeline.storage.store import Artifact
 def code_version(stage_version: str, *sections: Section | Iterable[Section]) -> str:
     """Return the asset's code version: algorithm and settings, so that an edited recipe shows as unsynced."""
     values = [
-        s.settings() if isinstance(s, Section) else [inner.settings() for inner in s] for s in sections
+        s.settings() if isinstance(s, Section) else [inner.settings() for inner in s]
+        for s in sections
     ]
     digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"{stage_version}+{digest[:8]}"
@@ -73,11 +74,17 @@ def check(
     """Return a check result; `warn` makes a failure a warning, which stops nothing."""
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
-        check_name=name, passed=bool(passed), severity=severity, description=description, metadata=facts
+        check_name=name,
+        passed=bool(passed),
+        severity=severity,
+        description=description,
+        metadata=facts,
     )
 
 
-def check_spec(asset: str, name: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
+def check_spec(
+    asset: str, name: str, description: str, *, blocking: bool = False
+) -> dg.AssetCheckSpec:
     """Declare a check of an asset; a failed blocking check keeps what follows from running."""
     return dg.AssetCheckSpec(name=name, asset=asset, description=description, blocking=blocking)
 
@@ -88,18 +95,24 @@ def _entry(value: Any) -> Any:
         return dg.MetadataValue.null() if value is None else value
     if isinstance(value, Mapping):
         if value and all(isinstance(v, int | float) for v in value.values()):
-            return dg.MetadataValue.md(_table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()]))
+            return dg.MetadataValue.md(
+                _table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()])
+            )
         if value and all(isinstance(v, Mapping) for v in value.values()):
             return dg.MetadataValue.md(_nested_table(value))
     if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
         header = list(value[0])
-        return dg.MetadataValue.md(_table(header, [[row.get(k, "") for k in header] for row in value]))
+        return dg.MetadataValue.md(
+            _table(header, [[row.get(k, "") for k in header] for row in value])
+        )
     return dg.MetadataValue.json(value)
 
 
 def _nested_table(value: Mapping[str, Mapping[str, Any]]) -> str:
     header = list(dict.fromkeys(key for row in value.values() for key in row))
-    return _table(["", *header], [[name, *(row.get(k, "") for k in header)] for name, row in value.items()])
+    return _table(
+        ["", *header], [[name, *(row.get(k, "") for k in header)] for name, row in value.items()]
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

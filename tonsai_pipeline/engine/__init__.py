@@ -1,7 +1,7 @@
 """Map a function over part files: on this machine's cores, or as Ray tasks on a cluster.
 
-    tasks ──Engine.map──▶ results in task order
-    tasks ──map_parts────▶ the same, but finished parts of a killed run are not done again
+tasks ──Engine.map──▶ results in task order
+tasks ──map_parts────▶ the same, but finished parts of a killed run are not done again
 """
 
 from tonsai_pipeline.engine.base import Engine, open_engine

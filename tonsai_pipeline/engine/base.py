@@ -1,6 +1,6 @@
 """The seam: what a stage may ask of an engine, and how a name becomes one.
 
-    "local" | "ray" ──open_engine──▶ Engine
+"local" | "ray" ──open_engine──▶ Engine
 """
 
 from __future__ import annotations

@@ -102,5 +102,5 @@ def _run_part(call: _Call) -> dict[str, Any]:
         "peak_memory_bytes": peak,
     }
     temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
-    os.replace(temporary, mark)
+    temporary.replace(mark)
     return orjson.loads(mark.read_bytes())["result"]

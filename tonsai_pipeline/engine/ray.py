@@ -29,7 +29,9 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise RecipeError("engine 'ray': Ray is not installed; run: uv sync --extra ray") from error
+            raise RecipeError(
+                "engine 'ray': Ray is not installed; run: uv sync --extra ray"
+            ) from error
         try:
             ray.init(address="auto", ignore_reinit_error=True, log_to_driver=False)
         except ConnectionError as error:

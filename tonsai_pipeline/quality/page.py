@@ -198,8 +198,8 @@ def _count_marks(data, at, end, classes, code, previous, previous_code, counts):
         counts[Count.PLACEHOLDERS] += 1  # $name $( ${
     elif code == 0x7B or (code == 0x3C and (letter_follows or following == 0x2F)):
         counts[Count.PLACEHOLDERS] += 1  # { <b </b
-    elif (code == 0x7E or code == 0x5F or code == 0x26) and letter_follows and previous == ch.SPACE:
-        counts[Count.PLACEHOLDERS] += 1  # ~File _File &File: the accelerators of menus
+    elif (code == 0x7E or code == 0x26) and letter_follows and previous == ch.SPACE:
+        counts[Count.PLACEHOLDERS] += 1  # ~File &File: the accelerators of menus
     elif code == 0x5C and (following == 0x6E or following == 0x74):
         counts[Count.PLACEHOLDERS] += 1  # \n \t
 

@@ -1,6 +1,6 @@
 """Recipe sections -> `docs/recipe.md`: every key with type, default, range and meaning.
 
-    uv run python -m tonsai_pipeline.recipe.document > docs/recipe.md
+uv run python -m tonsai_pipeline.recipe.document > docs/recipe.md
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def recipe_page() -> str:
     return "\n".join(pieces)
 
 
-def _section_pages(path: str, section: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
+def _section_pages(
+    path: str, section: type[BaseModel], seen: set[type[BaseModel]]
+) -> Iterator[str]:
     if section in seen:
         return
     seen.add(section)
@@ -43,7 +45,11 @@ def _section_pages(path: str, section: type[BaseModel], seen: set[type[BaseModel
         if inner is not None:
             nested.append((place, inner))
         text = " ".join((field.description or "").split())
-        kind = f"[section](#{re.sub('[^a-z0-9_]', '', place)})" if inner else f"`{_type_name(field.annotation)}`"
+        kind = (
+            f"[section](#{re.sub('[^a-z0-9_]', '', place)})"
+            if inner
+            else f"`{_type_name(field.annotation)}`"
+        )
         yield f"| `{name}` | {kind} | {_default(field, inner)} | {text}{_bounds(field)} |"
     yield ""
     for place, inner in nested:

@@ -1,6 +1,6 @@
 """YAML -> Recipe, with errors that name file, key, value and the nearest valid key.
 
-    demo.yaml ──load_recipe──▶ Recipe      (a shipped name or a path)
+demo.yaml ──load_recipe──▶ Recipe      (a shipped name or a path)
 """
 
 from __future__ import annotations

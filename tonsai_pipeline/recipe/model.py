@@ -67,10 +67,14 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _one_description(self) -> Self:
         if self.config_file is not None and self.base is not None:
-            raise ValueError("give `config_file` (new weights) or `base` (go on from a model), not both")
+            raise ValueError(
+                "give `config_file` (new weights) or `base` (go on from a model), not both"
+            )
         foreign = sorted(_SIZES & self.model_fields_set)
         if foreign and not self.from_sizes:
-            raise ValueError(f"{', '.join(foreign)}: decided by `config_file` or `base`, remove them here")
+            raise ValueError(
+                f"{', '.join(foreign)}: decided by `config_file` or `base`, remove them here"
+            )
         if self.base is None and self.base_revision is not None:
             raise ValueError("`base_revision` names a commit of `base`, which is empty")
         return self
@@ -83,7 +87,9 @@ class ModelConfig(Section):
             )
         if self.num_kv_heads is not None:
             if self.architecture == "gpt2":
-                raise ValueError("num_kv_heads: gpt2 has no grouped-query attention; use llama or qwen3")
+                raise ValueError(
+                    "num_kv_heads: gpt2 has no grouped-query attention; use llama or qwen3"
+                )
             if self.num_heads % self.num_kv_heads:
                 raise ValueError(
                     f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}"

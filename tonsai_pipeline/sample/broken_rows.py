@@ -13,7 +13,7 @@ BROKEN_JSON: tuple[str, ...] = (
     "not_json",
     "no_text_field",
     "text_null",
-    "text_not_a_string",
+    "text_not_string",
     "not_an_object",
     "invalid_utf8",
     "lone_surrogate",
@@ -31,24 +31,19 @@ def broken_json(rng: Random, sort: str, row_id: str) -> bytes:
     Raises:
         ValueError: The sort is unknown.
     """
+    if sort not in BROKEN_JSON:
+        raise ValueError(f"unknown sort of broken row {sort!r}; there are {', '.join(BROKEN_JSON)}")
     text = english_document(rng, num_paragraphs=1)
     whole = json.dumps({"id": row_id, "text": text}).encode()
-    match sort:
-        case "cut_off":
-            return whole[: rng.randrange(len(whole) // 2, len(whole) - 2)]
-        case "not_json":
-            return f"<html><body>{text}</body></html>".encode()
-        case "no_text_field":
-            return json.dumps({"id": row_id, "body": text}).encode()
-        case "text_null":
-            return json.dumps({"id": row_id, "text": None}).encode()
-        case "text_not_a_string":
-            return json.dumps({"id": row_id, "text": rng.randrange(10**6)}).encode()
-        case "not_an_object":
-            return json.dumps([row_id, text]).encode()
-        case "invalid_utf8":
-            place = rng.randrange(len(whole) // 2, len(whole) - 4)
-            return whole[:place] + b"\xc3\x28" + whole[place:]
-        case "lone_surrogate":
-            return whole[:-2] + b'\\ud800"}'
-    raise ValueError(f"unknown sort of broken row {sort!r}; there are {', '.join(BROKEN_JSON)}")
+    place = rng.randrange(len(whole) // 2, len(whole) - 4)
+    lines = {
+        "cut_off": whole[:place],
+        "not_json": f"<html><body>{text}</body></html>".encode(),
+        "no_text_field": json.dumps({"id": row_id, "body": text}).encode(),
+        "text_null": json.dumps({"id": row_id, "text": None}).encode(),
+        "text_not_string": json.dumps({"id": row_id, "text": rng.randrange(10**6)}).encode(),
+        "not_an_object": json.dumps([row_id, text]).encode(),
+        "invalid_utf8": whole[:place] + b"\xc3\x28" + whole[place:],
+        "lone_surrogate": whole[:-2] + b'\\ud800"}',
+    }
+    return lines[sort]

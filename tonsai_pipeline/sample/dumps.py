@@ -77,7 +77,9 @@ def _mark_lost(truths: list[PlantedDocument], data: bytes) -> list[PlantedDocume
     """Mark the rows whose lines cannot be read to their end from a cut gzip stream."""
     readable = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data)
     num_whole = readable.count(b"\n")
-    return truths[:num_whole] + [replace(truth, kind=Kind.TRUNCATED) for truth in truths[num_whole:]]
+    return truths[:num_whole] + [
+        replace(truth, kind=Kind.TRUNCATED) for truth in truths[num_whole:]
+    ]
 
 
 def _jsonl(rows: Iterable[PlannedRow]) -> bytes:

@@ -5,30 +5,139 @@ Invented: given and family names are combined at random and mean nobody; the tow
 
 from __future__ import annotations
 
-FEMALE_NAMES = (
-    "Alma Bridget Clara Dina Esther Fiona Greta Hanna Irene Joan Kira Lena Mabel Nora Olive Petra Rosa Sylvia Tessa Wilma"
-).split()
-MALE_NAMES = (
-    "Amos Basil Conrad Duncan Edgar Felix Gordon Hugo Ivan Jasper Kurt Leo Milton Nigel Oscar Percy Rufus Silas Tobias Victor"
-).split()
-FAMILY_NAMES = (
-    "Abbot Barlow Carver Dunmore Ellery Fenwick Garland Hadley Ingram Jarvis Kendrick Lomax Marsden Norwood Oakes "
-    "Pickard Quill Ramsey Selwyn Thorne Underhill Vickers Wexford Yardley"
-).split()
+FEMALE_NAMES = [
+    "Alma",
+    "Bridget",
+    "Clara",
+    "Dina",
+    "Esther",
+    "Fiona",
+    "Greta",
+    "Hanna",
+    "Irene",
+    "Joan",
+    "Kira",
+    "Lena",
+    "Mabel",
+    "Nora",
+    "Olive",
+    "Petra",
+    "Rosa",
+    "Sylvia",
+    "Tessa",
+    "Wilma",
+]
+MALE_NAMES = [
+    "Amos",
+    "Basil",
+    "Conrad",
+    "Duncan",
+    "Edgar",
+    "Felix",
+    "Gordon",
+    "Hugo",
+    "Ivan",
+    "Jasper",
+    "Kurt",
+    "Leo",
+    "Milton",
+    "Nigel",
+    "Oscar",
+    "Percy",
+    "Rufus",
+    "Silas",
+    "Tobias",
+    "Victor",
+]
+FAMILY_NAMES = [
+    "Abbot",
+    "Barlow",
+    "Carver",
+    "Dunmore",
+    "Ellery",
+    "Fenwick",
+    "Garland",
+    "Hadley",
+    "Ingram",
+    "Jarvis",
+    "Kendrick",
+    "Lomax",
+    "Marsden",
+    "Norwood",
+    "Oakes",
+    "Pickard",
+    "Quill",
+    "Ramsey",
+    "Selwyn",
+    "Thorne",
+    "Underhill",
+    "Vickers",
+    "Wexford",
+    "Yardley",
+]
 TITLES_FEMALE = ("Ms", "Mrs", "Dr", "Professor")
 TITLES_MALE = ("Mr", "Mr", "Dr", "Professor")
 
-TOWN_HEADS = "Stone Elm Fox River Ash High Mill West Red Bram Cold Haw Long Raven Salt Thorn Wind Lark Oak Glen".split()
-TOWN_TAILS = (
-    "bridge field ford ham haven hill mere port ridge side stead ton vale wick wood worth".split()
-)
-COUNTIES = "Ardmoor Belshire Corvale Dunland Eastmarch Farrow Greyshire Holmland Ivermoor Kestrel Lowmark Marwick".split()
+TOWN_HEADS = [
+    "Stone",
+    "Elm",
+    "Fox",
+    "River",
+    "Ash",
+    "High",
+    "Mill",
+    "West",
+    "Red",
+    "Bram",
+    "Cold",
+    "Haw",
+    "Long",
+    "Raven",
+    "Salt",
+    "Thorn",
+    "Wind",
+    "Lark",
+    "Oak",
+    "Glen",
+]
+TOWN_TAILS = [
+    "bridge",
+    "field",
+    "ford",
+    "ham",
+    "haven",
+    "hill",
+    "mere",
+    "port",
+    "ridge",
+    "side",
+    "stead",
+    "ton",
+    "vale",
+    "wick",
+    "wood",
+    "worth",
+]
+COUNTIES = [
+    "Ardmoor",
+    "Belshire",
+    "Corvale",
+    "Dunland",
+    "Eastmarch",
+    "Farrow",
+    "Greyshire",
+    "Holmland",
+    "Ivermoor",
+    "Kestrel",
+    "Lowmark",
+    "Marwick",
+]
 
-WINTER_MONTHS = "December January February".split()
-SPRING_MONTHS = "March April May".split()
-SUMMER_MONTHS = "June July August".split()
-AUTUMN_MONTHS = "September October November".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+WINTER_MONTHS = ["December", "January", "February"]
+SPRING_MONTHS = ["March", "April", "May"]
+SUMMER_MONTHS = ["June", "July", "August"]
+AUTUMN_MONTHS = ["September", "October", "November"]
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 PAST_TIMES = (
     "yesterday",

@@ -64,7 +64,7 @@ def document(
     return write(rng, topic, num_paragraphs, genre)
 
 
-def title(rng: Random, lang: Lang, topic: str | None = None) -> str:
+def headline(rng: Random, lang: Lang, topic: str | None = None) -> str:
     """Write a headline in either language, without a final mark.
 
     Raises:

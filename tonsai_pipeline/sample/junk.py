@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tonsai_pipeline.sample.grammar import TOPICS, Lang, document, khmer_document, title
+from tonsai_pipeline.sample.grammar import TOPICS, Lang, document, headline, khmer_document
 from tonsai_pipeline.sample.legacy_font import legacy_font_text
 
 _MENUS: dict[Lang, tuple[str, ...]] = {
@@ -42,8 +42,20 @@ _LINKS: dict[Lang, tuple[str, ...]] = {
     "eng": ("Read more »", "Share", "Like 0", "Print", "Comments (0)", "See all", "Related posts"),
 }
 _FOOTERS: dict[Lang, tuple[str, ...]] = {
-    "khm": ("រក្សាសិទ្ធិគ្រប់យ៉ាង", "គោលការណ៍ឯកជនភាព", "លក្ខខណ្ឌប្រើប្រាស់", "គេហទំព័រនេះប្រើ cookies | យល់ព្រម | បដិសេធ", "ទៅលើ ↑"),
-    "eng": ("All rights reserved", "Privacy policy", "Terms of use", "This site uses cookies | Accept | Decline", "Back to top ↑"),
+    "khm": (
+        "រក្សាសិទ្ធិគ្រប់យ៉ាង",
+        "គោលការណ៍ឯកជនភាព",
+        "លក្ខខណ្ឌប្រើប្រាស់",
+        "គេហទំព័រនេះប្រើ cookies | យល់ព្រម | បដិសេធ",
+        "ទៅលើ ↑",
+    ),
+    "eng": (
+        "All rights reserved",
+        "Privacy policy",
+        "Terms of use",
+        "This site uses cookies | Accept | Decline",
+        "Back to top ↑",
+    ),
 }
 _UI_VERBS: dict[Lang, tuple[str, ...]] = {
     "khm": (
@@ -150,7 +162,10 @@ def boilerplate_page(rng: Random, lang: Lang, site: str = "") -> str:
     Random(f"menu {site}").shuffle(menu)
     lines = [site or "example.org", *menu]
     for _ in range(rng.randrange(5, 12)):
-        lines += [title(rng, lang), f"{rng.randrange(1, 29):02d}/{rng.randrange(1, 13):02d}/2026 | {rng.randrange(2, 999)}"]
+        lines += [
+            headline(rng, lang),
+            f"{rng.randrange(1, 29):02d}/{rng.randrange(1, 13):02d}/2026 | {rng.randrange(2, 999)}",
+        ]
         lines += rng.sample(_LINKS[lang], 3)
     lines += [" | ".join(menu), f"© 2026 {site}", *_FOOTERS[lang]]
     return "\n".join(lines)
@@ -173,4 +188,4 @@ def mixed_page(rng: Random, num_paragraphs: int = 6) -> str:
 
 def tiny_document(rng: Random, lang: Lang) -> str:
     """Write a scrap of a headline's length: far too short to learn from."""
-    return title(rng, lang)
+    return headline(rng, lang)

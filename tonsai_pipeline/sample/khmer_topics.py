@@ -13,6 +13,7 @@ from tonsai_pipeline.sample.topic import Measure, Topic
 def _topic(
     key: str,
     name: str,
+    *,
     people: str,
     things: str,
     actions: str,
@@ -23,8 +24,18 @@ def _topic(
     measures: tuple[Measure, ...],
 ) -> Topic:
     """Build a topic from fields whose words are separated by blanks (Khmer words hold none)."""
-    fields = (people, things, actions, places, qualities, causes, aims)
-    return Topic(key, name, *(tuple(field.split()) for field in fields), measures)
+    return Topic(
+        key=key,
+        name=name,
+        people=tuple(people.split()),
+        things=tuple(things.split()),
+        actions=tuple(actions.split()),
+        places=tuple(places.split()),
+        qualities=tuple(qualities.split()),
+        causes=tuple(causes.split()),
+        aims=tuple(aims.split()),
+        measures=measures,
+    )
 
 
 KHMER_TOPICS: tuple[Topic, ...] = (

@@ -15,7 +15,43 @@ _COENG_RO = "\u17d2\u179a"
 _BASES = dict(
     zip(
         (chr(code) for code in range(0x1780, 0x17A3)),
-        "k x K X g c q C Q j d z D Z N t f T F n b p B P m y r l v S O s h L G".split(),
+        [
+            "k",
+            "x",
+            "K",
+            "X",
+            "g",
+            "c",
+            "q",
+            "C",
+            "Q",
+            "j",
+            "d",
+            "z",
+            "D",
+            "Z",
+            "N",
+            "t",
+            "f",
+            "T",
+            "F",
+            "n",
+            "b",
+            "p",
+            "B",
+            "P",
+            "m",
+            "y",
+            "r",
+            "l",
+            "v",
+            "S",
+            "O",
+            "s",
+            "h",
+            "L",
+            "G",
+        ],
         strict=True,
     )
 )
@@ -57,7 +93,14 @@ _SUBSCRIPTS = dict(
     )
 )
 _SIGNS = str.maketrans(
-    {"\u17d4": ".", "\u17d5": "\u00bb", "\u17d6": "\u00d6", "\u17d7": "\u00ba", "\u00ab": "<", "\u00bb": ">"}
+    {
+        "\u17d4": ".",
+        "\u17d5": "\u00bb",
+        "\u17d6": "\u00d6",
+        "\u17d7": "\u00ba",
+        "\u00ab": "<",
+        "\u00bb": ">",
+    }
     | {chr(0x17E0 + digit): str(digit) for digit in range(10)}
 )
 # A typist of such a font put no blank between phrases as long as ours: lines broke by hand.

@@ -22,7 +22,11 @@ def stand_ins() -> dict[str, tuple[str, ...]]:
         groups.extend(tuple(getattr(topic, field)) for field in _TOPIC_FIELDS)
         groups.extend(_action_groups(topic))
     for module in (khmer_words, english_words):
-        groups.extend(tuple(value) for name, value in vars(module).items() if name.isupper() and not isinstance(value, dict))
+        groups.extend(
+            tuple(value)
+            for name, value in vars(module).items()
+            if name.isupper() and not isinstance(value, dict)
+        )
     found: dict[str, tuple[str, ...]] = {}
     for group in groups:
         for word in group:
@@ -51,9 +55,8 @@ def _action_groups(topic: Topic) -> list[tuple[str, ...]]:
 def _pattern() -> regex.Pattern[str]:
     # A Khmer word has no blank beside it, but must not end inside a cluster: no mark may follow.
     words = sorted(stand_ins(), key=len, reverse=True)
-    return regex.compile(r"(?<!\w)\L<latin>(?!\w)|(?<!\u17D2)\L<khmer>(?![\u17B4-\u17D3\u17DD])", **_named(words))
-
-
-def _named(words: list[str]) -> dict[str, list[str]]:
-    latin = [word for word in words if word.isascii()]
-    return {"latin": latin, "khmer": [word for word in words if not word.isascii()]}
+    return regex.compile(
+        r"(?<!\w)\L<latin>(?!\w)|(?<!\u17D2)\L<khmer>(?![\u17B4-\u17D3\u17DD])",
+        latin=[word for word in words if word.isascii()],
+        khmer=[word for word in words if not word.isascii()],
+    )

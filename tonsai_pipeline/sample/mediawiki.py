@@ -58,7 +58,9 @@ def wikitext(row: PlannedRow) -> str:
     """
     rng = Random(row.truth.id)
     lead, *paragraphs = (_linked(paragraph, rng) for paragraph in row.text.split("\n"))
-    parts = [f"{{{{Infobox settlement\n| name = {row.truth.title}\n| population = {rng.randrange(900, 90_000)}\n}}}}"]
+    parts = [
+        f"{{{{Infobox settlement\n| name = {row.truth.title}\n| population = {rng.randrange(900, 90_000)}\n}}}}"
+    ]
     parts.append(f"{lead}<ref>{{{{cite web |url={row.truth.url} |title={row.truth.title}}}}}</ref>")
     headings = rng.sample(_HEADINGS, len(_HEADINGS))
     for number, paragraph in enumerate(paragraphs):
@@ -73,7 +75,9 @@ def _linked(paragraph: str, rng: Random) -> str:
     for start, end, word in word_spans(paragraph):
         if rng.random() > 0.08:
             continue
-        markup = rng.choice((f"[[{word}]]", f"[[ទំព័រ {word}|{word}]]", f"'''{word}'''", f"''{word}''"))
+        markup = rng.choice(
+            (f"[[{word}]]", f"[[ទំព័រ {word}|{word}]]", f"'''{word}'''", f"''{word}''")
+        )
         pieces += [paragraph[position:start], markup]
         position = end
     return "".join([*pieces, paragraph[position:]])

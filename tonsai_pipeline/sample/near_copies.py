@@ -48,7 +48,7 @@ def near_copy(text: str, rng: Random, jaccard: float) -> tuple[str, float]:
     num_words = copier.most_edits_above(kept, words, jaccard)
     kept = kept + words[:num_words]
     # One more word may land nearer than none; words beside an edited one cost fewer shingles, so try a few.
-    tries = [kept, *(kept + [word] for word in words[num_words : num_words + _NUM_FINE_TRIES])]
+    tries = [kept, *([*kept, word] for word in words[num_words : num_words + _NUM_FINE_TRIES])]
     best = min(tries, key=lambda edits: abs(copier.likeness(edits) - jaccard))
     return copier.apply(best), copier.likeness(best)
 

@@ -51,7 +51,7 @@ class PlantedDocument:
         dump: Name of the dump, ``<source>@<date>``.
         file: File name.
         row: Position of the record in its file, from 0, broken ones included. Lines of JSONL, rows of Parquet, records of
-            CSV behind the header, blank-line separated blocks of text, pages of a wiki, conversion records of a WET file.
+            CSV behind the header, blank-line separated blocks of text, pages of a wiki, records of a WET file (warcinfo is row 0).
         kind: What it is.
         lang: ``khm``, ``eng`` or ``mixed``.
         url: Where it pretends to come from; empty in plain text.
@@ -153,7 +153,9 @@ class SampleTruth:
                 fields = json.loads(line)
                 documents.append(PlantedDocument(**{**fields, "kind": Kind(fields["kind"])}))
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path} line {number + 1} is no planted document: {error}") from error
+                raise ValueError(
+                    f"{path} line {number + 1} is no planted document: {error}"
+                ) from error
         return cls(tuple(documents))
 
     @cached_property

@@ -18,36 +18,34 @@ _DATE = "2026-09-01T00:00:00Z"
 
 
 def wet_gz(rows: Iterable[PlannedRow]) -> bytes:
-    """Write a WET file. Record ids follow from document ids, dates from the dump: the same rows give the same bytes."""
+    """Write a WET file.
+
+    Record ids follow from document ids and the date is fixed, so the same rows give the same bytes.
+    """
     sink = io.BytesIO()
     writer = WARCWriter(sink, gzip=True)
     info = b"Software-Info: tonsai sample\r\nExtracted-Date: Tue, 01 Sep 2026 00:00:00 GMT\r\n\r\n"
-    _write(writer, "warcinfo", "", "warcinfo", "application/warc-fields", info, [])
+    headers = [("WARC-Type", "warcinfo"), ("Content-Type", "application/warc-fields")]
+    _write(writer, "warcinfo", headers, info)
     for row in rows:
-        language = [("WARC-Identified-Content-Language", row.truth.lang)] if row.truth.lang != "mixed" else []
-        _write(writer, "conversion", row.truth.url, row.truth.id, "text/plain", row.text.encode(), language)
+        headers = [("WARC-Type", "conversion"), ("WARC-Target-URI", row.truth.url)]
+        if row.truth.lang != "mixed":
+            headers.append(("WARC-Identified-Content-Language", row.truth.lang))
+        headers.append(("Content-Type", "text/plain"))
+        _write(writer, row.truth.id, headers, row.text.encode())
     return sink.getvalue()
 
 
-def _write(
-    writer: WARCWriter,
-    kind: str,
-    url: str,
-    name: str,
-    content_type: str,
-    payload: bytes,
-    more: list[tuple[str, str]],
-) -> None:
+def _write(writer: WARCWriter, name: str, headers: list[tuple[str, str]], payload: bytes) -> None:
     record_id = f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'tonsai sample {name}')}>"
-    headers = [("WARC-Type", kind), ("WARC-Date", _DATE), ("WARC-Record-ID", record_id), *more, ("Content-Type", content_type)]
-    if url:
-        headers.insert(1, ("WARC-Target-URI", url))
+    fields = [*headers, ("WARC-Date", _DATE), ("WARC-Record-ID", record_id)]
+    given = dict(fields)
     record = writer.create_warc_record(
-        url,
-        kind,
+        given.get("WARC-Target-URI", ""),
+        given["WARC-Type"],
         payload=io.BytesIO(payload),
         length=len(payload),
-        warc_content_type=content_type,
-        warc_headers=StatusAndHeaders("", headers, protocol="WARC/1.0"),
+        warc_content_type=given["Content-Type"],
+        warc_headers=StatusAndHeaders("", fields, protocol="WARC/1.0"),
     )
     writer.write_record(record)

@@ -13,6 +13,8 @@ from random import Random
 
 import regex
 
+from tonsai_pipeline.text import codepoints
+
 #: Sorts of defect: see `_REWRITES`, and `zwsp` (a zero-width space between two clusters of a word).
 DEFECTS: tuple[str, ...] = (
     "coeng_ro_first",
@@ -25,7 +27,8 @@ DEFECTS: tuple[str, ...] = (
     "zwsp",
 )
 
-_COENG, _RO, _TA, _DA, _ZWSP, _U = "\u17d2", "\u179a", "\u178f", "\u178a", "\u200b", "\u17bb"
+_COENG, _ZWSP, _U = chr(codepoints.COENG), chr(codepoints.ZWSP), chr(codepoints.VOWEL_U)
+_RO, _TA, _DA = chr(codepoints.LETTER_RO), chr(codepoints.LETTER_TA), chr(codepoints.LETTER_DA)
 _CLUSTER = regex.compile(r"[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*")
 _STRONG = r"[\u1780-\u1783\u1785-\u1788\u178A-\u178D\u178F-\u1792\u1795-\u1797\u179E-\u17A0\u17A2]"
 _ABOVE = r"[\u17B7-\u17BA\u17BE]"
@@ -47,7 +50,12 @@ _SPLIT = {"\u17c4": "\u17c1\u17b6", "\u17be": "\u17c1\u17b8"}
 
 
 def wrong_encoding(
-    text: str, rng: Random, *, defect_frac: float = 0.3, zwsp_frac: float = 0.1, defects: tuple[str, ...] = DEFECTS
+    text: str,
+    rng: Random,
+    *,
+    defect_frac: float = 0.3,
+    zwsp_frac: float = 0.1,
+    defects: tuple[str, ...] = DEFECTS,
 ) -> str:
     """Write a Khmer text in wrong code-point order.
 
@@ -89,13 +97,17 @@ def wrong_encoding(
 
 def _chances(text: str, defects: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
     """Return where a cluster can be spelt wrong, and the sorts of defect that change it."""
-    found = ((match.start(), _sorts_of(match.group(), defects)) for match in _CLUSTER.finditer(text))
+    found = (
+        (match.start(), _sorts_of(match.group(), defects)) for match in _CLUSTER.finditer(text)
+    )
     return [(start, sorts) for start, sorts in found if sorts]
 
 
 @lru_cache(maxsize=8192)
 def _sorts_of(cluster: str, defects: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sort for sort in defects if sort in _REWRITES and _rewrite(cluster, sort) != cluster)
+    return tuple(
+        sort for sort in defects if sort in _REWRITES and _rewrite(cluster, sort) != cluster
+    )
 
 
 def _rewrite(cluster: str, sort: str) -> str:

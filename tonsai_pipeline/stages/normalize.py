@@ -110,6 +110,24 @@ class _Totals:
     repairs_by_rule: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, str]] = field(default_factory=list)
 
+    def count(self, kept: pa.Table, rejected: pa.Table) -> None:
+        """Add a batch's documents."""
+        self.num_documents += kept.num_rows
+        self.num_rejected += rejected.num_rows
+        self.num_bytes += pc.sum(kept.column("num_bytes")).as_py() or 0
+        self.rejected_by_reason.update(rejected.column("reason").to_pylist())
+        self.documents_by_language.update(kept.column("lang").to_pylist())
+
+    def count_repairs(self, before: pa.Array, after: pa.Array, seen: pa.StructArray) -> None:
+        """Add a batch's repairs, and keep the first changed documents as samples."""
+        changed = pc.not_equal(before, after)
+        self.num_changed += pc.sum(changed).as_py() or 0
+        for rule in _rules(seen):
+            self.repairs_by_rule[rule] += pc.sum(seen.field(rule)).as_py() or 0
+        missing = _NUM_SAMPLES - len(self.samples)
+        for row in np.flatnonzero(changed.to_numpy(zero_copy_only=False))[:missing]:
+            self.samples.append(_sample(before[row].as_py(), after[row].as_py()))
+
 
 def _normalize_batch(
     raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
@@ -122,7 +140,9 @@ def _normalize_batch(
         pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", legacy_font_batch(text)
     )
     shares = script_shares_batch(text)
-    columns = {name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title", "meta")}
+    columns = {
+        name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title", "meta")
+    }
     columns |= {
         "text": text,
         "lang": languages_batch(text),
@@ -137,7 +157,8 @@ def _normalize_batch(
     rejected = pa.table({"doc_id": raw.column("doc_id"), "reason": reasons, "text": before}).filter(
         pc.invert(is_kept)
     )
-    _count(totals, kept, rejected, before, text, seen)
+    totals.count(kept, rejected)
+    totals.count_repairs(before.cast(pa.large_string()), text, seen)
     return _one_batch(kept), _one_batch(rejected)
 
 
@@ -154,29 +175,6 @@ def _row_sum(seen: pa.StructArray, names: list[str]) -> pa.Array:
     for name in names:
         total = pc.add(total, pc.cast(seen.field(name), pa.int32()))
     return total
-
-
-def _count(
-    totals: _Totals,
-    kept: pa.Table,
-    rejected: pa.Table,
-    before: pa.Array,
-    after: pa.Array,
-    seen: pa.StructArray,
-) -> None:
-    changed = pc.not_equal(before.cast(pa.large_string()), after)
-    totals.num_documents += kept.num_rows
-    totals.num_rejected += rejected.num_rows
-    totals.num_bytes += pc.sum(kept.column("num_bytes")).as_py() or 0
-    totals.num_changed += pc.sum(changed).as_py() or 0
-    totals.rejected_by_reason.update(rejected.column("reason").to_pylist())
-    totals.documents_by_language.update(kept.column("lang").to_pylist())
-    for rule in _rules(seen):
-        totals.repairs_by_rule[rule] += pc.sum(seen.field(rule)).as_py() or 0
-    for row in np.flatnonzero(changed.to_numpy(zero_copy_only=False)):
-        if len(totals.samples) >= _NUM_SAMPLES:
-            break
-        totals.samples.append(_sample(before[row].as_py(), after[row].as_py()))
 
 
 def _sample(before: str, after: str) -> dict[str, str]:

@@ -32,15 +32,14 @@ def write_part(path: Path, batches: Iterable[pa.RecordBatch | pa.Table], schema:
         Number of rows written.
     """
     num_rows = 0
-    with atomic_path(path) as temporary:
-        # Statistics of long texts are copies of them in the footer; no reader here uses them.
-        with pq.ParquetWriter(
-            temporary, schema, compression="zstd", write_statistics=False, use_dictionary=False
-        ) as writer:
-            for batch in batches:
-                table = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
-                writer.write_table(table.select(schema.names).cast(schema), row_group_size=max(1, table.num_rows))
-                num_rows += table.num_rows
+    # Statistics of long texts are copies of them in the footer; no reader here uses them.
+    options = {"compression": "zstd", "write_statistics": False, "use_dictionary": False}
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+        for batch in batches:
+            table = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+            rows = table.select(schema.names).cast(schema)
+            writer.write_table(rows, row_group_size=max(1, rows.num_rows))
+            num_rows += rows.num_rows
     return num_rows
 
 
@@ -56,7 +55,9 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
                 table = file.read_row_group(group, columns=columns).combine_chunks()
                 yield from table.to_batches()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable part: {error}; run the stage that made it") from error
+        raise DataError(
+            f"{path}: not a readable part: {error}; run the stage that made it"
+        ) from error
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -65,7 +66,9 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     if batches:
         return pa.Table.from_batches(batches)
     schema = pq.read_schema(path)
-    return (schema if columns is None else pa.schema([schema.field(c) for c in columns])).empty_table()
+    return (
+        schema if columns is None else pa.schema([schema.field(c) for c in columns])
+    ).empty_table()
 
 
 def take_batches(
@@ -86,7 +89,9 @@ def take_batches(
     """
     try:
         with pq.ParquetFile(path) as file:
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            sizes = [
+                file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)
+            ]
             starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             if len(rows) and rows[-1] >= starts[-1]:
                 raise DataError(f"{path}: row {rows[-1]} is past its {starts[-1]} rows")
@@ -96,7 +101,9 @@ def take_batches(
                 table = file.read_row_group(int(group), columns=columns).take(pa.array(local))
                 yield from table.combine_chunks().to_batches()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable part: {error}; run the stage that made it") from error
+        raise DataError(
+            f"{path}: not a readable part: {error}; run the stage that made it"
+        ) from error
 
 
 def count_rows(path: Path) -> int:

@@ -33,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             sync_file(temporary)
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -1,12 +1,12 @@
 """Every path in the project, from the data root.
 
-    <root>/                       TONSAI_HOME, by default ./tonsai_data
-      inbox/                      raw dumps, dropped by people: <source>@<date>.<ext> or <source>/<date>/...
-      artifacts/<asset>/<partition or "all">/<fingerprint>/     finished results, never changed
-      building/<asset>/...        unfinished results; a killed stage goes on from here
-      current/<recipe>/<asset>/<partition or "all">.json        which result is the current one
-      dumps/<recipe>.json         dumps registered by hand, and dumps switched off
-      runs/                       training runs: checkpoints and metrics, by fingerprint
+<root>/                       TONSAI_HOME, by default ./tonsai_data
+  inbox/                      raw dumps, dropped by people: <source>@<date>.<ext> or <source>/<date>/...
+  artifacts/<asset>/<partition or "all">/<fingerprint>/     finished results, never changed
+  building/<asset>/...        unfinished results; a killed stage goes on from here
+  current/<recipe>/<asset>/<partition or "all">.json        which result is the current one
+  dumps/<recipe>.json         dumps registered by hand, and dumps switched off
+  runs/                       training runs: checkpoints and metrics, by fingerprint
 """
 
 from __future__ import annotations

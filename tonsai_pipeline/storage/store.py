@@ -10,7 +10,6 @@ and goes on (see `engine/parts.py`). Two processes that want the same work wait 
 from __future__ import annotations
 
 import fcntl
-import os
 import resource
 import shutil
 import time
@@ -192,9 +191,7 @@ def _finished(final: Path, name: str) -> Artifact | None:
     return artifact if artifact.manifest.fingerprint == name else None
 
 
-def _publish(
-    building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]
-) -> None:
+def _publish(building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]) -> None:
     for path in building.iterdir():
         if path.name.startswith("."):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -203,7 +200,7 @@ def _publish(
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         shutil.rmtree(final)
-    os.replace(building, final)
+    building.replace(final)
     sync_file(final.parent)
 
 

@@ -1,2 +1,71 @@
-"""Khmer text."""
-from tonsai_pipeline.text.normalize import normalize, normalize_batch, NormalizeOptions, normalize_batch_report, NORMALIZER_VERSION, malformed_texts
+"""Text of any origin -> Khmer text stored as Unicode asks, its clusters, its language, its faults.
+
+The room stands alone: it imports numpy, numba and pyarrow, and nothing of the pipeline above it, so
+that inference code normalizes a prompt exactly as the corpus was::
+
+    from tonsai_pipeline.text import NormalizeOptions, normalize
+
+Functions named `..._batch` take an Arrow string array and return one entry a text; a null stays
+null. They want valid UTF-8: `normalize_batch` checks, the others take what it returned.
+"""
+
+from tonsai_pipeline.text.clusters import (
+    ScriptRun,
+    clusters,
+    count_clusters_batch,
+    count_words_batch,
+    script_runs,
+    words,
+)
+from tonsai_pipeline.text.dedup_key import dedup_key, dedup_key_batch
+from tonsai_pipeline.text.legacy_fonts import GARBAGE_OCR, LEGACY_KHMER_FONT, legacy_font_batch
+from tonsai_pipeline.text.lexicon import Lexicon
+from tonsai_pipeline.text.normalize import (
+    DEFAULT_OPTIONS,
+    NORMALIZER_VERSION,
+    RULE_NAMES,
+    NormalizeOptions,
+    malformed_texts,
+    normalize,
+    normalize_batch,
+    normalize_batch_report,
+)
+from tonsai_pipeline.text.script import (
+    Language,
+    LanguageModel,
+    ParagraphLanguage,
+    language,
+    languages_batch,
+    paragraph_languages,
+    script_shares_batch,
+)
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "GARBAGE_OCR",
+    "LEGACY_KHMER_FONT",
+    "NORMALIZER_VERSION",
+    "RULE_NAMES",
+    "Language",
+    "LanguageModel",
+    "Lexicon",
+    "NormalizeOptions",
+    "ParagraphLanguage",
+    "ScriptRun",
+    "clusters",
+    "count_clusters_batch",
+    "count_words_batch",
+    "dedup_key",
+    "dedup_key_batch",
+    "language",
+    "languages_batch",
+    "legacy_font_batch",
+    "malformed_texts",
+    "normalize",
+    "normalize_batch",
+    "normalize_batch_report",
+    "paragraph_languages",
+    "script_runs",
+    "script_shares_batch",
+    "words",
+]

@@ -62,12 +62,12 @@ def words(text: str) -> npt.NDArray[np.int64]:
 
 def count_clusters_batch(texts: Texts) -> pa.Int64Array:
     """Return the number of Khmer clusters of each text; null where the text is null."""
-    return _with_nulls(_count_units(*batch_of_arrow(texts), ch.character_kinds())[:, CLUSTER], texts)
+    return _with_nulls(count_units(*batch_of_arrow(texts), ch.character_kinds())[:, CLUSTER], texts)
 
 
 def count_words_batch(texts: Texts) -> pa.Int64Array:
     """Return the number of words outside Khmer of each text; null where the text is null."""
-    return _with_nulls(_count_units(*batch_of_arrow(texts), ch.character_kinds())[:, WORD], texts)
+    return _with_nulls(count_units(*batch_of_arrow(texts), ch.character_kinds())[:, WORD], texts)
 
 
 def script_runs(text: str) -> list[ScriptRun]:
@@ -194,7 +194,8 @@ def _end_of_word(data, at, end, kinds):
 
 
 @njit(cache=True, nogil=True)
-def _count_units(data, offsets, kinds):
+def count_units(data, offsets, kinds):
+    """Count the units of each text; int64, shape (num_texts, 3), columns by kind."""
     num_texts = len(offsets) - 1
     counts = np.zeros((num_texts, 3), dtype=np.int64)
     for text in range(num_texts):

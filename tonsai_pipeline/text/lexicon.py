@@ -14,7 +14,8 @@ import numpy.typing as npt
 from numba import njit
 
 from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, kind_of, next_unit
+from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, next_unit
 from tonsai_pipeline.text.utf8 import (
     Texts,
     Utf8Batch,
@@ -36,7 +37,7 @@ class Lexicon:
 
     Args:
         words: list name -> its words. A word has at most `MAX_UNITS` clusters.
-        spaced: names of lists whose words count only between separators.
+        spaced: names of lists whose words count only between spaces or khans.
 
     Raises:
         ValueError: a word of no unit or of too many, or more than 63 lists or 2,000 words.
@@ -128,12 +129,14 @@ def count_words_of_lists(data, offsets, kinds, keys, lists, num_lists):
     counts = np.zeros((num_texts, num_lists), dtype=np.int32)
     recent = np.zeros(MAX_UNITS, dtype=np.uint64)
     for text in range(num_texts):
-        end, run, last = offsets[text + 1], 0, np.int64(-1)
+        end, run, last, opened = offsets[text + 1], 0, np.int64(-1), False
         start, stop, kind = next_unit(data, offsets[text], end, kinds)
         while kind != NO_UNIT:
             run = run + 1 if start == last and kind == CLUSTER else 1
             recent[run % MAX_UNITS] = unit_hash(data, start, stop)
-            closed = stop == end or _is_separator(data, stop, kinds)
+            if run == 1:
+                opened = start == offsets[text] or _is_gap_before(data, start)
+            closed = opened and (stop == end or _is_gap(data, stop))
             _count_words_ending_here(recent, run, closed, keys, lists, counts[text])
             last = stop
             start, stop, kind = next_unit(data, stop, end, kinds)
@@ -141,9 +144,20 @@ def count_words_of_lists(data, offsets, kinds, keys, lists, num_lists):
 
 
 @njit(cache=True, nogil=True)
-def _is_separator(data, at, kinds):
+def _is_gap(data, at):
+    """Tell whether white space or a khan starts at `at`: what ends a word, not what abbreviates."""
+    if data[at] <= 0x20:
+        return True
     code_point, _ = decode(data, at)
-    return kind_of(code_point, kinds) == ch.SEPARATOR
+    return code_point == cp.NO_BREAK_SPACE or cp.KHAN <= code_point <= cp.CAMNUC_PII_KUUH
+
+
+@njit(cache=True, nogil=True)
+def _is_gap_before(data, at):
+    at -= 1
+    while data[at] & 0xC0 == 0x80:
+        at -= 1
+    return _is_gap(data, at)
 
 
 @njit(cache=True, nogil=True)

@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
-    stop = StopRequest()
-    stop.install()
     run = TrainRun.read(arguments.run)
+    stop = StopRequest()
+    stop.install(is_hopeless=lambda: any(run.output_dir.glob("failure-*.json")))
     try:
         with open_reporter() as reporter:
             train(run, reporter=reporter, stop=stop)

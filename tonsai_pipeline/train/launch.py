@@ -38,7 +38,8 @@ class LaunchSpec:
         run_file: Its RUN.json.
         output_dir: Where it leaves `status.json`.
         num_processes: Processes on this machine; 0: one per GPU, or one where there is none.
-        launcher: torchrun, for one machine or several; deepspeed, for several by ssh and a hostfile.
+        launcher: torchrun, for one machine or several; deepspeed, for several by ssh and a hostfile; python,
+            one plain process (an evaluation needs no group).
         hostfile: One `host slots=N` a line; deepspeed only.
         num_nodes: Machines that run the same command (torchrun); they meet at `rendezvous`.
         rendezvous: host:port of one of the machines.
@@ -49,7 +50,7 @@ class LaunchSpec:
     run_file: Path
     output_dir: Path
     num_processes: int = 1
-    launcher: Literal["torchrun", "deepspeed"] = "torchrun"
+    launcher: Literal["torchrun", "deepspeed", "python"] = "torchrun"
     hostfile: Path | None = None
     num_nodes: int = 1
     rendezvous: str | None = None
@@ -144,6 +145,8 @@ def launch_command(spec: LaunchSpec) -> list[str]:
         ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', '--', 'm.job', '--run', 'run.json']
     """
     job = [spec.module, "--run", str(spec.run_file)]
+    if spec.launcher == "python":
+        return [sys.executable, "-m", *job]
     if spec.launcher == "deepspeed":
         hosts = ["--hostfile", str(spec.hostfile)] if spec.hostfile else []
         count = ["--num_gpus", str(spec.num_processes)] if spec.num_processes else []

@@ -1,14 +1,22 @@
 """SIGTERM, SIGINT -> a flag that all processes agree on before each step.
 
 A handler that saved at once would deadlock: saving is collective, and signals reach the processes one after
-another, in the middle of whatever they do. So the handler only remembers, and the flag travels with the
+another, in the middle of whatever they do. So a signal is only remembered, and the flag travels with the
 count of targets that is summed over processes at each step anyway.
+
+Signals are read by a thread of their own: while the main thread waits inside a collective for a peer that has
+died, no Python handler would run, and the process would sit there until it is killed.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
+
+_STUCK_EXIT_CODE = 75
 
 
 class StopRequest:
@@ -22,10 +30,30 @@ class StopRequest:
         """Whether a signal arrived."""
         return self.signal_name is not None
 
-    def install(self) -> None:
-        """Listen to SIGTERM and SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._remember)
+    def install(self, is_hopeless: Callable[[], bool]) -> None:
+        """Listen to SIGTERM and SIGINT.
 
-    def _remember(self, number: int, _: FrameType | None) -> None:
-        self.signal_name = signal.Signals(number).name
+        Args:
+            is_hopeless: Asked when a signal arrives; true if a peer has failed, so that no save can succeed and
+                the process ends at once.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Python writes to the pipe only for signals that have a handler.
+            signal.signal(number, _leave_to_thread)
+        thread = threading.Thread(
+            target=self._listen, args=(reading, is_hopeless), name="signals", daemon=True
+        )
+        thread.start()
+
+    def _listen(self, reading: int, is_hopeless: Callable[[], bool]) -> None:
+        while received := os.read(reading, 1):
+            self.signal_name = signal.Signals(received[0]).name
+            if is_hopeless():
+                os._exit(_STUCK_EXIT_CODE)
+
+
+def _leave_to_thread(_: int, __: FrameType | None) -> None:
+    """Do nothing here, see `StopRequest._listen`."""

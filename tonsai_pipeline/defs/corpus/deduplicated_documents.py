@@ -13,7 +13,6 @@ from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate
-from tonsai_pipeline.storage.store import Artifact
 
 
 def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
@@ -31,7 +30,10 @@ def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
         code_version=code_version(STAGE_VERSION, recipe.dedup),
         check_specs=[
             check_spec(
-                "deduplicated_documents", "every_dump_is_in", "Each enabled dump was joined", blocking=True
+                "deduplicated_documents",
+                "every_dump_is_in",
+                "Each enabled dump was joined",
+                blocking=True,
             ),
             check_spec(
                 "deduplicated_documents",
@@ -43,9 +45,7 @@ def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
         description="Keep-lists, one a dump, and a table of the documents that left, each with the earlier "
         "document it repeats. First seen wins, in catalog order; every near duplicate is verified.",
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
+    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         signatures = of_every_dump(store, "minhash_signatures")
         normalized = of_every_dump(store, "normalized_documents")
@@ -62,7 +62,8 @@ def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
             ),
             stage_version=STAGE_VERSION,
             settings=recipe.dedup.settings(),
-            inputs=data_versions(signatures, "signatures") | data_versions(normalized, "normalized"),
+            inputs=data_versions(signatures, "signatures")
+            | data_versions(normalized, "normalized"),
             force=config.force,
         )
         rates = {dump: row["dropped_frac"] for dump, row in artifact.report["by_dump"].items()}
@@ -70,14 +71,14 @@ def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
         return materialized(
             artifact,
             metadata={"dropped": plot},
-            checks=list(_checks(artifact, rates, len(signatures), recipe.dedup.max_dropped_frac)),
+            checks=list(_checks(rates, len(signatures), recipe.dedup.max_dropped_frac)),
         )
 
     return _asset
 
 
 def _checks(
-    artifact: Artifact, rates: dict[str, float], num_dumps: int, max_dropped_frac: float
+    rates: dict[str, float], num_dumps: int, max_dropped_frac: float
 ) -> Iterator[dg.AssetCheckResult]:
     yield check("every_dump_is_in", len(rates) == num_dumps, f"{len(rates)} of {num_dumps} dumps")
     gutted = {dump: rate for dump, rate in rates.items() if rate > max_dropped_frac}

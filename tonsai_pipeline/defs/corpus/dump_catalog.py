@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import dagster as dg
 
 from tonsai_pipeline.defs.partitions import DUMPS
@@ -32,7 +31,9 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
         code_version=code_version(STAGE_VERSION, recipe.sources),
         check_specs=[
             check_spec("dump_catalog", "has_dumps", "At least one dump is enabled", blocking=True),
-            check_spec("dump_catalog", "inbox_is_understood", "Every inbox file belongs to a source"),
+            check_spec(
+                "dump_catalog", "inbox_is_understood", "Every inbox file belongs to a source"
+            ),
         ],
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
     )
@@ -86,5 +87,3 @@ def data_versions(artifacts: dict[str, Artifact], prefix: str) -> dict[str, str]
         f"{prefix}/{i:05d}/{key}": artifact.data_version
         for i, (key, artifact) in enumerate(artifacts.items())
     }
-
-

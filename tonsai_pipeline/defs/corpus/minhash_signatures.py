@@ -23,7 +23,9 @@ def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"parquet"},
         code_version=code_version(STAGE_VERSION, recipe.dedup),
         check_specs=[
-            check_spec("minhash_signatures", "one_a_document", "Every document is signed", blocking=True)
+            check_spec(
+                "minhash_signatures", "one_a_document", "Every document is signed", blocking=True
+            )
         ],
         description="MinHash signatures over Khmer clusters and English words, and an exact key, per document.",
     )
@@ -35,7 +37,9 @@ def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
         artifact = store.materialize(
             "minhash_signatures",
             dump,
-            lambda folder: sign(normalized, folder, config=recipe.dedup, engine=config.open_engine()),
+            lambda folder: sign(
+                normalized, folder, config=recipe.dedup, engine=config.open_engine()
+            ),
             stage_version=STAGE_VERSION,
             settings=settings,
             inputs={"normalized_documents": normalized.data_version},

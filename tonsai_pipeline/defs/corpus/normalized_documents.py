@@ -26,7 +26,9 @@ def normalized_documents(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"parquet"},
         code_version=code_version(STAGE_VERSION, recipe.normalize),
         check_specs=[
-            check_spec("normalized_documents", "none_lost", "Kept and rejected add up", blocking=True),
+            check_spec(
+                "normalized_documents", "none_lost", "Kept and rejected add up", blocking=True
+            ),
             check_spec("normalized_documents", "few_rejected", "Most documents are real text"),
         ],
         description="Khmer in one canonical encoding (Unicode Technical Note 61). Legacy-font text is "
@@ -50,7 +52,9 @@ def normalized_documents(recipe: Recipe) -> dg.AssetsDefinition:
         )
         repairs = {rule: n for rule, n in artifact.report["repairs_by_rule"].items() if n}
         plots = (
-            {"repairs": bar_chart(repairs, title="Repairs by rule", unit="places")} if repairs else {}
+            {"repairs": bar_chart(repairs, title="Repairs by rule", unit="places")}
+            if repairs
+            else {}
         )
         return materialized(artifact, metadata=plots, checks=list(_checks(raw, artifact)))
 

@@ -37,7 +37,9 @@ def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
     ) -> dg.MaterializeResult:
         store = workspace.store(recipe)
-        dump, source = find_dump(recipe, store.layout, workspace.data_folder(), context.partition_key)
+        dump, source = find_dump(
+            recipe, store.layout, workspace.data_folder(), context.partition_key
+        )
         artifact = store.materialize(
             "raw_documents",
             dump.key,

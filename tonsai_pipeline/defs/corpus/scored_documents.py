@@ -26,13 +26,13 @@ def scored_documents(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"parquet"},
         code_version=code_version(STAGE_VERSION, recipe.quality, recipe.sources),
         check_specs=[
-            check_spec("scored_documents", "something_stays", "Good documents are left", blocking=True)
+            check_spec(
+                "scored_documents", "something_stays", "Good documents are left", blocking=True
+            )
         ],
         description="A score in [0, 1] and, for documents that are not trained on, the fact that decided it.",
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
+    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         normalized = of_every_dump(store, "normalized_documents")
         deduplicated = store.current("deduplicated_documents")
@@ -60,7 +60,9 @@ def scored_documents(recipe: Recipe) -> dg.AssetsDefinition:
         kept, dropped = artifact.report["num_kept"], artifact.report["num_dropped"]
         reasons = artifact.report["dropped_by_reason"]
         plots = (
-            {"drops": bar_chart(reasons, title="Dropped, by reason", unit="documents")} if reasons else {}
+            {"drops": bar_chart(reasons, title="Dropped, by reason", unit="documents")}
+            if reasons
+            else {}
         )
         said = f"{kept:,} kept, {dropped:,} dropped"
         return materialized(

@@ -1,6 +1,6 @@
 """Launch a job from an asset: numbers appear on the asset page while it runs; a cancel lets it save first.
 
-    LaunchSpec ──Pipes session──▶ process group ──custom messages──▶ AssetObservation, every few seconds
+LaunchSpec ──Pipes session──▶ process group ──custom messages──▶ AssetObservation, every few seconds
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class JobOptions(dg.Config):
         )
 
 
-def launch_job(context: dg.AssetExecutionContext, spec: LaunchSpec, *, grace_s: float) -> LaunchResult:
+def launch_job(
+    context: dg.AssetExecutionContext, spec: LaunchSpec, *, grace_s: float
+) -> LaunchResult:
     """Run a job to its end and show its numbers on the asset page as they come.
 
     Raises:

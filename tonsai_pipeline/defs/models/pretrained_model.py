@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
         retry_policy=dg.RetryPolicy(max_retries=1, delay=10),
         code_version=code_version(STAGE_VERSION, recipe.model, recipe.train),
         check_specs=[
-            check_spec("pretrained_model", "loss_is_finite", "The last loss is a number", blocking=True),
+            check_spec(
+                "pretrained_model", "loss_is_finite", "The last loss is a number", blocking=True
+            ),
             check_spec("pretrained_model", "loss_fell", "Held-out loss is below the untrained one"),
         ],
         description="The network, trained by DeepSpeed in processes of its own. `model/` opens with "
@@ -91,7 +94,16 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
 
 def _report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
     """Choose what the asset page shows of a finished run."""
-    kept = ("num_parameters", "num_steps", "tokens", "train_s", "world_size", "zero_stage", "device", "precision")
+    kept = (
+        "num_parameters",
+        "num_steps",
+        "tokens",
+        "train_s",
+        "world_size",
+        "zero_stage",
+        "device",
+        "precision",
+    )
     report: dict[str, Any] = {name: status[name] for name in kept if name in status}
     trained = [record for record in records if record["kind"] == "train"]
     if trained:
@@ -123,7 +135,7 @@ def _curve(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
 
 def _checks(artifact: Artifact, records: list[dict[str, Any]]) -> Iterator[dg.AssetCheckResult]:
     loss = artifact.report.get("final_train_loss")
-    is_finite = loss is not None and loss == loss and abs(loss) != float("inf")
+    is_finite = loss is not None and math.isfinite(loss)
     yield check("loss_is_finite", is_finite, f"last training loss {loss}")
     measured = _validation(records)
     first, last = measured[0][1], measured[-1][1]

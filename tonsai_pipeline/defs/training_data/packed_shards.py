@@ -30,14 +30,16 @@ def packed_shards(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"numpy"},
         code_version=code_version(STAGE_VERSION, recipe.packing),
         check_specs=[
-            check_spec("packed_shards", "no_token_lost", "Tokens in equal tokens out", blocking=True),
-            check_spec("packed_shards", "shares_realised", "Realised shares are near the wished ones"),
+            check_spec(
+                "packed_shards", "no_token_lost", "Tokens in equal tokens out", blocking=True
+            ),
+            check_spec(
+                "packed_shards", "shares_realised", "Realised shares are near the wished ones"
+            ),
         ],
         description="Rows of token ids, whole documents where they fit, in the order of training.",
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
+    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         mixture, tokens = store.current("training_mixture"), store.current("tokenizer")
         artifact = store.materialize(

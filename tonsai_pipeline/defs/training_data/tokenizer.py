@@ -25,16 +25,12 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"huggingface"},
         code_version=code_version(STAGE_VERSION, recipe.tokenizer, recipe.normalize),
         check_specs=[
-            check_spec(
-                "tokenizer", "round_trip", "Decoding gives the text back", blocking=True
-            ),
+            check_spec("tokenizer", "round_trip", "Decoding gives the text back", blocking=True),
         ],
         description="BPE over Khmer clusters and English words, trained on a sample balanced by content; "
         "opens with AutoTokenizer.",
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
+    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         mixture = store.current("training_mixture")
         artifact = store.materialize(
@@ -60,7 +56,9 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
         failures = artifact.report["num_round_trip_failures"]
         return materialized(
             artifact,
-            checks=[check("round_trip", failures == 0, f"{failures} documents changed by a round trip")],
+            checks=[
+                check("round_trip", failures == 0, f"{failures} documents changed by a round trip")
+            ],
         )
 
     return _asset

@@ -22,7 +22,10 @@ def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
         code_version=code_version(STAGE_VERSION, recipe.mixture, recipe.sources),
         check_specs=[
             check_spec(
-                "training_mixture", "splits_are_disjoint", "No document is in both splits", blocking=True
+                "training_mixture",
+                "splits_are_disjoint",
+                "No document is in both splits",
+                blocking=True,
             ),
             check_spec(
                 "training_mixture",
@@ -33,9 +36,7 @@ def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
         ],
         description="Pointers to the documents of both splits, and the wished share of every source in tokens.",
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
+    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         scored = store.current("scored_documents")
         artifact = store.materialize(
@@ -73,7 +74,9 @@ def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
                 check(
                     "every_language_has_text",
                     not empty,
-                    f"without training or validation text: {', '.join(empty)}" if empty else "all have",
+                    f"without training or validation text: {', '.join(empty)}"
+                    if empty
+                    else "all have",
                 ),
             ],
         )

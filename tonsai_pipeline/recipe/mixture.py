@@ -1,0 +1,90 @@
+"""Recipe section `mixture`: which languages and sources fill the run, how often, and what is held out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.sources import Name
+
+LanguageCode = Literal["khm", "eng"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Repeat = Annotated[float, Field(ge=0, le=100)]
+
+#: Above this many epochs a repeat is worth almost nothing (Muennighoff et al. 2025).
+MOST_USEFUL_EPOCHS = 16.0
+
+
+class MixtureStage(Section):
+    """A stretch at the end of the run with shares of its own."""
+
+    last_frac: float = Field(gt=0, lt=1)
+    """How much of the run it is, 0..1."""
+    languages: dict[LanguageCode, Share] | None = None
+    """Shares of the languages in it; empty: as before."""
+    weights: dict[Name, Annotated[float, Field(ge=0)]] = {}
+    """Weights of sources in it, in place of those in `sources`; 0 leaves a source out."""
+
+
+class ValidationSplit(Section):
+    """Documents kept out of training, chosen by the hash of their id, after deduplication."""
+
+    frac: Share = 0.005
+    """Share of the documents of each language."""
+    min_documents: int = Field(default=50, ge=1)
+    """Of each language at least, but never more than a tenth of what it has."""
+    max_documents: int = Field(default=5_000, ge=1)
+    """Of each language at most."""
+
+
+class MixtureConfig(Section):
+    """Shares of languages and sources, how often text may repeat, train and validation split."""
+
+    languages: dict[LanguageCode, Share] = {"khm": 0.6, "eng": 0.4}
+    """Share of all tokens of each language; must sum to 1. A source fills the share of its own language."""
+    strategy: Literal["fixed", "temperature", "unimax"] = "fixed"
+    """How the sources of a language divide its share. `fixed`: by weight. `temperature`: by weight x
+    size^(1/temperature). `unimax`: evenly, as far as `max_epochs` of the small ones allow, weights left aside."""
+    temperature: float = Field(default=1.0, gt=0, le=100)
+    """For `temperature`: 1 is by size, higher is more even."""
+    on_shortage: Literal["redistribute", "error"] = "redistribute"
+    """A source too small for its share at `max_epochs`: leave the rest to its sisters of the same language, or
+    stop. A language too small for its share is always an error."""
+    max_epochs: float = Field(default=4.0, gt=0)
+    """Most passes over a source in the run. 4 are almost as good as new text; more warns; more than 16 is refused
+    unless `allow_many_epochs`."""
+    allow_many_epochs: bool = False
+    """Accept `max_epochs` above 16."""
+    total_tokens: int | None = Field(default=None, ge=1)
+    """Length of the training set in tokens of the final tokenizer; empty: as long as shares and `max_epochs`
+    allow."""
+    stages: tuple[MixtureStage, ...] = ()
+    """Stretches at the end of the run with other shares, in order."""
+    bucket_repeats: tuple[Repeat, ...] = ()
+    """Repeat of each part of the score range of a language, lowest first, relative to its source: (0, 1, 1, 2)
+    leaves out the lowest quarter and reads the best twice as often. Empty: all alike."""
+    rehydrate: dict[int, Repeat] = {}
+    """Repeat of a document by the size of its duplicate group: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1} is
+    FineWeb-2's; the entry of the largest size reached counts. Empty: 1."""
+    validation: ValidationSplit = ValidationSplit()
+    """What is held out."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the order of documents and of the split."""
+
+    @model_validator(mode="after")
+    def _shares_and_epochs(self) -> Self:
+        for languages in (self.languages, *(stage.languages for stage in self.stages)):
+            if languages is not None and abs(sum(languages.values()) - 1) > 1e-6:
+                raise ValueError(
+                    f"language shares must sum to 1, not {sum(languages.values()):g}; they are shares of all tokens"
+                )
+        if self.max_epochs > MOST_USEFUL_EPOCHS and not self.allow_many_epochs:
+            raise ValueError(
+                f"max_epochs {self.max_epochs:g} is more than {MOST_USEFUL_EPOCHS:g}, from where repeats are worth "
+                "almost nothing; lower it, add text, or set allow_many_epochs: true"
+            )
+        if sum(stage.last_frac for stage in self.stages) >= 1:
+            raise ValueError("the stages' last_frac sum to 1 or more: nothing is left for the run before them")
+        return self

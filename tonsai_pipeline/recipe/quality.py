@@ -1,0 +1,176 @@
+"""Recipe section `quality`: which documents stay, what their score comes from, what is masked.
+
+The defaults were read off real text: news, law, a handbook, speeches (clean), user-interface strings, bug titles,
+forum quotes and legacy-font pages (junk). "p97 0.23" is the 97th percentile of the clean set. The table is in
+`docs/quality.md` and is made again by `benchmarks/quality.py --percentiles`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.sources import Name
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[float, Field(ge=0)]
+LanguageCode = Literal["khm", "eng"]
+
+
+class Thresholds(Section):
+    """Limits of one language; a document beyond any of them is dropped with that reason.
+
+    Words are those of scripts with spaces, plus Khmer clusters / 2.5.
+    """
+
+    min_words: Count = 18
+    """Fewer words: `too_few_words`. Clean p3: 52 English, 107 Khmer; user-interface strings p95: 16, p97: 20."""
+    min_words_alone: Count = 40
+    """A document shorter than this must read as a sentence, that is, most of it must end in a full stop, a
+    khan or the like: `short_without_sentence`. Clean p3: 52 and 107."""
+    min_stop_words: Count = 2
+    """Fewer function words in the whole document: `too_few_stop_words`. Gopher's figure."""
+    min_stop_word_frac: Fraction = 0.12
+    """Smaller share of function words: `too_few_stop_words`. Clean p3 0.22; legacy fonts p97 0.12."""
+    min_letter_frac: Fraction = 0.75
+    """Smaller share of letters among visible characters: `too_few_letters`. Clean p3 0.85."""
+    max_symbol_frac: Fraction = 0.07
+    """Larger share of `#$%&+/<=>@` and the like: `too_many_symbols`. Clean p97 0.03; tagged titles p3 0.10."""
+    max_digit_frac: Fraction = 0.20
+    """Larger share of digits: `too_many_digits`. Clean p97 0.06."""
+    min_mean_word_chars: Count = 3.0
+    """Shorter words on average (documents that are mostly Latin): `words_too_short`. Gopher's figure."""
+    max_mean_word_chars: Count = 10.0
+    """Longer words on average (likewise): `words_too_long`. Gopher's figure."""
+    max_placeholders_per_1000_chars: Count = 8.0
+    """More of `%s {name} <b> ~File $(x)` and the like: `too_many_placeholders`. Clean p97 1.6."""
+    max_links_per_1000_chars: Count = 8.0
+    """More links: `too_many_links`. Clean p97 0.9."""
+    min_sentences_per_1000_chars: Count = 0.5
+    """Fewer sentence ends: `too_few_sentences`. Clean p3 2.6. Low, for law read off scans has few."""
+    max_short_char_frac: Fraction = 0.60
+    """Larger share of characters on lines shorter than 30: `too_many_short_lines`. Clean p97 0.26."""
+    max_bullet_line_frac: Fraction = 0.90
+    """Larger share of lines that open with a bullet: `too_many_bullets`. Gopher's figure."""
+    max_ellipsis_line_frac: Fraction = 0.30
+    """Larger share of lines that end in an ellipsis: `too_many_ellipses`. Gopher's figure."""
+    max_duplicate_line_frac: Fraction = 0.40
+    """Larger share of lines seen before in the document: `repeated_lines`. Gopher has 0.30."""
+    max_duplicate_line_char_frac: Fraction = 0.30
+    """Larger share of characters on such lines: `repeated_lines`. Gopher has 0.20."""
+    max_duplicate_paragraph_frac: Fraction = 0.40
+    """Larger share of paragraphs seen before: `repeated_paragraphs`. Gopher has 0.30."""
+    max_duplicate_paragraph_char_frac: Fraction = 0.30
+    """Larger share of characters in such paragraphs: `repeated_paragraphs`. Gopher has 0.20."""
+    max_top_2_gram_frac: Fraction = 0.20
+    """Larger share of characters in the most frequent pair of words: `repeated_phrases`. Gopher's figure."""
+    max_top_3_gram_frac: Fraction = 0.18
+    """The same for three words. Gopher's figure."""
+    max_top_4_gram_frac: Fraction = 0.16
+    """The same for four words. Gopher's figure."""
+    max_duplicate_5_gram_frac: Fraction = 0.35
+    """Larger share of characters in runs of five words seen before: `repeated_passages`."""
+    max_duplicate_6_gram_frac: Fraction = 0.33
+    """The same for six words."""
+    max_duplicate_7_gram_frac: Fraction = 0.31
+    """The same for seven words."""
+    max_duplicate_8_gram_frac: Fraction = 0.29
+    """The same for eight words."""
+    max_duplicate_9_gram_frac: Fraction = 0.27
+    """The same for nine words."""
+    max_duplicate_10_gram_frac: Fraction = 0.25
+    """The same for ten words."""
+    max_bad_clusters_frac: Fraction = 0.02
+    """Larger share of clusters that break the order of Khmer marks, orphan marks included: `broken_khmer`."""
+    max_listed_word_frac: Fraction = 0.05
+    """Larger share of words from the word list (`word_lists`): `listed_words`."""
+    min_score: Fraction = 0.0
+    """Lower score: `low_score`. 0 keeps every score; scores are stored in any case."""
+
+
+def _khmer() -> Thresholds:
+    return Thresholds(
+        max_duplicate_line_char_frac=0.60,
+        max_duplicate_5_gram_frac=0.65,
+        max_duplicate_6_gram_frac=0.63,
+        max_duplicate_7_gram_frac=0.61,
+        max_duplicate_8_gram_frac=0.59,
+        max_duplicate_9_gram_frac=0.57,
+        max_duplicate_10_gram_frac=0.55,
+    )
+
+
+class ClassifierConfig(Section):
+    """A fastText classifier of one language, trained as part of the scores it gives, or a ready one."""
+
+    positives: tuple[Name, ...] = ()
+    """Sources whose documents are examples of good text."""
+    negatives: tuple[Name, ...] = ()
+    """Sources whose documents are examples of text that is not wanted."""
+    held_out: tuple[Name, ...] = ()
+    """Sources among the two that are not trained on and only measured: a classifier that knows its sources by
+    heart shows here. Empty: a tenth of the documents of each source is held out instead."""
+    model: str | None = None
+    """Path of a ready fastText model with the labels `__label__good` and `__label__bad` instead; text must
+    have been prepared with `quality.features`."""
+    max_documents: int = Field(default=200_000, ge=10)
+    """Most documents trained on, of each side; a seeded sample. DCLM uses 200,000."""
+    max_chars: int = Field(default=4_000, ge=100)
+    """Characters of a document that the classifier reads, from the start; bounds its cost on long ones."""
+    dim: int = Field(default=32, ge=2, le=300)
+    """Width of the vectors."""
+    word_ngrams: int = Field(default=2, ge=1, le=5)
+    """Longest run of units that is a feature. DCLM and FineWeb2-HQ use 2."""
+    num_buckets: int = Field(default=200_000, ge=1_000, le=10_000_000)
+    """Slots for those runs; with `dim` this decides the size of the model: 4 x dim x num_buckets bytes."""
+    num_epochs: int = Field(default=5, ge=1, le=1000)
+    """Passes over the examples."""
+    lr: float = Field(default=0.1, gt=0, le=10)
+    """Learning rate at the start."""
+    min_count: int = Field(default=2, ge=1)
+    """A unit seen less often in the examples is no feature."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the sample, the order and the first weights. Trained by one thread: same seed, same file."""
+
+    @model_validator(mode="after")
+    def _either_trained_or_ready(self) -> Self:
+        if self.model is None and not (self.positives and self.negatives):
+            raise ValueError("name sources in both positives and negatives, or a ready model")
+        if self.model is not None and (self.positives or self.negatives):
+            raise ValueError("a ready model needs no positives and negatives; remove one of the two")
+        both = sorted(set(self.positives) & set(self.negatives))
+        if both:
+            raise ValueError(f"named as both positive and negative: {', '.join(both)}")
+        strange = sorted(set(self.held_out) - set(self.positives) - set(self.negatives))
+        if strange:
+            raise ValueError(f"held_out names what is neither positive nor negative: {', '.join(strange)}")
+        return self
+
+
+class QualityConfig(Section):
+    """Signals, rules, score."""
+
+    khm: Thresholds = Field(default_factory=_khmer)
+    """Limits for Khmer documents, and for those that mix Khmer with another language."""
+    eng: Thresholds = Thresholds()
+    """Limits for English documents."""
+    wrong_language: Literal["drop", "keep"] = "drop"
+    """What becomes of documents whose language is not that of their source: an English page in a Khmer dump.
+    Documents that mix Khmer and English stay with either."""
+    classifiers: dict[LanguageCode, ClassifierConfig] = {}
+    """Classifier of each language. Where there is one, its probability is the score; else the signals are."""
+    word_lists: dict[LanguageCode, str] = {}
+    """Paths of your own word lists, one phrase a line (toxicity, say), counted on cluster and word boundaries."""
+    num_buckets: int = Field(default=20, ge=2, le=100)
+    """Quantile buckets of the score in each language, 2..100; their borders are kept in `buckets.json`."""
+    mask: tuple[Literal["email", "phone", "ip", "national_id"], ...] = ()
+    """Personal data that is replaced by a placeholder before tokenizing. It is counted in any case."""
+    max_drift: Annotated[float, Field(gt=0)] = 0.25
+    """Population stability index of a source's scores against the last materialization above which the check
+    warns. 0.1 is a small shift and 0.25 a large one by custom."""
+
+    def of(self, language: str) -> Thresholds:
+        """Return the limits of a document's language (`khm`, `mixed`, `eng`, `other`)."""
+        return self.khm if language in ("khm", "mixed") else self.eng

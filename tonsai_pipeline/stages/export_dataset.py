@@ -1,0 +1,81 @@
+"""training_mixture -> a Hugging Face dataset folder with a train and a validation split.
+
+    pointers + normalized parts ──▶ <folder>/{train,validation}/*.arrow     opens with datasets.load_from_disk
+
+Each document stands there once; shares are realised when tokens are packed, and are kept in `shares.json`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from tonsai_pipeline.schema import Split
+from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.files import read_json, write_json
+from tonsai_pipeline.storage.store import Artifact, Store
+
+SHARES_NAME = "shares.json"
+_COLUMNS = ("doc_id", "source", "lang")
+
+
+def export_dataset(
+    mixture: Artifact, normalized: Mapping[str, Artifact], folder: Path, *, store: Store
+) -> dict[str, int]:
+    """Write the documents of a mixture as a dataset; an older export in `folder` is replaced whole.
+
+    Args:
+        mixture: The training_mixture.
+        normalized: normalized_documents of every dump.
+        folder: Where the dataset goes.
+        store: Where the mixture's dumps are found.
+
+    Returns:
+        Documents per split.
+    """
+    import datasets
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    features = datasets.Features(
+        {name: datasets.Value("string") for name in (*_COLUMNS, "text")}
+    )
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-export-") as temporary:
+        splits = {
+            str(split): datasets.Dataset.from_generator(
+                _documents,
+                features=features,
+                cache_dir=f"{temporary}/cache",
+                gen_kwargs={"mixture": mixture, "normalized": normalized, "store": store, "split": split},
+                split=str(split),
+            )
+            for split in Split
+        }
+        finished = Path(temporary) / "dataset"
+        datasets.DatasetDict(splits).save_to_disk(finished)
+        write_json(finished / SHARES_NAME, read_json(mixture.path / SHARES_NAME))
+        if folder.exists():
+            shutil.rmtree(folder)
+        finished.replace(folder)
+    return {name: len(rows) for name, rows in splits.items()}
+
+
+def _documents(
+    mixture: Artifact, normalized: Mapping[str, Artifact], store: Store, split: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a split in catalog order."""
+    dumps: Any = read_json(mixture.path / "dumps.json")
+    for dump, row in dumps.items():
+        for pointers in store.resolve(row["path"]).parts():
+            table = read_part(pointers)
+            wanted = table.filter(pc.equal(table.column("split"), split)).to_pylist()
+            if not wanted:
+                continue
+            texts = read_part(normalized[dump].path / pointers.name, ["text"]).column("text")
+            for entry in wanted:
+                text = texts[entry["row_in_part"]].as_py()
+                yield {**{name: entry[name] for name in _COLUMNS}, "text": text}

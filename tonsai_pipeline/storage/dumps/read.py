@@ -1,0 +1,146 @@
+"""One dump file -> its records, whatever its format.
+
+    location ──detect_format──▶ reader ──▶ RawRecord | BadRow, in file order
+
+A location is a local path, any fsspec URL, or a `hub://` location. Memory is bounded by the longest record
+that is allowed, not by the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.delimited import read_delimited
+from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
+from tonsai_pipeline.storage.dumps.json_values import read_json
+from tonsai_pipeline.storage.dumps.jsonl import read_jsonl
+from tonsai_pipeline.storage.dumps.lines import is_utf16, skip_byte_order_mark
+from tonsai_pipeline.storage.dumps.mediawiki import read_mediawiki
+from tonsai_pipeline.storage.dumps.parquet import read_parquet
+from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions, TextLayout
+from tonsai_pipeline.storage.dumps.streams import compression_suffixes, is_url, open_stream
+from tonsai_pipeline.storage.dumps.text import read_text
+from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
+
+FileFormat = Literal[
+    "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk", "hub"
+]
+
+#: File name ending (compression taken off) -> format.
+_BY_SUFFIX: dict[str, FileFormat] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    ".xml": "mediawiki",
+    ".wet": "wet",
+    ".warc": "warc",
+}
+#: Readers of a decompressed stream.
+_STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": partial(read_delimited, delimiter=","),
+    "tsv": partial(read_delimited, delimiter="\t"),
+    "text": read_text,
+    "mediawiki": read_mediawiki,
+    "wet": read_wet,
+    "warc": read_warc,
+}
+#: Formats whose bytes must be UTF-8 from the first on (XML declares its encoding, archives vary by record).
+_UTF8_FORMATS = {"jsonl", "json", "csv", "tsv", "text"}
+#: A folder written by `Dataset.save_to_disk` holds one of these.
+_SAVED_MARKS = ("state.json", "dataset_dict.json")
+
+
+def read_dump_file(
+    location: str,
+    *,
+    format: FileFormat | Literal["auto"] = "auto",
+    text_column: str = "text",
+    text_layout: TextLayout = "blank_line",
+    max_document_bytes: int = 64 << 20,
+    start_row: int = 0,
+) -> Iterator[RawRecord | BadRow]:
+    """Read one file of a dump, record by record.
+
+    Args:
+        location: A path, an fsspec URL, or a `hub://` location.
+        format: How to read it; "auto" decides by the name.
+        text_column: Field that holds the text, in formats that have fields; `a.b` reaches inside.
+        text_layout: Plain text only: a document is a whole "file", a "line", or a "blank_line" block.
+        max_document_bytes: Longer documents are bad rows, in bytes of UTF-8.
+        start_row: Leave out the records before this one, as cheaply as the format allows.
+
+    Yields:
+        Good and bad rows in file order. A damaged file ends with one bad row for all that is lost.
+
+    Raises:
+        DumpError: The file is missing or unreadable, its format is unknown, or the network failed.
+    """
+    options = ReadOptions(text_column, text_layout, max_document_bytes, start_row)
+    name = detect_format(location) if format == "auto" else format
+    if name == "hub":
+        yield from read_hub(location, options)
+    elif name == "hf_disk":
+        yield from read_saved(location, options)
+    elif name == "parquet":
+        yield from read_parquet(location, options)
+    else:
+        yield from _read_stream(location, name, options)
+
+
+def detect_format(location: str) -> FileFormat:
+    """Decide a file's format by its name, or by what a folder holds.
+
+    Raises:
+        DumpError: The name says nothing; the message lists what it may end with.
+
+    Example:
+        >>> detect_format("a/km.jsonl.zst"), detect_format("CC-MAIN-1.warc.wet.gz")
+        ('jsonl', 'wet')
+    """
+    if is_hub(location):
+        return "hub"
+    if not is_url(location) and is_saved_dataset(Path(location)):
+        return "hf_disk"
+    path = PurePosixPath(location.lower())
+    if path.suffix in compression_suffixes():
+        path = path.with_suffix("")
+    if (found := _BY_SUFFIX.get(path.suffix)) is not None:
+        return found
+    raise DumpError(
+        f"{location}: unknown file format; set the source's 'format', or end the name with one of "
+        f"{', '.join(_BY_SUFFIX)} (and {', '.join(compression_suffixes())} if it is compressed)"
+    )
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Tell a folder written by `Dataset.save_to_disk` from other folders and files."""
+    return path.is_dir() and any((path / mark).is_file() for mark in _SAVED_MARKS)
+
+
+def _read_stream(
+    location: str, name: FileFormat, options: ReadOptions
+) -> Iterator[RawRecord | BadRow]:
+    with open_stream(location) as stream:
+        offset = 0
+        if name in _UTF8_FORMATS:
+            if is_utf16(stream):
+                detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
+                yield BadRow(0, 0, "invalid_utf8", detail, "")
+                return
+            offset = skip_byte_order_mark(stream)
+        yield from _STREAM_READERS[name](stream, options, offset=offset)
