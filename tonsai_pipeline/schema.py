@@ -75,6 +75,7 @@ REJECTED_DOCUMENTS = pa.schema(
 )
 
 #: quarantine/: a row or a stretch of a file that could not be read. `excerpt` is at most 500 characters.
+#: `num_rows` is 1, or for a stretch the records it stands for, as far as they are known.
 QUARANTINE = pa.schema(
     [
         pa.field("dump", pa.string(), nullable=False),
@@ -84,6 +85,7 @@ QUARANTINE = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
         pa.field("excerpt", pa.string(), nullable=False),
+        pa.field("num_rows", pa.int64(), nullable=False),
     ]
 )
 

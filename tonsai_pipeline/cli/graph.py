@@ -89,16 +89,11 @@ def run_graph(
         run = _Runner(definitions, instance, options, console)
         run.assets(["dump_catalog"])
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
-            run.dumps(dump_assets, _enabled_dumps(recipe, workspace))
+            enabled = workspace.store(recipe).current("dump_catalog").report["enabled"]
+            run.dumps(dump_assets, enabled)
         rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
         if rest:
             run.assets(rest)
-
-
-def _enabled_dumps(recipe: Recipe, workspace: Workspace) -> list[str]:
-    from tonsai_pipeline.defs.corpus.dump_catalog import dumps_in_order
-
-    return dumps_in_order(workspace.store(recipe))
 
 
 def _chosen(select: Sequence[str]) -> set[str]:
@@ -143,7 +138,9 @@ class _Runner:
     def assets(self, names: list[str], partition: str | None = None) -> None:
         """Run one selection; raise what the asset raised."""
         config: dict[str, Any] = {
-            "ops": {name: {"config": self._config(name)} for name in names if name != "dump_catalog"},
+            "ops": {
+                name: {"config": self._config(name)} for name in names if name != "dump_catalog"
+            },
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
         started = time.monotonic()

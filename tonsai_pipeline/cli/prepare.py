@@ -16,7 +16,8 @@ def prepare(
         str, typer.Option("--khmer", help="Khmer text: a file, folder, glob, or Hub dataset id.")
     ],
     english: Annotated[
-        str, typer.Option("--english", help="English text: a file, folder, glob, or Hub dataset id.")
+        str,
+        typer.Option("--english", help="English text: a file, folder, glob, or Hub dataset id."),
     ],
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where the dataset goes.")],
     khmer_weight: Annotated[
@@ -25,7 +26,9 @@ def prepare(
     english_weight: Annotated[
         float, typer.Option("--english-weight", min=0.0, help="Wished share of English tokens.")
     ] = 0.4,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field that holds the text.")] = "text",
+    text_column: Annotated[
+        str, typer.Option("--text-column", help="Field that holds the text.")
+    ] = "text",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     home: HomeOption = None,
     workers: WorkersOption = 0,
@@ -62,8 +65,12 @@ def prepare(
         output_dir,
         store=store,
     )
-    typer.echo(f"{output_dir}: {counts['train']:,} train, {counts['validation']:,} validation documents")
-    typer.echo(f"next: tonsai train-tokenizer --dataset-dir {output_dir} --output-dir artifacts/tokenizer")
+    typer.echo(
+        f"{output_dir}: {counts['train']:,} train, {counts['validation']:,} validation documents"
+    )
+    typer.echo(
+        f"next: tonsai train-tokenizer --dataset-dir {output_dir} --output-dir artifacts/tokenizer"
+    )
 
 
 _UP_TO_MIXTURE = (
@@ -90,6 +97,8 @@ def write_recipe(output_dir: Path, values: dict[str, Any]) -> Path:
 
     name = re.sub(r"[^a-z0-9_.-]+", "-", str(output_dir).lower()).strip("-._") or "output"
     path = output_dir.with_name(output_dir.name + ".recipe.yaml")
-    text = yaml.safe_dump({"name": name[-60:].lstrip("-._"), **values}, allow_unicode=True, sort_keys=False)
+    text = yaml.safe_dump(
+        {"name": name[-60:].lstrip("-._"), **values}, allow_unicode=True, sort_keys=False
+    )
     write_bytes(path, text.encode())
     return path

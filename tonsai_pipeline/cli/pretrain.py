@@ -21,23 +21,34 @@ def pretrain(
     ] = None,
     resume_from: Annotated[
         str | None,
-        typer.Option("--resume-from", help="Model folder or Hub id to go on from, instead of new weights."),
+        typer.Option(
+            "--resume-from", help="Model folder or Hub id to go on from, instead of new weights."
+        ),
     ] = None,
     deepspeed: Annotated[
         Path | None, typer.Option("--deepspeed", help="DeepSpeed config (JSON), merged over ours.")
     ] = None,
-    dataset_split: Annotated[str, typer.Option("--dataset-split", help="Split to train on.")] = "train",
-    text_column: Annotated[str, typer.Option("--text-column", help="Field that holds the text.")] = "text",
+    dataset_split: Annotated[
+        str, typer.Option("--dataset-split", help="Split to train on.")
+    ] = "train",
+    text_column: Annotated[
+        str, typer.Option("--text-column", help="Field that holds the text.")
+    ] = "text",
     seq_len: Annotated[
-        int | None, typer.Option("--seq-len", min=16, help="Tokens in a row; the model's context by default.")
+        int | None,
+        typer.Option("--seq-len", min=16, help="Tokens in a row; the model's context by default."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=1, help="Length of the run; one pass by default.")
+        int | None,
+        typer.Option("--max-tokens", min=1, help="Length of the run; one pass by default."),
     ] = None,
     global_batch_tokens: Annotated[
-        int | None, typer.Option("--global-batch-tokens", min=1, help="Tokens of one optimizer step.")
+        int | None,
+        typer.Option("--global-batch-tokens", min=1, help="Tokens of one optimizer step."),
     ] = None,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", min=0.0, help="Peak rate.")] = 3e-4,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", min=0.0, help="Peak rate.")
+    ] = 3e-4,
     num_processes: Annotated[
         int, typer.Option("--num-processes", min=0, help="Processes; 0 for one per GPU.")
     ] = 0,
@@ -80,7 +91,9 @@ def pretrain(
             "train": train,
         },
     )
-    options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers, num_processes=num_processes)
+    options = GraphOptions(
+        home=home, data=Path.cwd(), num_workers=workers, num_processes=num_processes
+    )
     recipe, workspace = open_workspace(str(recipe_file), options)
     run_graph(recipe, workspace, options)
     store = workspace.store(recipe)
@@ -99,7 +112,9 @@ def _model_section(model_config: Path | None, resume_from: str | None) -> dict[s
         base = inner if inner.is_dir() else folder
         return {"base": str(base.absolute()) if base.exists() else resume_from}
     if model_config is None:
-        raise RecipeError("give --model-config (new weights) or --resume-from (a model to go on from)")
+        raise RecipeError(
+            "give --model-config (new weights) or --resume-from (a model to go on from)"
+        )
     if not model_config.is_file():
         raise RecipeError(f"--model-config {model_config}: no such file")
     return {"config_file": str(model_config.absolute())}
@@ -146,7 +161,8 @@ def _sources(
     wished: Any = read_json(shares) if shares.is_file() else {}
     weights = {lang: wished.get("languages", {}).get(lang, 1.0) for lang in langs}
     sources = [
-        {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common} for lang in langs
+        {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common}
+        for lang in langs
     ]
     return sources, weights
 

@@ -55,9 +55,9 @@ def print_summary(artifact: Artifact, console: Console) -> None:
     for lang, row in artifact.report["languages"].items():
         table.add_row(
             lang,
-            f"{row['untrained_bits_per_byte']:.3f}",
-            f"{row['bits_per_byte']:.3f}",
-            f"{row['perplexity']:.1f}",
+            f"{row['before']['bits_per_byte']:.3f}",
+            f"{row['after']['bits_per_byte']:.3f}",
+            f"{row['after']['perplexity']:.1f}",
         )
     console.print(table)
 

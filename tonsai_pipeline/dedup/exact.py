@@ -8,6 +8,8 @@ compared. At 10^10 documents the chance that any two different texts share a fin
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import xxhash
@@ -33,11 +35,9 @@ def exact_keys(keys: pa.Array) -> np.ndarray:
         (True, False)
     """
     data, offsets = string_buffers(keys)
-    view = memoryview(data)
-    bounds = offsets.tolist()
+    view = data.data
     digests = b"".join(
-        xxhash.xxh3_128_digest(view[start:stop])
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        xxhash.xxh3_128_digest(view[start:stop]) for start, stop in pairwise(offsets.tolist())
     )
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 

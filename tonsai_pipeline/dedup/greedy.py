@@ -148,15 +148,11 @@ def settle(
     """
     order = np.lexsort((edges.earlier, edges.later))
     earlier, later, similarity = edges.earlier[order], edges.later[order], edges.similarity[order]
-    known = Decisions(
-        decisions.status.copy(), decisions.twins.copy(), decisions.similarity.copy()
-    )
+    known = Decisions(decisions.status.copy(), decisions.twins.copy(), decisions.similarity.copy())
     waiting = np.zeros(len(known.status), dtype=np.bool_)
     waiting[unfinished - base] = True
     bounds = np.searchsorted(later, base + np.arange(len(known.status) + 1))
-    _settle(
-        known.status, known.twins, known.similarity, waiting, earlier, similarity, bounds, base
-    )
+    _settle(known.status, known.twins, known.similarity, waiting, earlier, similarity, bounds, base)
     matters = known.status[later - base] == UNKNOWN
     return known, Edges(earlier[matters], later[matters], similarity[matters])
 

@@ -99,8 +99,10 @@ class Signatures:
 
 def make_permutations(num_perm: int, seed: int) -> Permutations:
     """Return the permutations of `datasketch.MinHash(num_perm, seed, scheme="affine32")`."""
-    a, b = MinHash(num_perm=num_perm, seed=seed, scheme=_SCHEME).permutations
-    return Permutations(np.ascontiguousarray(a, np.uint32), np.ascontiguousarray(b, np.uint32))
+    drawn = np.asarray(
+        MinHash(num_perm=num_perm, seed=seed, scheme=_SCHEME).permutations, np.uint32
+    )
+    return Permutations(drawn[0].copy(), drawn[1].copy())
 
 
 def sign_keys(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) -> Signatures:

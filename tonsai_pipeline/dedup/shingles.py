@@ -91,9 +91,7 @@ def shingle(
     # A unit takes at least two bytes with its separator, save the last one of a document.
     hashes = np.empty((len(data) + len(texts)) // 2 + len(texts) + 1, dtype=np.uint64)
     ends = np.zeros(len(texts) + 1, dtype=np.int64)
-    _shingle_batch(
-        data, offsets, _classes(), clusters_per_shingle, words_per_shingle, hashes, ends
-    )
+    _shingle_batch(data, offsets, _classes(), clusters_per_shingle, words_per_shingle, hashes, ends)
     return Shingles(hashes[: ends[-1]].copy(), ends)
 
 
@@ -125,13 +123,15 @@ def string_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         texts = texts.fill_null("")
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offset_buffer, data_buffer = texts.buffers()
-    if offset_buffer is None or len(texts) == 0:
+    if len(texts) == 0 or offset_buffer is None:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1]
+    first, last = int(offsets[0]), int(offsets[-1])
+    # Arrow may leave out the data buffer, or give an empty one, if every text is empty.
+    if data_buffer is None or first == last:
         return np.zeros(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
-    offsets = np.frombuffer(offset_buffer, dtype=width)[texts.offset : texts.offset + len(texts) + 1]
-    empty = data_buffer is None or data_buffer.size == 0
-    data = np.zeros(0, np.uint8) if empty else np.frombuffer(data_buffer, dtype=np.uint8)
-    first = int(offsets[0])
-    return data[first : int(offsets[-1])], offsets.astype(np.int64) - first
+    data = np.frombuffer(data_buffer, np.uint8)
+    return data[first:last], offsets.astype(np.int64) - first
 
 
 def mix64_array(values: np.ndarray) -> np.ndarray:
@@ -189,7 +189,11 @@ _RANGES = (
     (0x17EA, 0x17FF, _SEPARATOR),
     (0x180E, 0x180E, _SEPARATOR),
     (0x2000, 0x206F, _SEPARATOR),
-    (0x200B, 0x200F, _IGNORED),  # zero-width space, joiners, direction marks: invisible, so no difference
+    (
+        0x200B,
+        0x200F,
+        _IGNORED,
+    ),  # zero-width space, joiners, direction marks: invisible, so no difference
     (0x202A, 0x202E, _IGNORED),
     (0x2060, 0x2064, _IGNORED),
     (0x20A0, 0x20CF, _SEPARATOR),  # currency
@@ -304,7 +308,7 @@ def _continues(kind, step, after_coeng):
     if kind == _WORD:
         return step == _WORD
     if kind == _BASE:
-        return step == _MARK or step == _COENG or (step == _BASE and after_coeng)
+        return step in (_MARK, _COENG) or (step == _BASE and after_coeng)
     return False
 
 

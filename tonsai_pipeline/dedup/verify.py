@@ -58,7 +58,13 @@ def similarities(
         raise ValueError(f"min_similarity must be in 0..1, not {min_similarity}")
     found = np.zeros(len(kept), dtype=np.float64)
     _measure(
-        sets.hashes, sets.offsets, kept, later, min_similarity, measure is Measure.CONTAINMENT, found
+        sets.hashes,
+        sets.offsets,
+        kept,
+        later,
+        min_similarity,
+        measure is Measure.CONTAINMENT,
+        found,
     )
     return found
 
@@ -76,7 +82,9 @@ def _measure(hashes, offsets, kept, later, min_similarity, containment, found):
             value = shared / len(right)
         else:
             # inter >= s * union  <=>  unmatched <= (|A| + |B|) (1 - s) / (1 + s)
-            allowed = (len(left) + len(right)) * (1.0 - min_similarity) / (1.0 + min_similarity) + 1e-6
+            allowed = (len(left) + len(right)) * (1.0 - min_similarity) / (
+                1.0 + min_similarity
+            ) + 1e-6
             shared = _shared(left, right, allowed, False)
             value = shared / (len(left) + len(right) - shared)
         if shared >= 0 and value >= min_similarity:

@@ -25,6 +25,8 @@ class SignatureConfig(Section):
 class DedupConfig(Section):
     """Exact and near duplicates, within a dump and across dumps."""
 
+    enabled: bool = True
+    """False keeps every document: for a corpus that is known to be clean."""
     signatures: SignatureConfig = SignatureConfig()
     """What a document is compared by."""
     num_bands: int = Field(default=16, ge=1, le=256)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.base import RecipePath, Section
 
 #: Fields that describe a network by its sizes; meaningless beside `config_file` or `base`.
 _SIZES = frozenset(
@@ -51,7 +50,7 @@ class ModelConfig(Section):
     tie_embeddings: bool = True
     """Whether the output layer shares the token embedding."""
 
-    config_file: Path | None = None
+    config_file: RecipePath | None = None
     """A Hugging Face model config (JSON): the network is built from it with new weights."""
 
     base: str | None = None

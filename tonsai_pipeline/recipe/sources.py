@@ -63,6 +63,11 @@ class Source(Section):
     license: str | None = None
     """Licence of the text, carried into the data card."""
 
+    def reading_settings(self) -> dict[str, object]:
+        """Return what decides how its files become documents: not its weight, language or licence."""
+        reading = {"name", "format", "text_column", "text_layout", "max_documents"}
+        return self.model_dump(mode="json", include=reading)
+
     @model_validator(mode="after")
     def _path_or_hub(self) -> Self:
         if self.path is not None and self.hub is not None:
@@ -79,6 +84,10 @@ class IngestConfig(Section):
     """A longer document goes to quarantine, in bytes of UTF-8."""
     max_bad_frac: float = Field(default=0.5, ge=0, le=1)
     """A dump with a larger share of unreadable rows fails its check (its good rows are kept all the same)."""
+
+    def settings(self) -> dict[str, object]:
+        """Return what changes the result; the check's limit does not."""
+        return self.model_dump(mode="json", exclude={"max_bad_frac"})
 
 
 class NormalizeConfig(Section):

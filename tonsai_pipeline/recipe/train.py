@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.base import RecipePath, Section
 
 
 class OptimizerConfig(Section):
@@ -153,7 +152,7 @@ class TrainConfig(Section):
     metrics: MetricsConfig = MetricsConfig()
     """Where numbers go."""
 
-    deepspeed_config: Path | None = None
+    deepspeed_config: RecipePath | None = None
     """A DeepSpeed JSON of your own, merged over the generated one. Batch sizes, optimizer and scheduler stay
     ours and are ignored there, with a line in the log."""
 

@@ -142,7 +142,8 @@ class _Planner:
         # A WET file opens with a record about itself.
         first = 1 if self._file.endswith(".wet.gz") else 0
         numbered = (
-            replace(row, truth=replace(row.truth, row=number)) for number, row in enumerate(rows, first)
+            replace(row, truth=replace(row.truth, row=number))
+            for number, row in enumerate(rows, first)
         )
         return PlannedDump(self._dump, self._file, tuple(numbered))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import regex
 
-_CLUSTER = regex.compile(r"[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*")
+from tonsai_pipeline.sample.likeness import CLUSTER
+
+_CLUSTER = regex.compile(CLUSTER)
 _COENG_RO = "\u17d2\u179a"
 
 _BASES = dict(

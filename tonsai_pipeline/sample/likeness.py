@@ -13,9 +13,11 @@ import regex
 CLUSTERS_PER_SHINGLE = 12
 WORDS_PER_SHINGLE = 5
 
+#: Pattern of a Khmer orthographic cluster: a base with its coengs, vowels and signs, in whatever order.
+CLUSTER = r"[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*"
+
 _INVISIBLE = regex.compile(r"[\u00AD\u200B-\u200D\u2060\uFEFF]")
-_CLUSTER = r"[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*"
-_UNIT = regex.compile(rf"{_CLUSTER}|[\u17E0-\u17E9]+|[^\W\u1780-\u17FF_]+")
+_UNIT = regex.compile(rf"{CLUSTER}|[\u17E0-\u17E9]+|[^\W\u1780-\u17FF_]+")
 
 
 def units(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from random import Random
 
 import regex
 
+from tonsai_pipeline.sample.likeness import CLUSTER
 from tonsai_pipeline.text import codepoints
 
 #: Sorts of defect: see `_REWRITES`, and `zwsp` (a zero-width space between two clusters of a word).
@@ -29,7 +30,7 @@ DEFECTS: tuple[str, ...] = (
 
 _COENG, _ZWSP, _U = chr(codepoints.COENG), chr(codepoints.ZWSP), chr(codepoints.VOWEL_U)
 _RO, _TA, _DA = chr(codepoints.LETTER_RO), chr(codepoints.LETTER_TA), chr(codepoints.LETTER_DA)
-_CLUSTER = regex.compile(r"[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*")
+_CLUSTER = regex.compile(CLUSTER)
 _STRONG = r"[\u1780-\u1783\u1785-\u1788\u178A-\u178D\u178F-\u1792\u1795-\u1797\u179E-\u17A0\u17A2]"
 _ABOVE = r"[\u17B7-\u17BA\u17BE]"
 

@@ -41,16 +41,19 @@ def export_dataset(
     import datasets
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    features = datasets.Features(
-        {name: datasets.Value("string") for name in (*_COLUMNS, "text")}
-    )
+    features = datasets.Features({name: datasets.Value("string") for name in (*_COLUMNS, "text")})
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-export-") as temporary:
         splits = {
             str(split): datasets.Dataset.from_generator(
                 _documents,
                 features=features,
                 cache_dir=f"{temporary}/cache",
-                gen_kwargs={"mixture": mixture, "normalized": normalized, "store": store, "split": split},
+                gen_kwargs={
+                    "mixture": mixture,
+                    "normalized": normalized,
+                    "store": store,
+                    "split": split,
+                },
                 split=str(split),
             )
             for split in Split

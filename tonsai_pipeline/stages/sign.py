@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tonsai_pipeline.dedup.exact import exact_keys
-from tonsai_pipeline.dedup.minhash import Permutations, SignatureScheme, Signatures, sign_keys
-from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION
+from tonsai_pipeline.dedup.minhash import Permutations, Signatures, SignatureScheme, sign_keys
+from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, string_buffers
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.dedup import SignatureConfig
@@ -73,7 +72,9 @@ def scheme_of(config: SignatureConfig) -> SignatureScheme:
     )
 
 
-def read_signatures(path: Path, scheme: SignatureScheme) -> Iterator[tuple[pa.RecordBatch, Signatures]]:
+def read_signatures(
+    path: Path, scheme: SignatureScheme
+) -> Iterator[tuple[pa.RecordBatch, Signatures]]:
     """Read a part of minhash_signatures, one row group at a time.
 
     Yields:
@@ -92,7 +93,9 @@ def read_signatures(path: Path, scheme: SignatureScheme) -> Iterator[tuple[pa.Re
         column = batch.column("signature")
         raw = column.buffers()[1]
         width = 4 * scheme.num_perm
-        values = np.frombuffer(raw, dtype="<u4", count=len(column) * scheme.num_perm, offset=column.offset * width)
+        values = np.frombuffer(
+            raw, dtype="<u4", count=len(column) * scheme.num_perm, offset=column.offset * width
+        )
         counts = batch.column("num_shingles").to_numpy()
         yield batch, Signatures(values.reshape(len(column), scheme.num_perm), counts)
 
@@ -105,7 +108,7 @@ def _sign_part(payload: tuple[Path, SignatureScheme], folder: Path) -> dict[str,
     """Sign one part, one row group at a time."""
     path, scheme = payload
     permutations = scheme.permutations()
-    totals = dict.fromkeys(_COUNTS, 0)
+    totals: dict[str, int] = dict.fromkeys(_COUNTS, 0)
 
     def signed() -> Iterator[pa.RecordBatch]:
         for batch in read_batches(path, ["doc_id", "text"]):
@@ -126,7 +129,7 @@ def _sign_batch(
     exact = exact_keys(keys)
     signed = sign_keys(keys, scheme, permutations)
     totals["num_documents"] += len(text)
-    totals["num_bytes"] += pc.sum(pc.binary_length(text)).as_py() or 0
+    totals["num_bytes"] += len(string_buffers(text)[0])
     totals["num_shingles"] += int(signed.num_shingles.sum())
     totals["num_without_shingles"] += int((signed.num_shingles == 0).sum())
     raw = pa.py_buffer(signed.values.astype("<u4", copy=False))

@@ -35,12 +35,17 @@ class Layout:
     @property
     def inbox(self) -> Path:
         """Folder that the new-dump sensor watches."""
-        return self.root / "inbox"
+        return self.root / "inbox" / self.recipe
 
     @property
     def registry(self) -> Path:
         """File that remembers dumps added by hand and dumps switched off."""
         return self.root / "dumps" / f"{self.recipe}.json"
+
+    @property
+    def hashes(self) -> Path:
+        """File that remembers the content hashes of raw dump files."""
+        return self.root / "dumps" / "hashes.json"
 
     def artifact(self, asset: str, partition: str | None, fingerprint: str) -> Path:
         """Folder of a finished result."""

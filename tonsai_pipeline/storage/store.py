@@ -192,9 +192,9 @@ def _finished(final: Path, name: str) -> Artifact | None:
 
 
 def _publish(building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]) -> None:
-    for path in building.iterdir():
-        if path.name.startswith("."):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # Marks of finished parts, and what killed workers left behind, in every folder.
+    for path in sorted(building.rglob(".*"), reverse=True):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_json(building / TIMINGS_NAME, timings)
     write_manifest(building, manifest)
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -1,34 +1,34 @@
-"""Counts of words -> a BPE model: vocabulary and merges, deterministic to the byte.
+"""Counts of words -> a BPE model: vocabulary and merges, the same bytes whenever it is trained.
 
-    words ──Units.encode, alphabet──▶ symbol strings ──BpeTrainer──▶ learned merges ──expand──▶ BpeModel
-    first merges: bytes of a Khmer letter, coeng + consonant, clusters; then what was learned
-
-Two alphabets. "byte": 256 bytes, written as GPT-2 writes them, so that any text is a string of tokens. "char":
-characters, and a byte token for each byte of a character too rare to have its own. Khmer is never cut inside a
-character by either: the bytes of a Khmer letter are merged first.
+words ──units, alphabet──▶ symbol strings ──BpeTrainer──▶ learned merges ──text──▶ BpeModel
+merges, in order of rank: bytes of a Khmer letter · coeng + consonant · clusters · what was learned
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.tokenizer.alphabet import BYTE_TO_CHAR, byte_token, to_byte_chars
-from tonsai_pipeline.tokenizer.units import Units, choose_units
-
-Alphabet = Literal["byte", "char"]
+from tonsai_pipeline.tokenizer.alphabet import (
+    BYTE_CHARS,
+    BYTE_TOKENS,
+    AlphabetName,
+    frequent_chars,
+    num_chars,
+    to_byte_chars,
+    token_bytes,
+)
+from tonsai_pipeline.tokenizer.units import Units, choose_units, is_nameable
 
 #: Ends a word in the stream that the trainer reads; a noncharacter, so no text has it.
 _END = "\ufdd0"
-#: A word is repeated in pieces of at most this many copies, to bound the length of one line of the stream.
+#: Copies of a word on one line of that stream, to bound the length of the line.
 _MAX_COPIES = 4096
-#: More merges are learned than needed, because those of over-long tokens are thrown away afterwards.
+#: Merges learned beyond those needed, because those of over-long tokens are dropped afterwards.
 _SPARE_FRAC = 0.25
 _KHMER_LETTERS = tuple(chr(code) for code in range(cp.KHMER_FIRST, cp.KHMER_LAST + 1))
 
@@ -39,28 +39,38 @@ class BpeOptions:
 
     Args:
         vocab_size: Tokens, special ones included.
-        alphabet: "byte" or "char".
-        min_cluster_count: A Khmer cluster that occurs so often is assembled first; 0 learns from characters.
+        alphabet: "byte": 256 bytes; "char": characters, and bytes of the rare ones.
+        min_cluster_per_million: A Khmer cluster that occurs so often, per million clusters, is one symbol from
+            the start; None learns from characters.
         max_token_chars: Longest token, in code points; keeps whole phrases out of the vocabulary.
         min_frequency: Least count of a pair that is merged.
         min_char_count: "char" only: a character that occurs so often has a token of its own.
     """
 
     vocab_size: int = 50_000
-    alphabet: Alphabet = "byte"
-    min_cluster_count: int = 3
+    alphabet: AlphabetName = "byte"
+    min_cluster_per_million: float | None = 2.0
     max_token_chars: int = 24
     min_frequency: int = 2
     min_char_count: int = 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class BpeModel:
-    """A trained model: `vocab` from token to id (special tokens first), `merges` in order of rank."""
+    """A model: `vocab` from token to id, special tokens first; `merges` in order of rank."""
 
-    vocab: Mapping[str, int]
-    merges: Sequence[tuple[str, str]]
-    alphabet: Alphabet
+    alphabet: AlphabetName
+    vocab: dict[str, int] = field(default_factory=dict)
+    merges: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, token: str) -> None:
+        """Give a token the next id, unless it has one."""
+        self.vocab.setdefault(token, len(self.vocab))
+
+    def merge(self, left: str, right: str) -> None:
+        """Add a merge of two tokens, and the token it makes."""
+        self.merges.append((left, right))
+        self.add(left + right)
 
 
 def train_bpe(
@@ -71,32 +81,112 @@ def train_bpe(
     Args:
         words: How often each word occurs (see `pretokenize.split_words`).
         options: What decides the model.
-        special_tokens: Take ids from 0.
+        special_tokens: They take the ids from 0.
 
     Returns:
-        The model; smaller than `vocab_size` if the words do not have enough repeated pairs.
+        The model; smaller than `vocab_size` if too few pairs repeat.
 
     Raises:
         ValueError: There are no words, or `vocab_size` does not even hold alphabet, clusters and special
             tokens; the message has both numbers.
     """
-    if not words:
+    usable = {word: count for word, count in words.items() if is_nameable(word)}
+    if not usable:
         raise ValueError("there are no words to learn from")
-    usable = {word: count for word, count in words.items() if not _has_private(word)}
-    least = options.min_cluster_count
-    units = choose_units(usable, least) if least else Units((), ())
-    alphabet = _Alphabet(options.alphabet, usable, options.min_char_count)
-    base = _Base(special_tokens, alphabet, units)
-    room = options.vocab_size - len(base.vocab)
+    least = options.min_cluster_per_million
+    units = Units((), ()) if least is None else choose_units(usable, least)
+    own_chars = frequent_chars(usable, options.min_char_count)
+    model = _base_model(options.alphabet, special_tokens, own_chars, units)
+    room = options.vocab_size - len(model.vocab)
     if room < 0:
         raise ValueError(
-            f"vocab_size {options.vocab_size} is less than the {len(base.vocab)} tokens of alphabet, Khmer "
-            "clusters and special tokens; raise vocab_size or min_cluster_count"
+            f"vocab_size {options.vocab_size} is less than the {len(model.vocab)} tokens of alphabet, Khmer "
+            "clusters and special tokens; raise vocab_size or min_cluster_per_million"
         )
-    num_wanted = room + int(room * _SPARE_FRAC)
-    learned = _learn(_symbols(usable, units, alphabet), num_wanted, options)
-    for left, right in learned:
-        if len(base.vocab) == options.vocab_size:
+    symbols = _symbol_words(usable, units, options.alphabet, frozenset(own_chars))
+    for left, right in _learn(symbols, room + int(room * _SPARE_FRAC), options):
+        if len(model.vocab) >= options.vocab_size:
             break
-        base.merge(alphabet.write(units.expand(left)), alphabet.write(units.expand(right)), options)
-    return BpeModel(base.vocab, base.merges, options.alphabet)
+        tokens = (
+            _write(units.expand(left), options.alphabet),
+            _write(units.expand(right), options.alphabet),
+        )
+        if num_chars(token_bytes("".join(tokens), options.alphabet)) <= options.max_token_chars:
+            model.merge(*tokens)
+    return model
+
+
+def _base_model(
+    alphabet: AlphabetName, special_tokens: Sequence[str], own_chars: Sequence[str], units: Units
+) -> BpeModel:
+    """Return the model before anything is learned: special tokens, alphabet, clusters."""
+    model = BpeModel(alphabet)
+    for token in (*special_tokens, *(BYTE_CHARS if alphabet == "byte" else BYTE_TOKENS)):
+        model.add(token)
+    if alphabet == "byte":
+        letters = [to_byte_chars(letter) for letter in _KHMER_LETTERS]
+        for lead in dict.fromkeys(letter[:2] for letter in letters):
+            model.merge(lead[0], lead[1])
+        for letter in letters:
+            model.merge(letter[:2], letter[2])
+    else:
+        for char in sorted({*own_chars, *_KHMER_LETTERS}):
+            model.add(char)
+    for left, right in units.merges():
+        model.merge(_write(left, alphabet), _write(right, alphabet))
+    return model
+
+
+def _write(text: str, alphabet: AlphabetName) -> str:
+    """Write symbols that are text or, under "byte", already bytes, in the alphabet of the model."""
+    if alphabet == "char":
+        return text
+    return "".join(to_byte_chars(char) if _is_khmer(char) else char for char in text)
+
+
+def _symbol_words(
+    words: Mapping[str, int], units: Units, alphabet: AlphabetName, own_chars: frozenset[str]
+) -> Iterator[tuple[str, int]]:
+    """Yield each word as a string of symbols, in a fixed order; rare characters end a word."""
+    for word in sorted(words):
+        symbols = units.encode(word)
+        if alphabet == "byte":
+            symbols = "".join(
+                char if _is_khmer(char) or not is_nameable(char) else to_byte_chars(char)
+                for char in symbols
+            )
+        else:
+            symbols = "".join(
+                char if char in own_chars or not is_nameable(char) else _END for char in symbols
+            )
+        yield symbols, words[word]
+
+
+def _learn(
+    words: Iterator[tuple[str, int]], num_merges: int, options: BpeOptions
+) -> list[tuple[str, str]]:
+    """Run the trainer of `tokenizers` over words of symbols."""
+    counted = list(words)
+    num_symbols = len({char for word, _ in counted for char in word} - {_END})
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(_END, "removed")
+    trainer = trainers.BpeTrainer(
+        vocab_size=num_symbols + num_merges,
+        min_frequency=options.min_frequency,
+        max_token_length=options.max_token_chars,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_lines(counted), trainer)
+    merges = orjson.loads(tokenizer.to_str())["model"]["merges"]
+    return [(left, right) for left, right in merges]
+
+
+def _lines(words: Sequence[tuple[str, int]]) -> Iterator[str]:
+    """Repeat each word as often as it occurs: the trainer counts for itself."""
+    for word, count in words:
+        for start in range(0, count, _MAX_COPIES):
+            yield (word + _END) * min(_MAX_COPIES, count - start)
+
+
+def _is_khmer(char: str) -> bool:
+    return cp.KHMER_FIRST <= ord(char) <= cp.KHMER_LAST

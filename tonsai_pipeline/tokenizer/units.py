@@ -16,7 +16,7 @@ was learned on units.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import regex
@@ -65,7 +65,7 @@ class Units:
             >>> units.expand(units.encode("ខ្មែរ")) == "ខ្មែរ"
             True
         """
-        if _PRIVATE.search(word):
+        if not is_nameable(word):
             raise ValueError("a private-use character of plane 15 cannot be told from a unit")
         return CLUSTERS.sub(self._encode_cluster, word)
 
@@ -95,34 +95,38 @@ class Units:
         return "".join(self._names.get(piece, piece) for piece in (unit, *rest))
 
 
-def choose_units(words: Mapping[str, int] | Iterable[tuple[str, int]], min_count: int) -> Units:
-    """Take every cluster, and beginning of one, that occurs at least `min_count` times.
+def choose_units(words: Mapping[str, int], min_per_million: float) -> Units:
+    """Take every cluster, and beginning of one, that is frequent enough.
 
     Subscripts are taken however rare they are, so that a bare consonant is always a base.
 
     Args:
         words: How often each word occurs.
-        min_count: Occurrences of a cluster, from 1.
+        min_per_million: Occurrences per million clusters, from 0; a cluster must occur at least twice.
 
     Example:
-        >>> units = choose_units({"ខ្មែរ": 3, "ខ្ញុំ": 1}, min_count=2)
+        >>> units = choose_units({"ខ្មែរ": 3, "ខ្ញុំ": 1}, min_per_million=2)
         >>> len(units.subscripts), len(units.stacks)
         (2, 2)
     """
-    if min_count < 1:
-        raise ValueError(f"min_count must be at least 1, not {min_count}")
     clusters: Counter[str] = Counter()
-    for word, count in words.items() if isinstance(words, Mapping) else words:
+    for word, count in words.items():
         for cluster in CLUSTERS.findall(word):
             clusters[cluster] += count
     stacks: Counter[str] = Counter()
+    subscripts: set[str] = set()
     for cluster, count in clusters.items():
         unit, *rest = cluster_pieces(cluster)
+        subscripts.update(piece for piece in rest if len(piece) > 1)
         for piece in rest:
             unit += piece
             stacks[unit] += count
-    subscripts = {piece for cluster in clusters for piece in cluster_pieces(cluster) if len(piece) == 2}
-    chosen = [stack for stack, count in stacks.items() if count >= min_count]
+    least = max(2.0, min_per_million * clusters.total() / 1e6)
+    chosen = [stack for stack, count in stacks.items() if count >= least]
     chosen.sort(key=lambda stack: (len(cluster_pieces(stack)), -stacks[stack], stack))
     return Units(tuple(sorted(subscripts)), tuple(chosen))
 
+
+def is_nameable(word: str) -> bool:
+    """Return whether a word is free of the private-use characters that name units."""
+    return not _PRIVATE.search(word)

@@ -49,9 +49,7 @@ def _rounds(
     positions = np.zeros(len(members), np.int32)
     decisions, edges, num_pairs, num_rounds = Decisions.start(num_docs), Edges.none(), 0, 0
     while (decisions.status == UNKNOWN).any():
-        found = nominate(
-            packed, positions, decisions.status, base=base, limit=limit(num_rounds)
-        )
+        found = nominate(packed, positions, decisions.status, base=base, limit=limit(num_rounds))
         positions = found.positions
         pairs = list(zip(found.earlier.tolist(), found.later.tolist(), strict=True))
         assert len(set(pairs)) == len(pairs)

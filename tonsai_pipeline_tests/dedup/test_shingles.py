@@ -42,9 +42,7 @@ def _windows(text: str, clusters: int, words: int) -> list[tuple[str, ...]]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.text(_ALPHABET, max_size=60), max_size=6), st.integers(1, 13), st.integers(1, 6)
-)
+@given(st.lists(st.text(_ALPHABET, max_size=60), max_size=6), st.integers(1, 13), st.integers(1, 6))
 def test_hashes_are_equal_exactly_where_the_windows_are(texts, clusters, words):
     found = shingle(
         pa.array(texts, pa.large_string()), clusters_per_shingle=clusters, words_per_shingle=words

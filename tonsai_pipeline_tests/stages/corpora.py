@@ -17,7 +17,12 @@ from tonsai_pipeline.storage.store import Artifact, Store
 
 
 def normalized_dump(
-    store: Store, dump: str, texts: Sequence[str], *, rows_per_part: int = 1000, rows_per_group: int = 300
+    store: Store,
+    dump: str,
+    texts: Sequence[str],
+    *,
+    rows_per_part: int = 1000,
+    rows_per_group: int = 300,
 ) -> Artifact:
     """Write texts as a dump's normalized_documents."""
 
@@ -42,7 +47,11 @@ def normalized_dump(
 
 
 def signed_dump(
-    store: Store, dump: str, normalized: Artifact, engine: Engine, config: SignatureConfig | None = None
+    store: Store,
+    dump: str,
+    normalized: Artifact,
+    engine: Engine,
+    config: SignatureConfig | None = None,
 ) -> Artifact:
     """Sign a dump as the asset does."""
     config = config or SignatureConfig()
@@ -61,7 +70,8 @@ def signed_corpus(
 ) -> tuple[dict[str, Artifact], dict[str, Artifact]]:
     """Write and sign several dumps; return (signatures, normalized) by dump."""
     normalized = {
-        dump: normalized_dump(store, dump, said, rows_per_part=rows_per_part) for dump, said in texts.items()
+        dump: normalized_dump(store, dump, said, rows_per_part=rows_per_part)
+        for dump, said in texts.items()
     }
     signatures = {dump: signed_dump(store, dump, normalized[dump], engine) for dump in texts}
     return signatures, normalized
@@ -74,7 +84,7 @@ def _table(dump: str, texts: Sequence[str], first: int, stop: int) -> pa.Table:
     columns = {
         "doc_id": [f"{dump}/0/{row}" for row in range(first, stop)],
         "text": said,
-        "source": [dump.split("@")[0]] * num_docs,
+        "source": [dump.split("@", maxsplit=1)[0]] * num_docs,
         "dump": [dump] * num_docs,
         "url": [None] * num_docs,
         "title": [None] * num_docs,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
 from tonsai_pipeline.defs.partitions import DUMPS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.catalog import STAGE_VERSION, read_catalog, write_catalog
+from tonsai_pipeline.stages.catalog import read_catalog
+from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 RAW_DUMPS = dg.AssetSpec(
@@ -18,6 +22,9 @@ RAW_DUMPS = dg.AssetSpec(
     kinds={"file"},
     description="Files as they were dropped: one partition a dump. Never changed by the pipeline.",
 )
+
+
+STAGE_VERSION = "1"
 
 
 def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
@@ -39,7 +46,7 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
     )
     def _asset(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
         artifact = publish_catalog(recipe, workspace)
-        keys = list(read_catalog(artifact))
+        keys = artifact.report["enabled"]
         context.instance.add_dynamic_partitions(str(DUMPS.name), keys)
         problems = artifact.report["problems"]
         return materialized(
@@ -56,20 +63,26 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
 def publish_catalog(recipe: Recipe, workspace: Workspace) -> Artifact:
     """Look at the sources, the inbox and the registry, and make the catalog current."""
     store = workspace.store(recipe)
-    found = write_catalog(recipe, store.layout, workspace.data_folder())
+    catalog = read_catalog(recipe, store.layout, workspace.data_folder())
+    enabled = {dump.key: dump.version for dump in catalog.enabled}
+
+    def make(folder: Path) -> dict[str, Any]:
+        write_json(folder / "catalog.json", list(enabled.items()))
+        return {
+            "num_dumps": len(enabled),
+            "enabled": list(enabled),
+            "switched_off": [dump.key for dump in catalog.dumps if not dump.enabled],
+            "problems": list(catalog.problems),
+        }
+
     return store.materialize(
         "dump_catalog",
         None,
-        found.write,
+        make,
         stage_version=STAGE_VERSION,
-        settings={"dumps": found.as_json()},
+        settings={"dumps": list(enabled.items()), "problems": list(catalog.problems)},
         inputs={},
     )
-
-
-def dumps_in_order(store: Store) -> list[str]:
-    """Return the keys of the enabled dumps in catalog order."""
-    return list(read_catalog(store.current("dump_catalog")))
 
 
 def of_every_dump(store: Store, asset: str) -> dict[str, Artifact]:
@@ -78,7 +91,8 @@ def of_every_dump(store: Store, asset: str) -> dict[str, Artifact]:
     Raises:
         ManifestError: A dump has none yet; the message names dump and asset.
     """
-    return {key: store.current(asset, key) for key in dumps_in_order(store)}
+    keys = store.current("dump_catalog").report["enabled"]
+    return {key: store.current(asset, key) for key in keys}
 
 
 def data_versions(artifacts: dict[str, Artifact], prefix: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tonsai_pipeline.stages.sign import STAGE_VERSION, sign
 
 def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
     """Build the asset for a recipe."""
-    settings = recipe.dedup.signature_settings()
+    section = recipe.dedup.signatures
 
     @dg.asset(
         name="minhash_signatures",
@@ -21,7 +21,7 @@ def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
         partitions_def=DUMPS,
         group_name="corpus",
         kinds={"parquet"},
-        code_version=code_version(STAGE_VERSION, recipe.dedup),
+        code_version=code_version(STAGE_VERSION, section),
         check_specs=[
             check_spec(
                 "minhash_signatures", "one_a_document", "Every document is signed", blocking=True
@@ -38,10 +38,10 @@ def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
             "minhash_signatures",
             dump,
             lambda folder: sign(
-                normalized, folder, config=recipe.dedup, engine=config.open_engine()
+                normalized, folder, config=section, engine=config.open_engine()
             ),
             stage_version=STAGE_VERSION,
-            settings=settings,
+            settings=section.settings(),
             inputs={"normalized_documents": normalized.data_version},
             force=config.force,
         )

@@ -19,6 +19,7 @@ from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.train.spec import (
     METRICS_NAME,
     MODEL_NAME,
+    STATUS_NAME,
     TrainRun,
     read_metrics,
     run_settings,
@@ -72,7 +73,8 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
             spec = config.spec(_JOB, run.write(), output_dir)
             result = launch_job(context, spec, grace_s=config.grace_s)
             link_or_copy(output_dir / MODEL_NAME, folder / MODEL_NAME)
-            link_or_copy(output_dir / METRICS_NAME, folder / METRICS_NAME)
+            for kept in (METRICS_NAME, STATUS_NAME):
+                link_or_copy(output_dir / kept, folder / kept)
             return _report(result.status, read_metrics(output_dir / METRICS_NAME))
 
         artifact = store.materialize(

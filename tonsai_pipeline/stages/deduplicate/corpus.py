@@ -68,9 +68,7 @@ class Address:
     row: np.ndarray
 
 
-def place(
-    key: str, normalized: Artifact, signatures: Artifact, *, base: int
-) -> PlacedDump:
+def place(key: str, normalized: Artifact, signatures: Artifact, *, base: int) -> PlacedDump:
     """Number the documents of a dump.
 
     Raises:
@@ -85,9 +83,7 @@ def place(
         )
     counts = [_aligned_rows(normalized.path / name, signatures.path / name) for name in names]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
-    return PlacedDump(
-        key, base, names, tuple(starts.tolist()), normalized.path, signatures.path
-    )
+    return PlacedDump(key, base, names, tuple(starts.tolist()), normalized.path, signatures.path)
 
 
 def locate(dumps: list[PlacedDump] | tuple[PlacedDump, ...], ordinals: np.ndarray) -> Address:

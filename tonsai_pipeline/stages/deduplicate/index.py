@@ -62,7 +62,9 @@ def read_bands(dump: PlacedDump, part: int, first: int, last: int) -> tuple[np.n
 def read_exact(dump: PlacedDump, part: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (exact keys of shape (n, 2), rows within the dump), ordered by the first half of the key."""
     highs, values = read_run(_folder(dump) / "exact", _stem(dump, part), first, last)
-    return np.stack([highs, values["low"]], axis=1), values["row"].astype(np.int64) + dump.starts[part]
+    return np.stack([highs, values["low"]], axis=1), values["row"].astype(np.int64) + dump.starts[
+        part
+    ]
 
 
 def _index_part(task: _IndexTask, folder: Path) -> dict[str, Any]:
@@ -83,9 +85,7 @@ def _index_part(task: _IndexTask, folder: Path) -> dict[str, Any]:
         num_rows += batch.num_rows
     name = task.path.stem
     flat = np.concatenate(keys)
-    write_run(
-        folder / "bands", name, flat.ravel(), np.repeat(np.concatenate(rows), task.num_bands)
-    )
+    write_run(folder / "bands", name, flat.ravel(), np.repeat(np.concatenate(rows), task.num_bands))
     exact = np.empty(num_rows, dtype=_EXACT)
     exact["low"] = np.concatenate(lows)
     exact["row"] = np.arange(num_rows)

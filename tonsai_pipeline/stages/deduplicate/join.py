@@ -42,9 +42,7 @@ class JoinTask:
         return f"{self.first:04d}-{self.last:04d}"
 
 
-def cut_ranges(
-    dumps: tuple[PlacedDump, ...], num_entries: int, work: Path
-) -> list[JoinTask]:
+def cut_ranges(dumps: tuple[PlacedDump, ...], num_entries: int, work: Path) -> list[JoinTask]:
     """Cut the keys of the last dump into ranges that fit in memory."""
     num_cuts = 1
     while num_cuts < NUM_RANGES and num_entries / num_cuts > ENTRIES_PER_JOIN:
@@ -71,7 +69,12 @@ def join_exact(dumps: tuple[PlacedDump, ...], folder: Path, *, engine: Engine) -
 
 
 def join_bands(
-    dumps: tuple[PlacedDump, ...], firsts: np.ndarray, folder: Path, *, num_bands: int, engine: Engine
+    dumps: tuple[PlacedDump, ...],
+    firsts: np.ndarray,
+    folder: Path,
+    *,
+    num_bands: int,
+    engine: Engine,
 ) -> list[JoinTask]:
     """Write the buckets of the last dump's documents, range by range; return the ranges that have any."""
     work = folder / ".work" / "buckets"
@@ -79,9 +82,7 @@ def join_bands(
     tasks = cut_ranges(dumps, dumps[-1].num_docs * num_bands, work)
     parts = [Part(f"bands-{task.name}", task) for task in tasks]
     results = map_parts(engine, _join_bands_range, parts, folder=folder, label="candidates")
-    return [
-        task for task, result in zip(tasks, results, strict=True) if result["num_buckets"] > 0
-    ]
+    return [task for task, result in zip(tasks, results, strict=True) if result["num_buckets"] > 0]
 
 
 def _join_exact_range(task: JoinTask, folder: Path) -> dict[str, Any]:
@@ -96,9 +97,13 @@ def _join_exact_range(task: JoinTask, folder: Path) -> dict[str, Any]:
             met = meeting(np.ascontiguousarray(found[:, 0]), wanted)
             old_keys.append(found[met])
             old_ordinals.append(old_rows[met] + dump.base)
-    twins = first_twins(
-        np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, rows + current.base])
-    )[-len(rows) :] if len(rows) else np.zeros(0, np.int64)
+    twins = (
+        first_twins(
+            np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, rows + current.base])
+        )[-len(rows) :]
+        if len(rows)
+        else np.zeros(0, np.int64)
+    )
     is_copy = twins != NO_TWIN
     save_array(task.work / f"{task.name}.npy", np.stack([rows[is_copy], twins[is_copy]]))
     return {"num_copies": int(is_copy.sum())}

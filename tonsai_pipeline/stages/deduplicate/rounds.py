@@ -33,7 +33,6 @@ from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
-from tonsai_pipeline.storage.files import atomic_path
 from tonsai_pipeline.storage.runs import load_array, save_array
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
@@ -58,6 +57,16 @@ class RoundCounts:
     num_rounds: int
     num_pairs: int
     num_edges: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same in all rounds of a dump."""
+
+    dumps: tuple[PlacedDump, ...]
+    folder: Path
+    verification: Verification
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -90,24 +99,21 @@ def decide(
         verification: How pairs are verified.
         engine: Where parts are processed.
     """
-    base = dumps[-1].base
+    job = _Job(dumps, folder, verification, engine)
     decisions, edges, files = start, Edges.none(), _Files()
-    counts = RoundCounts(0, 0, 0)
-    open_ranges = ranges
+    counts, open_ranges = RoundCounts(0, 0, 0), ranges
     while (decisions.status == UNKNOWN).any():
         work = folder / ".work" / f"round-{counts.num_rounds}"
         pairs, unfinished, open_ranges = _nominate_all(
-            open_ranges, decisions, folder, work, round_index=counts.num_rounds, base=base, engine=engine
+            job, open_ranges, decisions, work, round_index=counts.num_rounds
         )
-        files = _fetch(dumps, np.unique(pairs), files, folder, work, verification, engine)
-        found = _verify_all(pairs, files, folder, work, verification, engine)
-        edges = edges.joined(found)
-        decisions, edges = settle(decisions, edges, unfinished, base=base)
-        counts = replace(
-            counts,
-            num_rounds=counts.num_rounds + 1,
-            num_pairs=counts.num_pairs + len(pairs),
-            num_edges=counts.num_edges + len(found.earlier),
+        files = _fetch(job, np.unique(pairs), files, work)
+        found = _verify_all(job, pairs, files, work)
+        decisions, edges = settle(decisions, edges.joined(found), unfinished, base=dumps[-1].base)
+        counts = RoundCounts(
+            counts.num_rounds + 1,
+            counts.num_pairs + len(pairs),
+            counts.num_edges + len(found.earlier),
         )
     return decisions, counts
 
@@ -122,21 +128,19 @@ class _NominateTask:
 
 
 def _nominate_all(
-    ranges: list[JoinTask],
-    decisions: Decisions,
-    folder: Path,
-    work: Path,
-    *,
-    round_index: int,
-    base: int,
-    engine: Engine,
+    job: _Job, ranges: list[JoinTask], decisions: Decisions, work: Path, *, round_index: int
 ) -> tuple[np.ndarray, np.ndarray, list[JoinTask]]:
     """Return the round's pairs (num_pairs, 2), the unfinished documents and the ranges they are in."""
     save_array(work / "status.npy", decisions.status)
     before = work.with_name(f"round-{round_index - 1}") if round_index else None
-    tasks = [_NominateTask(task, work, before, base, round_limit(round_index)) for task in ranges]
+    tasks = [
+        _NominateTask(task, work, before, job.dumps[-1].base, round_limit(round_index))
+        for task in ranges
+    ]
     parts = [Part(f"{work.name}-nominate-{task.range.name}", task) for task in tasks]
-    results = map_parts(engine, _nominate_range, parts, folder=folder, label=f"{work.name}: pairs")
+    results = map_parts(
+        job.engine, _nominate_range, parts, folder=job.folder, label=f"{work.name}: pairs"
+    )
     pairs = [load_array(work / f"{task.name}.pairs.npy") for task in ranges]
     unfinished = [load_array(work / f"{task.name}.unfinished.npy") for task in ranges]
     still_open = [t for t, r in zip(ranges, results, strict=True) if r["num_unfinished"] > 0]
@@ -184,26 +188,18 @@ class _FetchTask:
     scheme: SignatureScheme
 
 
-def _fetch(
-    dumps: tuple[PlacedDump, ...],
-    ordinals: np.ndarray,
-    known: _Files,
-    folder: Path,
-    work: Path,
-    verification: Verification,
-    engine: Engine,
-) -> _Files:
+def _fetch(job: _Job, ordinals: np.ndarray, known: _Files, work: Path) -> _Files:
     """Make the shingle sets of documents that have none yet; return where all of them lie."""
     missing = np.setdiff1d(ordinals, known.ordinals, assume_unique=True)
     tasks, owners = [], []
-    address = locate(dumps, missing)
+    address = locate(job.dumps, missing)
     for (dump, part), chosen in by_part(address).items():
-        path = dumps[dump].normalized / dumps[dump].part_names[part]
+        path = job.dumps[dump].normalized / job.dumps[dump].part_names[part]
         output = work / "sets" / f"{dump:05d}-{path.stem}"
-        tasks.append(_FetchTask(path, address.row[chosen], output, verification.scheme))
+        tasks.append(_FetchTask(path, address.row[chosen], output, job.verification.scheme))
         owners.append(missing[chosen])
     parts = [Part(f"{work.name}-sets-{task.output.name}", task) for task in tasks]
-    map_parts(engine, _fetch_part, parts, folder=folder, label=f"{work.name}: shingles")
+    map_parts(job.engine, _fetch_part, parts, folder=job.folder, label=f"{work.name}: shingles")
     ordered = [known.ordinals, *owners]
     offsets = [load_array(_sibling(task.output, "offsets")) for task in tasks]
     numbers = range(len(known.paths), len(known.paths) + len(tasks))
@@ -212,7 +208,10 @@ def _fetch(
         np.concatenate([known.starts, *(ends[:-1] for ends in offsets)]),
         np.concatenate([known.sizes, *(np.diff(ends) for ends in offsets)]),
         np.concatenate(
-            [known.file_of, *(np.full(len(o), n, np.int32) for o, n in zip(owners, numbers, strict=True))]
+            [
+                known.file_of,
+                *(np.full(len(o), n, np.int32) for o, n in zip(owners, numbers, strict=True)),
+            ]
         ),
         (*known.paths, *(_sibling(task.output, "hashes") for task in tasks)),
     )
@@ -262,28 +261,26 @@ class _VerifyTask:
     verification: Verification
 
 
-def _verify_all(
-    pairs: np.ndarray,
-    files: _Files,
-    folder: Path,
-    work: Path,
-    verification: Verification,
-    engine: Engine,
-) -> Edges:
+def _verify_all(job: _Job, pairs: np.ndarray, files: _Files, work: Path) -> Edges:
     """Measure every pair and return those that are duplicates."""
     places = np.searchsorted(files.ordinals, pairs)
     cost = np.cumsum(files.sizes[places].sum(axis=1))
     bound = cost // _HASHES_PER_TASK + np.arange(len(pairs)) // _PAIRS_PER_TASK
     cuts = np.flatnonzero(np.diff(bound)) + 1
     tasks = [
-        _VerifyTask(chunk, _subset(files, np.unique(place)), work / f"verified-{index:06d}.npy", verification)
+        _VerifyTask(
+            chunk,
+            _subset(files, np.unique(place)),
+            work / f"verified-{index:06d}.npy",
+            job.verification,
+        )
         for index, (chunk, place) in enumerate(
             zip(np.split(pairs, cuts), np.split(places, cuts), strict=True)
         )
         if len(chunk)
     ]
     parts = [Part(f"{work.name}-{task.output.stem}", task) for task in tasks]
-    map_parts(engine, _verify_chunk, parts, folder=folder, label=f"{work.name}: verify")
+    map_parts(job.engine, _verify_chunk, parts, folder=job.folder, label=f"{work.name}: verify")
     found = np.concatenate([np.zeros(0), *(load_array(task.output) for task in tasks)])
     confirmed = found > 0
     return Edges(pairs[confirmed, 0], pairs[confirmed, 1], found[confirmed])

@@ -24,7 +24,7 @@ from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, locate, place
 from tonsai_pipeline.stages.deduplicate.index import INDEX_VERSION, build_index
 from tonsai_pipeline.stages.deduplicate.join import join_bands, join_exact
-from tonsai_pipeline.stages.deduplicate.rounds import Verification, decide
+from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts, Verification, decide
 from tonsai_pipeline.stages.deduplicate.summary import Summary, summarize
 from tonsai_pipeline.stages.deduplicate.tables import write_tables
 from tonsai_pipeline.stages.sign import scheme_of
@@ -73,11 +73,16 @@ def deduplicate(
     base = 0
     for key in dump_order(list(signatures), config):
         dump = place(key, normalized[key], signatures[key], base=base)
-        index = _index(dump, signatures[key], config, engine=engine, store=store)
-        placed.append(replace(dump, index=index.path))
-        link = _decide_dump(
-            tuple(placed), signatures[key], normalized[key], previous, config, engine, store
-        )
+        if config.enabled:
+            index = _index(dump, signatures[key], config, engine=engine, store=store)
+            dump = replace(dump, index=index.path)
+        placed.append(dump)
+        inputs = {
+            "previous": previous,
+            "minhash_signatures": signatures[key].data_version,
+            "normalized_documents": normalized[key].data_version,
+        }
+        link = _decide_dump(tuple(placed), inputs, config, engine=engine, store=store)
         placed[-1] = replace(placed[-1], decisions=link.path)
         links[key] = link
         previous = link.manifest.fingerprint
@@ -92,7 +97,7 @@ def deduplicate(
     }
     write_json(folder / "dumps.json", catalog)
     summary = summarize(tuple(placed), links, folder, config=config, engine=engine)
-    return DeduplicateReport(**{**asdict(summary)})
+    return DeduplicateReport(**asdict(summary))
 
 
 def dump_order(keys: list[str], config: DedupConfig) -> list[str]:
@@ -135,64 +140,55 @@ def _index(
 
 def _decide_dump(
     dumps: tuple[PlacedDump, ...],
-    signatures: Artifact,
-    normalized: Artifact,
-    previous: str,
+    inputs: Mapping[str, str],
     config: DedupConfig,
+    *,
     engine: Engine,
     store: Store,
 ) -> Artifact:
     """Return the last dump's link of the chain."""
-    verification = Verification(
-        scheme_of(config.signatures), config.min_similarity, Measure(config.measure)
-    )
     return store.materialize(
         KEEP_ASSET,
         dumps[-1].key,
-        lambda folder: _make_link(dumps, folder, config.num_bands, verification, engine),
+        lambda folder: _make_link(dumps, folder, config, engine),
         stage_version=STAGE_VERSION,
         settings={
+            "enabled": config.enabled,
             "num_bands": config.num_bands,
             "rows_per_band": config.rows_per_band,
-            "scheme_id": verification.scheme.scheme_id,
+            "scheme_id": scheme_of(config.signatures).scheme_id,
             "min_similarity": config.min_similarity,
             "measure": config.measure,
         },
-        inputs={
-            "previous": previous,
-            "minhash_signatures": signatures.data_version,
-            "normalized_documents": normalized.data_version,
-        },
+        inputs=inputs,
     )
 
 
 def _make_link(
-    dumps: tuple[PlacedDump, ...],
-    folder: Path,
-    num_bands: int,
-    verification: Verification,
-    engine: Engine,
+    dumps: tuple[PlacedDump, ...], folder: Path, config: DedupConfig, engine: Engine
 ) -> dict[str, Any]:
     """Decide one dump and write its tables."""
-    current = dumps[-1]
-    counts: dict[str, int] = {"num_rounds": 0, "num_pairs": 0, "num_edges": 0}
-    decisions = Decisions.start(current.num_docs)
-    firsts = np.full(current.num_docs, NO_TWIN, np.int64)
-    if current.num_docs:
+    num_docs = dumps[-1].num_docs
+    decisions, counts = Decisions.start(num_docs), RoundCounts(0, 0, 0)
+    firsts = np.full(num_docs, NO_TWIN, np.int64)
+    if config.enabled and num_docs:
         firsts = join_exact(dumps, folder, engine=engine)
         decisions.status[firsts != NO_TWIN] = DROPPED
-        ranges = join_bands(dumps, firsts, folder, num_bands=num_bands, engine=engine)
-        decisions, rounds = decide(
+        ranges = join_bands(dumps, firsts, folder, num_bands=config.num_bands, engine=engine)
+        verification = Verification(
+            scheme_of(config.signatures), config.min_similarity, Measure(config.measure)
+        )
+        decisions, counts = decide(
             dumps, ranges, decisions, folder, verification=verification, engine=engine
         )
-        counts = asdict(rounds)
         decisions = _follow_copies(dumps, decisions, firsts)
     is_copy = (decisions.status == DROPPED) & (decisions.twins == firsts)
     save_array(folder / "twins.npy", decisions.twins)
     save_array(folder / "similarity.npy", decisions.similarity.astype(np.float32))
     save_array(folder / "is_copy.npy", is_copy)
     tables = write_tables(dumps, decisions.twins, folder, engine=engine)
-    return {"num_documents": current.num_docs, **tables, **counts}
+    dropped_frac = 1.0 - tables["num_kept"] / num_docs if num_docs else 0.0
+    return {"num_documents": num_docs, "dropped_frac": dropped_frac, **tables, **asdict(counts)}
 
 
 def _follow_copies(

@@ -1,6 +1,6 @@
 """Decisions of all dumps -> groups, drop rates, pairs to look at, and whether a guard was crossed.
 
-    twins of every dump ──▶ groups.parquet, Summary
+twins of every dump ──▶ groups.parquet, Summary
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Summary:
     num_near: int
     num_groups: int
     num_pairs: int
-    by_dump: Mapping[str, Mapping[str, int]]
+    by_dump: Mapping[str, Mapping[str, float]]
     by_source: Mapping[str, Mapping[str, int]]
     matrix: Mapping[str, Mapping[str, int]]
     group_sizes: Mapping[str, int]
@@ -118,7 +118,11 @@ class _Groups:
 
 def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
     """Count the members of every group; holds one dump's decisions at a time."""
-    kept, counts, foreign = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    kept, counts, foreign = (
+        [np.zeros(0, np.int64)],
+        [np.zeros(0, np.int64)],
+        [np.zeros(0, np.int64)],
+    )
     for dump in dumps:
         twins = _twins(dump)
         found, num = np.unique(twins[twins != NO_TWIN], return_counts=True)
@@ -185,7 +189,9 @@ def _by_source(
 
 def _size_histogram(sizes: np.ndarray) -> dict[str, int]:
     histogram: dict[str, int] = {}
-    for low, high in [(n, n) for n in range(2, 10)] + [(10**p, 10 ** (p + 1) - 1) for p in range(1, 9)]:
+    for low, high in [(n, n) for n in range(2, 10)] + [
+        (10**p, 10 ** (p + 1) - 1) for p in range(1, 9)
+    ]:
         count = int(((sizes >= low) & (sizes <= high)).sum())
         if count:
             histogram[str(low) if low == high else f"{low}-{high}"] = count
@@ -219,7 +225,13 @@ def _pairs(dumps: tuple[PlacedDump, ...]) -> list[Mapping[str, Any]]:
         for place in best:
             row = int(rows[place])
             chosen.append(
-                (int(luck[place]), row + dump.base, int(twins[row]), float(similarity[row]), bool(is_copy[row]))
+                (
+                    int(luck[place]),
+                    row + dump.base,
+                    int(twins[row]),
+                    float(similarity[row]),
+                    bool(is_copy[row]),
+                )
             )
     return [
         {

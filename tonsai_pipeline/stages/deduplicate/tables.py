@@ -70,7 +70,9 @@ def write_tables(
         for index, name in enumerate(current.part_names)
     ]
     results = map_parts(engine, _write_part_tables, parts, folder=folder, label="keep-lists")
-    return {key: sum(result[key] for result in results) for key in ("num_kept", "num_exact", "num_near")}
+    return {
+        key: sum(result[key] for result in results) for key in ("num_kept", "num_exact", "num_near")
+    }
 
 
 def document_ids(
@@ -130,7 +132,10 @@ def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
     gone = np.flatnonzero(twins != NO_TWIN)
     is_copy = load_array(folder / "is_copy.npy", mapped=True)[here][gone]
     if len(gone):
-        table = _dropped_table(task, ids, gone, np.array(twins[gone]), is_copy, here, folder)
+        similarity = load_array(folder / "similarity.npy", mapped=True)[here][gone]
+        table = _dropped_table(
+            task, ids, gone, twins=np.array(twins[gone]), is_copy=is_copy, similarity=similarity
+        )
         write_part(folder / "dropped" / name, [table], DROPPED_DOCUMENTS)
     num_exact = int(is_copy.sum())
     return {"num_kept": len(kept), "num_exact": num_exact, "num_near": len(gone) - num_exact}
@@ -140,10 +145,10 @@ def _dropped_table(
     task: _TableTask,
     ids: pa.Array,
     gone: np.ndarray,
+    *,
     twins: np.ndarray,
     is_copy: np.ndarray,
-    here: slice,
-    folder: Path,
+    similarity: np.ndarray,
 ) -> pa.Table:
     address = locate(task.dumps, twins)
     places = np.searchsorted(load_array(task.work / "wanted.npy", mapped=True), twins)
@@ -156,9 +161,7 @@ def _dropped_table(
             "reason": pa.array(
                 np.where(is_copy, DropReason.EXACT.value, DropReason.NEAR.value), pa.string()
             ),
-            "similarity": pa.array(
-                load_array(folder / "similarity.npy", mapped=True)[here][gone], pa.float32()
-            ),
+            "similarity": pa.array(similarity, pa.float32()),
             "kept_doc_id": kept_ids.take(pa.array(places)),
             "kept_dump": pa.array([dump.key for dump in dumps]),
             "kept_part": pa.array(

@@ -1,9 +1,10 @@
 """Raw dump formats: one reader a file, each giving records and bad rows in file order.
 
-    location ──read_dump_file──▶ RawRecord(text, row, url, title, meta) | BadRow(row, reason, position, ...)
+location ──read_dump_file──▶ RawRecord(text, row, url, title, meta) | BadRow(row, reason, position, ...)
 """
 
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
+from tonsai_pipeline.storage.dumps.identity import ContentHashes, location_bytes
 from tonsai_pipeline.storage.dumps.read import (
     FileFormat,
     detect_format,
@@ -16,6 +17,7 @@ from tonsai_pipeline.storage.dumps.streams import is_url
 __all__ = [
     "BAD_ROW_REASONS",
     "BadRow",
+    "ContentHashes",
     "FileFormat",
     "HubLocation",
     "RawRecord",
@@ -23,5 +25,6 @@ __all__ = [
     "is_hub",
     "is_saved_dataset",
     "is_url",
+    "location_bytes",
     "read_dump_file",
 ]

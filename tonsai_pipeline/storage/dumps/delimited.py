@@ -1,6 +1,6 @@
 """CSV and TSV with a header line -> records.
 
-    text,url⏎"a, b",http://... ──read_delimited──▶ RawRecord | BadRow
+text,url⏎"a, b",http://... ──read_delimited──▶ RawRecord | BadRow
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def read_delimited(
             found = lines.bad("broken_csv", str(error), row)
         except _TooLongError:
             found = too_long(
-                lines.num_bytes, lines.start_bytes, row=row, byte_offset=lines.start, options=options
+                lines.num_bytes,
+                lines.start_bytes,
+                row=row,
+                byte_offset=lines.start,
+                options=options,
             )
         else:
             if values is None or (lines.is_torn and stream.damage is not None):
@@ -50,12 +54,17 @@ def read_delimited(
             if not values:
                 continue
             if header is None:
-                header = [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in values]
+                header = [
+                    name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                    for name in values
+                ]
                 if (bad := _check_header(header, options, lines)) is not None:
                     yield bad
                     return
                 continue
-            found = None if row < options.start_row else _to_record(values, header, lines, row, options)
+            found = (
+                None if row < options.start_row else _to_record(values, header, lines, row, options)
+            )
         if found is not None and row >= options.start_row:
             yield found
         row += 1

@@ -16,13 +16,15 @@ from tonsai_pipeline.errors import DumpError
 
 #: Where HTML must declare its encoding, in bytes from the start (WHATWG, section 4.2.5.4).
 _DECLARATION_BYTES = 1024
-_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-z0-9_:.-]+)""", re.IGNORECASE)
+_META_CHARSET = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-z0-9_:.-]+)""", re.IGNORECASE
+)
 #: Browsers read these names as Windows-1252 (WHATWG Encoding, section 4.2).
 _AS_WINDOWS_1252 = {"iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii", "iso8859-1"}
 
 
 def decode_page(data: bytes, charset: str | None) -> str:
-    """Decode a page by byte order mark, then UTF-8, then what HTTP and the page itself declare.
+    r"""Decode a page by byte order mark, then UTF-8, then what HTTP and the page itself declare.
 
     UTF-8 comes before the declarations: other encodings practically never form valid UTF-8 by chance, while
     wrong declarations are common.
@@ -31,7 +33,7 @@ def decode_page(data: bytes, charset: str | None) -> str:
         ValueError: No encoding that is declared fits; bytes are never dropped or guessed.
 
     Example:
-        >>> decode_page(b"caf\\xe9", "iso-8859-1"), decode_page("caf\\u00e9".encode(), "iso-8859-1")
+        >>> decode_page(b"caf\xe9", "iso-8859-1"), decode_page("caf\u00e9".encode(), "iso-8859-1")
         ('café', 'café')
     """
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):

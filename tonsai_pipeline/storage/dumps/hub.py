@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face library -> records: from the Hub, or from a folder on disk.
 
-    hub://<id>?config=..&split=.. ──read_hub──▶ RawRecord | BadRow       over the network, streaming
-    folder of save_to_disk        ──read_saved──▶ RawRecord | BadRow     memory-mapped
+hub://<id>?config=..&split=.. ──read_hub──▶ RawRecord | BadRow       over the network, streaming
+folder of save_to_disk        ──read_saved──▶ RawRecord | BadRow     memory-mapped
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class HubLocation:
     Example:
         >>> HubLocation("org/data", config="khm", max_samples=10).url
         'hub://org/data?config=khm&split=train&max_samples=10'
-        >>> HubLocation.parse('hub://org/data?config=khm&split=train&max_samples=10').config
+        >>> HubLocation.parse("hub://org/data?config=khm&split=train&max_samples=10").config
         'khm'
     """
 
@@ -118,7 +118,9 @@ def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadR
     dataset = _load_saved(location)
     if options.text_column.partition(".")[0] not in dataset.column_names:
         names = ", ".join(dataset.column_names)
-        detail = f"no column '{options.text_column}'; columns: {names} (set the source's text_column)"
+        detail = (
+            f"no column '{options.text_column}'; columns: {names} (set the source's text_column)"
+        )
         yield BadRow(0, None, "missing_text_column", detail, "", len(dataset))
         return
     arrow = dataset.with_format("arrow")
@@ -185,11 +187,13 @@ def _load_saved(location: str) -> Any:
     except FileNotFoundError as error:
         raise DumpError(f"{location}: not a folder written by save_to_disk: {error}") from error
     except Exception as error:  # a damaged folder fails in many ways
-        raise DumpError(f"{location}: cannot be loaded: {_first_line(error)}; save it again") from error
+        raise DumpError(
+            f"{location}: cannot be loaded: {_first_line(error)}; save it again"
+        ) from error
     if isinstance(loaded, datasets.DatasetDict):
         names = ", ".join(str(name) for name in loaded)
         raise DumpError(
             f"{location}: holds the splits {names}; name one as the path, for example "
-            f"{Path(location) / next(iter(loaded), 'train')}"
+            f"{Path(location) / str(next(iter(loaded), 'train'))}"
         )
     return loaded

@@ -98,7 +98,9 @@ class _Splitter:
     def __init__(self, max_bytes: int, offset: int) -> None:
         self._max_bytes = max_bytes
         self._offset = offset  # of the chunk being read
-        self._floor: int | None = None  # 1 inside an array, 0 in a row of values, None before the first byte
+        self._floor: int | None = (
+            None  # 1 inside an array, 0 in a row of values, None before the first byte
+        )
         self._depth = 0
         self._in_string = False
         self._escaped = False  # the last chunk ended in a backslash

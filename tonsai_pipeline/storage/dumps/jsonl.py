@@ -1,6 +1,6 @@
 """JSON Lines -> records: one object a line; blank lines are no records.
 
-    {"text": "...", "url": "..."}⏎ ──read_jsonl──▶ RawRecord | BadRow
+{"text": "...", "url": "..."}⏎ ──read_jsonl──▶ RawRecord | BadRow
 """
 
 from __future__ import annotations

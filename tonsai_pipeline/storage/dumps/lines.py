@@ -1,6 +1,6 @@
 """A stream -> its lines, none longer in memory than a limit.
 
-    bytes ──iter_lines──▶ Line(data, offset, num_bytes)       a line above the limit comes as its beginning
+bytes ──iter_lines──▶ Line(data, offset, num_bytes)       a line above the limit comes as its beginning
 """
 
 from __future__ import annotations

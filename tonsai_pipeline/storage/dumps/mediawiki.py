@@ -32,9 +32,7 @@ _CHUNK_BYTES = 64 << 10
 _ARTICLE, _FILE, _CATEGORY = "0", "6", "14"
 
 
-def read_mediawiki(
-    stream: ByteStream, options: ReadOptions, *, offset: int = 0
-) -> Iterator[RawRecord | BadRow]:
+def read_mediawiki(stream: ByteStream, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
     """Read the articles of a MediaWiki XML dump."""
     dump = _DumpParser(options.max_record_bytes)
     row = 0
@@ -47,11 +45,11 @@ def read_mediawiki(
             error = caught
         for page in dump.take_pages():
             if row >= options.start_row and page.is_article:
-                yield _to_record(page, dump.site, row, offset, options)
+                yield _to_record(page, dump.site, row, options)
             row += 1
         if not chunk:
             break
-    position = offset + dump.position
+    position = dump.position
     if stream.damage is not None:
         yield from end_of(stream, row=row, byte_offset=position, fragment=dump.fragment)
     elif error is not None:
@@ -83,7 +81,15 @@ class _Page:
 
 
 #: Elements below <page> whose text is kept.
-_KEPT = {"title", "ns", "id", "revision/id", "revision/timestamp", "revision/model", "revision/text"}
+_KEPT = {
+    "title",
+    "ns",
+    "id",
+    "revision/id",
+    "revision/timestamp",
+    "revision/model",
+    "revision/text",
+}
 
 
 class _DumpParser:
@@ -169,17 +175,15 @@ class _DumpParser:
             self.is_closed = True
 
 
-def _to_record(
-    page: _Page, site: _Site, row: int, offset: int, options: ReadOptions
-) -> RawRecord | BadRow:
+def _to_record(page: _Page, site: _Site, row: int, options: ReadOptions) -> RawRecord | BadRow:
     markup = page.fields.get("revision/text", "")
     title = page.fields.get("title") or None
-    byte_offset = offset + page.offset
+    byte_offset = page.offset
     if page.num_bytes > options.max_record_bytes:
         return too_long(page.num_bytes, markup, row=row, byte_offset=byte_offset, options=options)
     try:
         text = strip_markup(markup, frozenset(site.link_prefixes))
-    except Exception as error:  # the parser of other people's markup must not end a dump
+    except Exception as error:  # noqa: BLE001 (the parser of other people's markup must not end a dump)
         detail = f"{title}: {type(error).__name__}: {error}"
         return BadRow(row, byte_offset, "broken_markup", detail, excerpt(markup))
     if (bad := check_text(text, row=row, byte_offset=byte_offset, options=options)) is not None:

@@ -1,6 +1,6 @@
 """Parquet -> records, one row group at a time; a damaged row group costs only itself.
 
-    file.parquet ──read_parquet──▶ RawRecord | BadRow
+file.parquet ──read_parquet──▶ RawRecord | BadRow
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def _check_column(file: pq.ParquetFile, options: ReadOptions) -> BadRow | None:
     names = file.schema_arrow.names
     if options.text_column in names or options.text_column.partition(".")[0] in names:
         return None
-    detail = (
-        f"no column '{options.text_column}'; columns: {', '.join(names)} (set the source's text_column)"
-    )
+    detail = f"no column '{options.text_column}'; columns: {', '.join(names)} (set the source's text_column)"
     return BadRow(0, None, "missing_text_column", detail, "", file.metadata.num_rows)
 
 
@@ -95,7 +93,11 @@ def _strings_as_bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read strings as bytes: Parquet does not promise UTF-8, and one bad row must not stop a batch."""
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    return pc.cast(column, pa.large_binary()) if any(test(column.type) for test in _STRINGS) else column
+    return (
+        pc.cast(column, pa.large_binary())
+        if any(test(column.type) for test in _STRINGS)
+        else column
+    )
 
 
 def _row_record(

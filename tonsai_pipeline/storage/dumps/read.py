@@ -48,19 +48,20 @@ _BY_SUFFIX: dict[str, FileFormat] = {
     ".wet": "wet",
     ".warc": "warc",
 }
-#: Readers of a decompressed stream.
+#: Readers of a decompressed stream of UTF-8.
 _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "jsonl": read_jsonl,
     "json": read_json,
     "csv": partial(read_delimited, delimiter=","),
     "tsv": partial(read_delimited, delimiter="\t"),
     "text": read_text,
+}
+#: The same, where encoding is not that of the file: XML declares it, archives have it by record.
+_BINARY_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "mediawiki": read_mediawiki,
     "wet": read_wet,
     "warc": read_warc,
 }
-#: Formats whose bytes must be UTF-8 from the first on (XML declares its encoding, archives vary by record).
-_UTF8_FORMATS = {"jsonl", "json", "csv", "tsv", "text"}
 #: A folder written by `Dataset.save_to_disk` holds one of these.
 _SAVED_MARKS = ("state.json", "dataset_dict.json")
 
@@ -68,7 +69,7 @@ _SAVED_MARKS = ("state.json", "dataset_dict.json")
 def read_dump_file(
     location: str,
     *,
-    format: FileFormat | Literal["auto"] = "auto",
+    format: FileFormat | Literal["auto"] = "auto",  # noqa: A002 (the word of recipes and users)
     text_column: str = "text",
     text_layout: TextLayout = "blank_line",
     max_document_bytes: int = 64 << 20,
@@ -136,11 +137,11 @@ def _read_stream(
     location: str, name: FileFormat, options: ReadOptions
 ) -> Iterator[RawRecord | BadRow]:
     with open_stream(location) as stream:
-        offset = 0
-        if name in _UTF8_FORMATS:
-            if is_utf16(stream):
-                detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
-                yield BadRow(0, 0, "invalid_utf8", detail, "")
-                return
+        if (read := _BINARY_READERS.get(name)) is not None:
+            yield from read(stream, options)
+        elif is_utf16(stream):
+            detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
+            yield BadRow(0, 0, "invalid_utf8", detail, "")
+        else:
             offset = skip_byte_order_mark(stream)
-        yield from _STREAM_READERS[name](stream, options, offset=offset)
+            yield from _STREAM_READERS[name](stream, options, offset=offset)

@@ -186,11 +186,11 @@ def invalid_utf8(
 
 
 def excerpt(value: str | bytes) -> str:
-    """Return the beginning of a value in a form that any table can hold.
+    r"""Return the beginning of a value in a form that any table can hold.
 
     Example:
-        >>> excerpt(b"abc\\xff\\x00")
-        'abc\\\\xff\\\\x00'
+        >>> excerpt(b"abc\xff\x00")
+        'abc\\xff\\x00'
     """
     if isinstance(value, bytes):
         value = value[: 4 * EXCERPT_CHARS].decode("utf-8", "backslashreplace")

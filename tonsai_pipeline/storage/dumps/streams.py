@@ -88,13 +88,15 @@ def open_raw(location: str) -> Iterator[BinaryIO]:
         if is_url(location):
             raw = cast("BinaryIO", fsspec.open(location, "rb").open())  # pyright: ignore[reportAttributeAccessIssue]
         else:
-            raw = Path(location).open("rb")
+            raw = Path(location).open("rb")  # noqa: SIM115 (closed below)
     except FileNotFoundError as error:
         raise DumpError(
             f"{location}: no such file; check the source's path, or the data folder (--data, TONSAI_DATA)"
         ) from error
     except IsADirectoryError as error:
-        raise DumpError(f"{location}: is a folder; name its files, for example {location}/*") from error
+        raise DumpError(
+            f"{location}: is a folder; name its files, for example {location}/*"
+        ) from error
     except PermissionError as error:
         raise DumpError(f"{location}: permission denied; make it readable for this user") from error
     except Exception as error:  # every fsspec protocol has its own errors
@@ -201,7 +203,8 @@ class _Decoded(io.RawIOBase):
                     data = decoder.decompress(rest)
                 except codec.errors as error:
                     self.damage = Damage(
-                        "corrupt_file", f"{codec.name}: {error}, near stored byte {self._num_read:,}"
+                        "corrupt_file",
+                        f"{codec.name}: {error}, near stored byte {self._num_read:,}",
                     )
                     return
                 inside, rest = True, b""

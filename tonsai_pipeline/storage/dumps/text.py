@@ -1,6 +1,6 @@
 """Plain text -> documents: a whole file, a line, or a block between blank lines.
 
-    bytes ──read_text(layout)──▶ RawRecord | BadRow
+bytes ──read_text(layout)──▶ RawRecord | BadRow
 """
 
 from __future__ import annotations
@@ -104,7 +104,11 @@ class _Block:
         """Return the document, or why it is none."""
         if self.num_bytes > self._options.max_document_bytes:
             return too_long(
-                self.num_bytes, self.start_bytes, row=row, byte_offset=self.offset, options=self._options
+                self.num_bytes,
+                self.start_bytes,
+                row=row,
+                byte_offset=self.offset,
+                options=self._options,
             )
         return _record(b"\n".join(self._lines), row, self.offset, self._options)
 

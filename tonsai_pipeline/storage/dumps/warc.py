@@ -45,16 +45,12 @@ _META_HEADERS = {
 }
 
 
-def read_wet(
-    stream: ByteStream, options: ReadOptions, *, offset: int = 0
-) -> Iterator[RawRecord | BadRow]:
+def read_wet(stream: ByteStream, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
     """Read the text records of a WET file."""
     yield from _read_archive(stream, options, _Wet())
 
 
-def read_warc(
-    stream: ByteStream, options: ReadOptions, *, offset: int = 0
-) -> Iterator[RawRecord | BadRow]:
+def read_warc(stream: ByteStream, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
     """Read the HTML pages of a WARC file and extract their main text.
 
     Raises:
@@ -116,6 +112,7 @@ def _read_archive(
     row = 0
     torn = b""
     error: Exception | None = None
+    record: ArcWarcRecord | None = None
     records = ArchiveIterator(stream)
     while True:
         try:

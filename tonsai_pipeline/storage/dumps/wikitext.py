@@ -26,10 +26,11 @@ from mwparserfromhell.wikicode import Wikicode
 
 #: Tags whose content is no prose.
 _DROPPED_TAGS = frozenset(
-    "categorytree ce chem gallery graph hiero imagemap inputbox mapframe math ref references score section "
-    "source syntaxhighlight style table templatedata templatestyles timeline".split()
+    {"categorytree", "ce", "chem", "gallery", "graph", "hiero", "imagemap", "inputbox", "mapframe"}
+    | {"math", "ref", "references", "score", "section", "source", "syntaxhighlight", "style"}
+    | {"table", "templatedata", "templatestyles", "timeline"}
 )
-_BREAKING_TAGS = frozenset("br hr p div li dd dt tr blockquote poem".split())
+_BREAKING_TAGS = frozenset(["br", "hr", "p", "div", "li", "dd", "dt", "tr", "blockquote", "poem"])
 _MAGIC_WORDS = re.compile(r"__[A-Z]{3,}__")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -38,7 +39,7 @@ _LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(-[a-z-]+)?")
 
 
 def strip_markup(markup: str, link_prefixes: frozenset[str]) -> str:
-    """Return the prose of a page, paragraphs separated by blank lines as in the markup.
+    r"""Return the prose of a page, paragraphs separated by blank lines as in the markup.
 
     Args:
         markup: Wiki markup.
@@ -46,8 +47,8 @@ def strip_markup(markup: str, link_prefixes: frozenset[str]) -> str:
             wiki's own language calls them).
 
     Example:
-        >>> strip_markup("'''A''' is [[b|c]]{{x}}.<ref>d</ref>\\n\\n== E ==\\n* f", frozenset())
-        'A is c.\\n\\nE\\nf'
+        >>> strip_markup("'''A''' is [[b|c]]{{x}}.<ref>d</ref>\n\n== E ==\n* f", frozenset())
+        'A is c.\n\nE\nf'
     """
     text = "".join(_pieces(mwparserfromhell.parse(markup), link_prefixes))
     text = _MAGIC_WORDS.sub("", text).replace("\r\n", "\n")

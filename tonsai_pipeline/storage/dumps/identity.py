@@ -1,0 +1,162 @@
+"""Dump file -> the identity of its content, cheap where nothing changed.
+
+    local file ─── SHA-256, remembered by (path, size, mtime) ──▶ "sha256:..."
+    fsspec URL ─── what the store says (ETag, checksum, mtime) ──▶ "ukey:..."
+    hub://...  ─── the commit that the revision names now ──────▶ "hub:<id>@<commit>..."
+
+Modification times are only used to skip reading; they never become part of an identity, so that a copied or
+touched file is the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import fsspec
+
+from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.hub import HubLocation
+from tonsai_pipeline.storage.dumps.streams import is_url
+from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
+
+#: A file changed this recently may change again within one tick of its clock: it is hashed, not remembered.
+_RACY_S = 2.0
+#: How long a branch's commit is taken as known; a sensor looks every half minute.
+_COMMIT_AGE_S = 3600.0
+_HUB_TIMEOUT_S = 10.0
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class ContentHashes:
+    """Identities of dump files, remembered in one JSON file.
+
+    Args:
+        path: The file that remembers.
+        now_s: Seconds since the epoch; None for the clock.
+    """
+
+    def __init__(self, path: Path, *, now_s: float | None = None) -> None:
+        self._path = path
+        self._now_s = time.time() if now_s is None else now_s
+        known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
+        self._files: dict[str, dict[str, Any]] = dict(known.get("files", {}))
+        self._commits: dict[str, dict[str, Any]] = dict(known.get("commits", {}))
+        self._changed = False
+        #: What a person should know: a Hub that could not be asked.
+        self.problems: list[str] = []
+
+    def of(self, location: str) -> str:
+        """Return the identity of a file, folder or URL.
+
+        Raises:
+            DumpError: It cannot be read.
+        """
+        if is_url(location):
+            return self._of_url(location)
+        path = Path(location)
+        try:
+            if path.is_dir():
+                files = sorted(file for file in path.rglob("*") if file.is_file())
+                parts = [[file.relative_to(path).as_posix(), self._of_file(file)] for file in files]
+                return f"sha256:{digest_json(parts)}"
+            return f"sha256:{self._of_file(path)}"
+        except OSError as error:
+            raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error
+
+    def pin(self, hub: HubLocation) -> HubLocation:
+        """Replace a branch or tag by the commit it names now, so that what is read is what was named.
+
+        Without a network the last known commit is taken; if there is none the location stays as it is.
+        """
+        if (hub.revision and _COMMIT.fullmatch(hub.revision)) or Path(hub.id).is_dir():
+            return hub
+        name = f"{hub.id}@{hub.revision or 'main'}"
+        known = self._commits.get(name)
+        if known is None or self._now_s - known["checked_s"] > _COMMIT_AGE_S:
+            known = self._ask_hub(hub, name) or known
+        return hub if known is None else replace(hub, revision=known["commit"])
+
+    def of_hub(self, hub: HubLocation) -> str:
+        """Return the identity of a pinned Hub location; reading by network or by copy is the same text."""
+        fields = [hub.id, hub.config, hub.split, hub.revision, hub.max_samples]
+        content = self.of(hub.id) if Path(hub.id).is_dir() else None
+        return f"hub:{digest_json([*fields, content])}"
+
+    def save(self) -> None:
+        """Write what was learnt, if anything was."""
+        if self._changed:
+            write_json(self._path, {"files": self._files, "commits": self._commits})
+            self._changed = False
+
+    def _of_file(self, path: Path) -> str:
+        before = path.stat()
+        key = str(path.absolute())
+        known = self._files.get(key)
+        stamp = {"num_bytes": before.st_size, "mtime_ns": before.st_mtime_ns}
+        if known is not None and {name: known[name] for name in stamp} == stamp:
+            return known["sha256"]
+        digest = digest_file(path)
+        after = path.stat()
+        is_settled = self._now_s - after.st_mtime > _RACY_S
+        if is_settled and (after.st_size, after.st_mtime_ns) == (
+            before.st_size,
+            before.st_mtime_ns,
+        ):
+            self._files[key] = {**stamp, "sha256": digest}
+            self._changed = True
+        return digest
+
+    def _of_url(self, url: str) -> str:
+        try:
+            system, path = fsspec.core.url_to_fs(url)
+            return f"ukey:{hashlib.sha256(str(system.ukey(path)).encode()).hexdigest()}"
+        except Exception as error:  # every fsspec protocol has its own errors
+            raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+
+    def _ask_hub(self, hub: HubLocation, name: str) -> dict[str, Any] | None:
+        from huggingface_hub import HfApi
+
+        try:
+            found = HfApi().dataset_info(hub.id, revision=hub.revision, timeout=_HUB_TIMEOUT_S)
+        # The Hub's client and the network below it have dozens of errors; all mean the same here.
+        except Exception as error:  # noqa: BLE001
+            known = self._commits.get(name)
+            instead = f"the last known commit {known['commit'][:12]}" if known else "its name alone"
+            self.problems.append(
+                f"{hub}: the Hub cannot be asked for its commit ({type(error).__name__}); going by {instead}; "
+                "pin 'revision' to a commit in the recipe"
+            )
+            return known
+        self._commits[name] = {"commit": found.sha, "checked_s": self._now_s}
+        self._changed = True
+        return self._commits[name]
+
+
+def location_bytes(location: str) -> int | None:
+    """Return the stored size of a file, folder or URL in bytes; None where it cannot be known.
+
+    Raises:
+        DumpError: A local file is missing.
+    """
+    if location.startswith("hub://"):
+        return None
+    if is_url(location):
+        try:
+            system, path = fsspec.core.url_to_fs(location)
+            return system.size(path)
+        # A size is for the eyes; reading the URL will report what is wrong with it.
+        except Exception:  # noqa: BLE001
+            return None
+    path = Path(location)
+    try:
+        if path.is_dir():
+            return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return path.stat().st_size
+    except OSError as error:
+        raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error

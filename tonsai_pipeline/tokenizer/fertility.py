@@ -1,0 +1,207 @@
+"""A tokenizer and held-out texts -> how well it cuts them: bytes per token, cuts inside clusters, round trip.
+
+texts by language ──measure──▶ Fertility per language ──▶ parity of Khmer and English
+tokenizer ──vocabulary──▶ tokens by script, the longest Khmer tokens
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer
+
+from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.tokenizer.alphabet import token_bytes
+from tonsai_pipeline.tokenizer.pretokenize import CLUSTERS
+
+
+@dataclass(frozen=True)
+class Fertility:
+    """How a tokenizer cuts some texts.
+
+    Args:
+        num_texts: Texts measured.
+        num_tokens: Their tokens, without begin and end of text.
+        num_bytes: UTF-8 bytes of the texts.
+        num_chars: Code points.
+        bytes_per_token: Text a token holds; more is better.
+        chars_per_token: The same in code points.
+        tokens_per_cluster: Tokens per Khmer cluster, counting tokens that begin in Khmer text; None without Khmer.
+        inside_cluster_frac: Share of tokens that begin inside a Khmer cluster.
+        inside_char_frac: Share of tokens that begin inside a UTF-8 character.
+        num_changed: Texts that do not come back as they were.
+    """
+
+    num_texts: int
+    num_tokens: int
+    num_bytes: int
+    num_chars: int
+    bytes_per_token: float
+    chars_per_token: float
+    tokens_per_cluster: float | None
+    inside_cluster_frac: float
+    inside_char_frac: float
+    num_changed: int
+
+
+@dataclass(frozen=True)
+class VocabularyReport:
+    """What a vocabulary is made of.
+
+    Args:
+        tokens_by_script: "khmer", "latin", "digits and signs", "other", "parts of characters", "special".
+        longest_khmer: The longest Khmer tokens, longest first.
+    """
+
+    tokens_by_script: dict[str, int]
+    longest_khmer: list[str]
+
+
+def measure(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
+    """Cut texts and count.
+
+    Raises:
+        ValueError: There are no texts, or they are all empty.
+    """
+    encodings = encode_texts(tokenizer, texts)
+    num_tokens = sum(len(encoding.ids) for encoding in encodings)
+    if num_tokens == 0:
+        raise ValueError("no text to measure")
+    num_bytes = sum(len(text.encode()) for text in texts)
+    num_chars = sum(len(text) for text in texts)
+    in_cluster = in_char = in_khmer = num_clusters = 0
+    for text, encoding in zip(texts, encodings, strict=True):
+        cuts = _count_cuts(text, encoding)
+        in_cluster, in_char = in_cluster + cuts[0], in_char + cuts[1]
+        in_khmer, num_clusters = in_khmer + cuts[2], num_clusters + cuts[3]
+    back = tokenizer.decode_batch(
+        [encoding.ids for encoding in encodings], skip_special_tokens=False
+    )
+    return Fertility(
+        num_texts=len(texts),
+        num_tokens=num_tokens,
+        num_bytes=num_bytes,
+        num_chars=num_chars,
+        bytes_per_token=num_bytes / num_tokens,
+        chars_per_token=num_chars / num_tokens,
+        tokens_per_cluster=in_khmer / num_clusters if num_clusters else None,
+        inside_cluster_frac=in_cluster / num_tokens,
+        inside_char_frac=in_char / num_tokens,
+        num_changed=sum(one != other for one, other in zip(texts, back, strict=True)),
+    )
+
+
+def describe_vocabulary(tokenizer: Tokenizer, *, num_longest: int = 20) -> VocabularyReport:
+    """Count tokens by script and find the longest Khmer ones."""
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    counts: Counter[str] = Counter()
+    khmer = []
+    for token, text in token_texts(tokenizer).items():
+        script = "special" if token in special else _script(text)
+        counts[script] += 1
+        if script == "khmer":
+            khmer.append(cast("str", text).strip())
+    khmer.sort(key=lambda text: (-len(text), text))
+    return VocabularyReport(dict(sorted(counts.items())), khmer[:num_longest])
+
+
+def most_frequent_khmer(
+    tokenizer: Tokenizer, texts: Sequence[str], *, num_most: int = 20
+) -> list[tuple[str, int]]:
+    """Return the Khmer tokens that occur most often in some texts, with their counts."""
+    counts: Counter[int] = Counter()
+    for encoding in encode_texts(tokenizer, texts):
+        counts.update(encoding.ids)
+    by_id = {tokenizer.token_to_id(token): text for token, text in token_texts(tokenizer).items()}
+    found = [(by_id[number], count) for number, count in counts.items()]
+    khmer = [
+        (text, count) for text, count in found if text is not None and _script(text) == "khmer"
+    ]
+    return sorted(khmer, key=lambda item: (-item[1], item[0]))[:num_most]
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    """Cut texts without begin and end of text; a special token written in a text is only text."""
+    tokenizer.encode_special_tokens = True
+    try:
+        return tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    finally:
+        tokenizer.encode_special_tokens = False
+
+
+def token_texts(tokenizer: Tokenizer) -> dict[str, str | None]:
+    """Return the text of every token, None for a part of a character."""
+    texts: dict[str, str | None] = {}
+    for token, data in vocabulary_bytes(tokenizer).items():
+        try:
+            texts[token] = data.decode()
+        except UnicodeDecodeError:
+            texts[token] = None
+    return texts
+
+
+def vocabulary_bytes(tokenizer: Tokenizer) -> dict[str, bytes]:
+    """Return the bytes of text that every token stands for; special tokens stand for none."""
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    alphabet = "byte" if "ByteLevel" in str(tokenizer.decoder) else "char"
+    found = {}
+    for token in sorted(vocab, key=lambda name: vocab[name]):
+        if token in special:
+            found[token] = b""
+        elif alphabet == "byte":
+            found[token] = token_bytes(token, "byte")
+        else:
+            # The word-boundary sign of SentencePiece is a space.
+            found[token] = token_bytes(token, "char").replace("\u2581".encode(), b" ")
+    return found
+
+
+def token_lengths(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
+    """Return the bytes of text of each id, shape (vocab_size,); ids without a token have 0."""
+    data = vocabulary_bytes(tokenizer)
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    lengths = np.zeros(max(vocab.values()) + 1, dtype=np.int32)
+    for token, number in vocab.items():
+        lengths[number] = len(data[token])
+    return lengths
+
+
+def _count_cuts(text: str, encoding: Encoding) -> tuple[int, int, int, int]:
+    """Count tokens that begin inside a cluster, inside a character, in Khmer; and Khmer clusters."""
+    inside = np.zeros(len(text) + 1, dtype=bool)
+    khmer = np.zeros(len(text) + 1, dtype=bool)
+    num_clusters = 0
+    for match in CLUSTERS.finditer(text):
+        inside[match.start() + 1 : match.end()] = True
+        khmer[match.start() : match.end()] = True
+        num_clusters += 1
+    starts = np.array([start for start, _ in encoding.offsets], dtype=np.int64)
+    ends = np.array([end for _, end in encoding.offsets], dtype=np.int64)
+    # A character cut into bytes gives each of its tokens the same offsets.
+    again = np.zeros(len(starts), dtype=bool)
+    again[1:] = (starts[1:] < ends[:-1]) & (starts[1:] == starts[:-1])
+    in_char = int(again.sum())
+    return (
+        int((inside[starts] | (again & khmer[starts])).sum()),
+        in_char,
+        int(khmer[starts].sum()),
+        num_clusters,
+    )
+
+
+def _script(text: str | None) -> str:
+    if text is None:
+        return "parts of characters"
+    core = text.strip()
+    if any(cp.KHMER_FIRST <= ord(char) <= cp.KHMER_LAST for char in core):
+        return "khmer"
+    if any(char.isalpha() for char in core):
+        latin = all(ord(char) < 0x250 for char in core if char.isalpha())
+        return "latin" if latin else "other"
+    return "digits and signs" if all(ord(char) < 0x2070 for char in core) else "other"

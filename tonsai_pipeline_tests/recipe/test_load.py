@@ -1,0 +1,67 @@
+"""Recipes: the shipped ones load, and a mistake is named with its place and the way out."""
+
+import pytest
+
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.recipe import load_recipe, parse_recipe, shipped_recipes
+
+SMALL = {"name": "small", "sources": [{"name": "a", "lang": "khm", "path": "a.jsonl"}]}
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_loads_and_is_named_after_its_file(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+
+
+def test_an_unknown_key_is_named_with_its_value_and_the_nearest_key():
+    raw = SMALL | {"tokenizer": {"vocab_sise": 5}}
+    with pytest.raises(RecipeError, match=r"r\.yaml: tokenizer\.vocab_sise: unknown key \(value 5\)") as error:
+        parse_recipe(raw, where="r.yaml")
+    assert "did you mean 'vocab_size'?" in str(error.value)
+
+
+def test_an_unknown_key_inside_a_list_is_named_with_its_index():
+    raw = {"name": "small", "sources": [{"name": "a", "lang": "khm", "pth": "a.jsonl"}]}
+    with pytest.raises(RecipeError, match=r"sources\.0\.pth: unknown key .* did you mean 'path'"):
+        parse_recipe(raw, where="r.yaml")
+
+
+def test_a_value_out_of_range_is_named_with_its_limit():
+    raw = SMALL | {"dedup": {"min_similarity": 3}}
+    with pytest.raises(RecipeError, match=r"dedup\.min_similarity: .*less than or equal to 1 \(value 3\)"):
+        parse_recipe(raw, where="r.yaml")
+
+
+def test_every_mistake_has_a_line_of_its_own():
+    raw = SMALL | {"nme": 1, "dedup": {"num_band": 3}}
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(raw, where="r.yaml")
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_two_sources_of_one_name_are_refused():
+    source = {"name": "a", "lang": "khm", "path": "a.jsonl"}
+    with pytest.raises(RecipeError, match="source names must be unique; repeated: a"):
+        parse_recipe({"name": "small", "sources": [source, source]}, where="r.yaml")
+
+
+def test_a_missing_recipe_lists_the_shipped_ones_and_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'gpt2_500m'"):
+        load_recipe("gpt2_500n")
+
+
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("name: [")
+    with pytest.raises(RecipeError, match="broken.yaml: not readable as YAML"):
+        load_recipe(str(path))
+
+
+def test_files_named_in_a_recipe_lie_beside_it(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nsources: [{name: a, lang: khm, path: a.jsonl}]\nmodel: {config_file: net.json}\n"
+    )
+    assert load_recipe(str(path)).model.config_file == tmp_path / "net.json"

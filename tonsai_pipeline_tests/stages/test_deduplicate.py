@@ -1,0 +1,347 @@
+"""minhash_signatures of every dump -> keep-lists, against the rule computed the slow way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tonsai_pipeline.dedup.lsh import band_keys
+from tonsai_pipeline.dedup.minhash import sign_keys
+from tonsai_pipeline.dedup.shingles import shingle
+from tonsai_pipeline.engine import open_engine
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate
+from tonsai_pipeline.stages.deduplicate import join as join_module
+from tonsai_pipeline.stages.sign import scheme_of
+from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.text.dedup_key import dedup_key
+from tonsai_pipeline_tests.stages.corpora import normalized_dump, signed_corpus
+
+Texts = Mapping[str, Sequence[str]]
+
+
+def corpus(seed: int, sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Write dumps full of exact copies, light edits, chains of edits and unrelated documents."""
+    rng = np.random.default_rng(seed)
+    written: list[str] = []
+    dumps: dict[str, list[str]] = {}
+    for dump, size in sizes.items():
+        texts = []
+        for _ in range(size):
+            texts.append(_document(rng, written))
+            written.append(texts[-1])
+        dumps[dump] = texts
+    return dumps
+
+
+def _document(rng: np.random.Generator, written: list[str]) -> str:
+    kind = rng.random()
+    if not written or kind < 0.35:
+        words = [f"w{number}" for number in rng.integers(0, 5000, rng.integers(3, 120))]
+        return " ".join(words)
+    origin = written[int(rng.integers(max(0, len(written) - 60), len(written)))]
+    if kind < 0.5:
+        return origin.upper() + " ..."
+    words = origin.split()
+    for place in rng.integers(0, len(words), 1 + len(words) // 60):
+        words[place] = f"edit{rng.integers(0, 1000)}"
+    return " ".join(words)
+
+
+def by_the_rule(texts: Texts, config: DedupConfig) -> dict[str, list[int]]:
+    """Return the rows that stay in each dump: every earlier kept candidate is compared."""
+    scheme = scheme_of(config.signatures)
+    flat = [dedup_key(text) for dump in texts.values() for text in dump]
+    keys = pa.array(flat, pa.large_string())
+    sets = shingle(keys)
+    shingles = [set(sets.of(doc).tolist()) for doc in range(len(flat))]
+    values = sign_keys(keys, scheme, scheme.permutations()).values
+    bands = band_keys(values, num_bands=config.num_bands, rows_per_band=config.rows_per_band)
+    kept: list[int] = []
+    for doc in range(len(flat)):
+        old = np.array(kept, np.int64)
+        candidates = old[(bands[old] == bands[doc]).any(axis=1)] if kept and shingles[doc] else []
+        is_copy = any(flat[other] == flat[doc] for other in kept)
+        if not is_copy and not any(
+            _jaccard(shingles[other], shingles[doc]) >= config.min_similarity
+            for other in candidates
+        ):
+            kept.append(doc)
+    stays, start = {}, 0
+    for dump, said in texts.items():
+        stays[dump] = [doc - start for doc in kept if start <= doc < start + len(said)]
+        start += len(said)
+    return stays
+
+
+def _jaccard(left: set[int], right: set[int]) -> float:
+    return len(left & right) / len(left | right)
+
+
+class House:
+    """A store with an engine, and the asset's call."""
+
+    def __init__(self, root: Path, num_workers: int = 1) -> None:
+        self.store = Store(Layout(root, "test"))
+        self.engine = open_engine("local", num_workers=num_workers)
+
+    def deduplicate(
+        self, texts: Texts, config: DedupConfig | None = None, *, rows_per_part: int = 1000
+    ) -> Artifact:
+        config = config or DedupConfig()
+        signed, normalized = signed_corpus(
+            self.store, texts, self.engine, rows_per_part=rows_per_part
+        )
+        return self.store.materialize(
+            "deduplicated_documents",
+            None,
+            lambda folder: deduplicate(
+                signed, normalized, folder, config=config, engine=self.engine, store=self.store
+            ),
+            stage_version=STAGE_VERSION,
+            settings=config.settings(),
+            inputs={dump: artifact.data_version for dump, artifact in signed.items()},
+        )
+
+    def links(self, artifact: Artifact) -> dict[str, Artifact]:
+        dumps = cast("dict[str, dict[str, str]]", read_json(artifact.path / "dumps.json"))
+        return {dump: self.store.resolve(value["path"]) for dump, value in dumps.items()}
+
+    def kept(self, artifact: Artifact, rows_per_part: int = 1000) -> dict[str, list[int]]:
+        """Return the rows that stay, numbered through each dump."""
+        return {
+            dump: [
+                number * rows_per_part + row
+                for number, path in enumerate(link.parts())
+                for row in read_part(path, ["row_in_part"]).column(0).to_pylist()
+            ]
+            for dump, link in self.links(artifact).items()
+        }
+
+    def dropped(self, artifact: Artifact) -> list[dict]:
+        return [
+            row
+            for link in self.links(artifact).values()
+            for path in link.parts("dropped")
+            for row in read_part(path).to_pylist()
+        ]
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_stays_is_what_the_rule_says(house, seed):
+    texts = corpus(seed, {"a@20260101": 150, "b@20260102": 90, "a@20260108": 120})
+    config = DedupConfig(num_bands=32, rows_per_band=4, min_similarity=0.7)
+    artifact = house.deduplicate(texts, config, rows_per_part=40)
+    expected = by_the_rule(texts, config)
+    assert house.kept(artifact, rows_per_part=40) == expected
+    report = artifact.report
+    assert report["num_kept"] == sum(len(rows) for rows in expected.values())
+    assert report["num_exact"] > 20
+    assert report["num_near"] > 20
+    assert (
+        report["num_documents"]
+        == 360
+        == report["num_kept"] + report["num_exact"] + report["num_near"]
+    )
+
+
+def test_every_dropped_document_names_a_kept_twin_and_its_similarity(house):
+    texts = corpus(3, {"a@1": 120, "b@1": 120})
+    artifact = house.deduplicate(texts, rows_per_part=50)
+    kept = house.kept(artifact, rows_per_part=50)
+    rows = house.dropped(artifact)
+    assert len(rows) == artifact.report["num_exact"] + artifact.report["num_near"]
+    for row in rows:
+        dump, _, place = row["kept_doc_id"].rpartition("/0/")
+        part = int(row["kept_part"].split("-")[2].split(".")[0])
+        assert (dump, int(place)) == (row["kept_dump"], part * 50 + row["kept_row_in_part"])
+        assert int(place) in kept[dump]
+        own_dump, _, own = row["doc_id"].rpartition("/0/")
+        mine, twin = dedup_key(texts[own_dump][int(own)]), dedup_key(texts[dump][int(place)])
+        sets = [set(shingle(pa.array([key])).hashes.tolist()) for key in (mine, twin)]
+        assert row["similarity"] == pytest.approx(_jaccard(*sets), abs=1e-6)
+        assert (row["reason"] == "exact") == (mine == twin)
+
+
+def test_group_sizes_add_up_to_the_corpus(house):
+    texts = corpus(4, {"a@1": 100, "b@1": 100, "c@1": 50})
+    artifact = house.deduplicate(texts)
+    groups = read_part(artifact.path / "groups.parquet").to_pylist()
+    assert sum(row["group_size"] - 1 for row in groups) == len(house.dropped(artifact))
+    dumps_of: dict[str, set[str]] = {}
+    for row in house.dropped(artifact):
+        dumps = dumps_of.setdefault(row["kept_doc_id"], {row["kept_dump"]})
+        dumps.add(row["doc_id"].split("/")[0])
+    assert {row["doc_id"]: row["num_dumps"] for row in groups} == {
+        doc: len(dumps) for doc, dumps in dumps_of.items()
+    }
+    largest = artifact.report["largest_groups"][0]
+    assert largest["group_size"] == max(row["group_size"] for row in groups)
+
+
+def test_part_sizes_ranges_and_workers_change_nothing(tmp_path, monkeypatch):
+    texts = corpus(5, {"a@1": 130, "b@1": 70})
+    small = House(tmp_path / "small")
+    expected = small.kept(small.deduplicate(texts, rows_per_part=17), rows_per_part=17)
+    twins = sorted(
+        (row["doc_id"], row["kept_doc_id"])
+        for row in small.dropped(small.deduplicate(texts, rows_per_part=17))
+    )
+    monkeypatch.setattr(join_module, "ENTRIES_PER_JOIN", 100)
+    big = House(tmp_path / "big", num_workers=2)
+    artifact = big.deduplicate(texts)
+    assert big.kept(artifact) == expected
+    assert sorted((row["doc_id"], row["kept_doc_id"]) for row in big.dropped(artifact)) == twins
+    big.engine.close()
+
+
+def test_an_appended_dump_changes_no_decision_and_costs_only_its_own_link(house):
+    texts = corpus(6, {"a@1": 80, "b@1": 80, "c@1": 60})
+    first_two = {dump: texts[dump] for dump in ("a@1", "b@1")}
+    before = house.deduplicate(first_two)
+    links = house.links(before)
+    after = house.deduplicate(texts)
+    assert {dump: links[dump].path for dump in first_two} == {
+        dump: house.links(after)[dump].path for dump in first_two
+    }
+    assert house.kept(after)["a@1"] == house.kept(before)["a@1"]
+    assert len(_link_folders(house)) == 3
+
+
+def test_a_changed_dump_makes_the_links_from_there_on_and_a_reverted_one_none(house):
+    texts = corpus(7, {"a@1": 60, "b@1": 60, "c@1": 60})
+    before = house.deduplicate(texts)
+    changed = {**texts, "b@1": [*texts["b@1"][1:], "a new document in the second dump"]}
+    house.deduplicate(changed)
+    folders = _link_folders(house)
+    assert sorted(path.parent.name for path in folders) == ["a@1", "b@1", "b@1", "c@1", "c@1"]
+    reverted = house.deduplicate(texts)
+    assert reverted.cached
+    assert reverted.data_version == before.data_version
+    assert _link_folders(house) == folders
+
+
+def _link_folders(house: House) -> set[Path]:
+    return set((house.store.layout.root / "artifacts" / "deduplicated_documents.keep").glob("*/*"))
+
+
+def test_the_preferred_source_stays_whatever_its_date(house):
+    text = " ".join(f"word{number}" for number in range(50))
+    texts = {"crawl@1": [text, "only in the crawl"], "wiki@2": [text + " End"]}
+    assert house.kept(house.deduplicate(texts)) == {"crawl@1": [0, 1], "wiki@2": []}
+    config = DedupConfig(policy="prefer_source", prefer_sources=("wiki",))
+    assert house.kept(house.deduplicate(texts, config)) == {"crawl@1": [1], "wiki@2": [0]}
+
+
+def test_switched_off_it_keeps_every_document(house):
+    texts = {"a@1": ["the same text"] * 3, "b@1": ["the same text"]}
+    artifact = house.deduplicate(texts, DedupConfig(enabled=False))
+    assert house.kept(artifact) == {"a@1": [0, 1, 2], "b@1": [0]}
+    assert artifact.report["by_dump"]["a@1"]["dropped_frac"] == 0
+
+
+def test_containment_drops_an_excerpt(house):
+    text = " ".join(f"word{number}" for number in range(80))
+    excerpt = " ".join(text.split()[:60])
+    texts = {"a@1": [text, excerpt]}
+    loose: dict[str, Any] = {"num_bands": 64, "rows_per_band": 2}
+    assert house.kept(house.deduplicate(texts, DedupConfig(**loose))) == {"a@1": [0, 1]}
+    config = DedupConfig(**loose, measure="containment")
+    assert house.kept(house.deduplicate(texts, config)) == {"a@1": [0]}
+
+
+def test_guards_name_the_source_and_the_group(house):
+    page = " ".join(f"menu{number}" for number in range(40))
+    texts = {"spam@1": [page] * 150, "good@1": [f"a fine document, number {n}" for n in range(50)]}
+    report = house.deduplicate(texts, DedupConfig(max_dropped_frac=0.5)).report
+    assert len(report["violations"]) == 2
+    assert "source 'spam' loses 99.3%" in report["violations"][0]
+    assert "spam@1/0/0" in report["violations"][1]
+    assert "150 members" in report["violations"][1]
+    calm = house.deduplicate({"good@1": texts["good@1"], "good@2": texts["good@1"]}).report
+    assert calm["num_exact"] == 50
+    assert calm["violations"] == []
+
+
+def test_empty_dumps_and_empty_texts_are_no_trouble(house):
+    texts = {"a@1": ["", "!!!", "text"], "b@1": [], "c@1": ["", "text", "more text here"]}
+    artifact = house.deduplicate(texts)
+    assert house.kept(artifact) == {"a@1": [0, 2], "b@1": [], "c@1": [2]}
+    assert artifact.report["matrix"] == {"a@1": {"a@1": 1}, "b@1": {}, "c@1": {"a@1": 2}}
+
+
+def test_signatures_of_other_parts_are_refused(house):
+    texts = corpus(8, {"a@1": 30})
+    signed, _ = signed_corpus(house.store, texts, house.engine, rows_per_part=10)
+    other = {"a@1": normalized_dump(house.store, "a@1", texts["a@1"], rows_per_part=15)}
+    with pytest.raises(DataError, match="materialize minhash_signatures again"):
+        deduplicate(
+            signed, other, house.store.layout.root, config=DedupConfig(), engine=house.engine, store=house.store
+        )  # fmt: skip
+
+
+_LABELS = ["index", "exact copies", "candidates", "round-0: pairs", "round-0: shingles"]
+_LABELS += ["round-0: verify", "keep-lists"]
+
+
+def test_killed_in_every_step_and_run_again_is_the_same_bytes(tmp_path):
+    texts = corpus(9, {"a@1": 60, "b@1": 60})
+    calm = House(tmp_path / "calm")
+    expected = calm.deduplicate(texts, rows_per_part=20)
+    for label in _LABELS:
+        code = _run_and_die(tmp_path / "killed", label)
+        assert code == -signal.SIGKILL, label
+    again = House(tmp_path / "killed")
+    artifact = again.deduplicate(texts, rows_per_part=20)
+    assert artifact.data_version == expected.data_version
+    for dump, link in calm.links(expected).items():
+        assert again.links(artifact)[dump].data_version == link.data_version
+
+
+def _run_and_die(root: Path, label: str) -> int:
+    """Run in a process of its own that kills itself after the second part of the step `label`."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tonsai_pipeline_tests.stages import test_deduplicate as test\n"
+        "test.die_in(Path(sys.argv[1]), sys.argv[2])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-c", program, str(root), label], env=environment, check=False
+    ).returncode
+
+
+def die_in(root: Path, label: str) -> None:
+    """See `_run_and_die`; called in the other process."""
+    from tonsai_pipeline.engine import parts
+
+    original, seen = parts._run_part, []
+
+    def run_part(call):
+        if call.label == label:
+            seen.append(call)
+            if len(seen) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return original(call)
+
+    parts._run_part = run_part
+    House(root).deduplicate(corpus(9, {"a@1": 60, "b@1": 60}), rows_per_part=20)
