@@ -165,7 +165,9 @@ SCORED_DOCUMENTS = pa.schema(
 )
 
 #: training_mixture: the documents that may be trained on, as pointers into normalized_documents.
-#: `split` is "train" or "validation"; weights live beside the table in `shares.json`.
+#: `lang` is the language whose share the document fills: that of its source. `split` is "train" or
+#: "validation". `repeats` says how often it is read relative to the others of its source (quality buckets,
+#: rehydration). Shares live beside the table in `shares.json`.
 MIXTURE_DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
@@ -175,5 +177,6 @@ MIXTURE_DOCUMENTS = pa.schema(
         pa.field("num_bytes", pa.int64(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("repeats", pa.float32(), nullable=False),
     ]
 )

@@ -24,12 +24,12 @@ def list_dumps(
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
     from tonsai_pipeline.errors import ManifestError
-    from tonsai_pipeline.stages.catalog import read_catalog
+    from tonsai_pipeline.stages.catalog import find_dumps
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     store = workspace.store(loaded)
     table = Table("dump", "files", "enabled", "documents", box=None)
-    for dump in read_catalog(loaded, store.layout, workspace.data_folder()).dumps:
+    for dump in find_dumps(loaded, store.layout, workspace.data_folder()).dumps:
         try:
             made = f"{store.current('raw_documents', dump.key).report['num_documents']:,}"
         except ManifestError:
@@ -42,12 +42,12 @@ def list_dumps(
 def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOption = None) -> None:
     """Look for new dumps in the sources and the inbox, and register them as partitions."""
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.stages.catalog import read_catalog
+    from tonsai_pipeline.stages.catalog import find_dumps
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     layout = workspace.store(loaded).layout
     layout.inbox.mkdir(parents=True, exist_ok=True)
-    found = read_catalog(loaded, layout, workspace.data_folder())
+    found = find_dumps(loaded, layout, workspace.data_folder())
     keys = [dump.key for dump in found.enabled]
     new = _register(keys)
     typer.echo(f"{len(keys)} dumps enabled, {len(new)} new: {', '.join(new) or 'none'}")
@@ -59,19 +59,19 @@ def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOptio
 @app.command("add")
 def add(
     source: Annotated[str, typer.Argument(help="Name of a source of the recipe.")],
-    path: Annotated[
-        str, typer.Argument(help="File, folder, quoted glob or URL; the files stay where they are.")
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders or URLs; they stay where they are.")
     ],
     date: Annotated[str, typer.Option("--date", help="Date of the snapshot, YYYYMMDD.")],
     recipe: RecipeOption = "demo",
     home: HomeOption = None,
 ) -> None:
-    """Add a dump that lies outside the inbox."""
+    """Add a dump that lies outside the inbox, or switch a removed one on again."""
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
     from tonsai_pipeline.stages.catalog import add_dump
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    key = add_dump(loaded, workspace.store(loaded).layout, source=source, date=date, path=path)
+    key = add_dump(loaded, workspace.store(loaded).layout, source=source, date=date, files=files)
     _register([key])
     typer.echo(f"added {key}; next: tonsai run --recipe {recipe}")
 
@@ -94,23 +94,6 @@ def remove(
         if key in instance.get_dynamic_partitions(str(DUMPS.name)):
             instance.delete_dynamic_partition(str(DUMPS.name), key)
     typer.echo(f"switched off {key}; next: tonsai run --recipe {recipe}")
-
-
-@app.command("restore")
-def restore(
-    key: Annotated[str, typer.Argument(help="Dump key, `<source>@<YYYYMMDD>`.")],
-    recipe: RecipeOption = "demo",
-    data: DataOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Switch a dump on again."""
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.stages.catalog import restore_dump
-
-    loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
-    restore_dump(loaded, workspace.store(loaded).layout, workspace.data_folder(), key)
-    _register([key])
-    typer.echo(f"switched on {key}; next: tonsai run --recipe {recipe}")
 
 
 def _register(keys: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.errors import RecipeError, TonsaiError
 from tonsai_pipeline.recipe import Recipe, find_recipe, load_recipe
+from tonsai_pipeline.stages.catalog import read_catalog
 
 #: Metadata shown on the terminal after an asset's name, in this order.
 _HEADLINES = (
@@ -89,8 +90,7 @@ def run_graph(
         run = _Runner(definitions, instance, options, console)
         run.assets(["dump_catalog"])
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
-            enabled = workspace.store(recipe).current("dump_catalog").report["enabled"]
-            run.dumps(dump_assets, enabled)
+            run.dumps(dump_assets, list(read_catalog(workspace.store(recipe).current("dump_catalog"))))
         rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
         if rest:
             run.assets(rest)

@@ -44,15 +44,14 @@ def plan(
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.tokenizer.assemble import VOCAB_MULTIPLE
     from tonsai_pipeline.train.flops import shape_of
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     console = Console(highlight=False, soft_wrap=True)
-    shape = shape_of(
-        loaded.model,
-        vocab_size=loaded.tokenizer.model_vocab_size,
-        seq_len=loaded.packing.seq_len,
-    )
+    # The embedding is padded, as the tokenizer stage does it.
+    vocab_size = -(-loaded.tokenizer.vocab_size // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+    shape = shape_of(loaded.model, vocab_size=vocab_size, seq_len=loaded.packing.seq_len)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
     _print_cost(console, loaded, shape, gpu=gpu, num_gpus=num_gpus, mfu=mfu, total_tokens=total)

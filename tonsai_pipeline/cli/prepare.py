@@ -52,7 +52,10 @@ def prepare(
                 {"name": "khmer", "lang": "khm", "text_column": text_column, **location(khmer)},
                 {"name": "english", "lang": "eng", "text_column": text_column, **location(english)},
             ],
-            "mixture": {"weights": {"khm": khmer_weight, "eng": english_weight}, "seed": seed},
+            "mixture": {
+                "languages": shares({"khm": khmer_weight, "eng": english_weight}),
+                "seed": seed,
+            },
         },
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
@@ -81,6 +84,17 @@ _UP_TO_MIXTURE = (
     "scored_documents",
     "training_mixture",
 )
+
+
+def shares(weights: dict[str, float]) -> dict[str, float]:
+    """Scale weights so that they sum to 1; languages without weight are left out.
+
+    Example:
+        >>> shares({"khm": 3, "eng": 1})
+        {'khm': 0.75, 'eng': 0.25}
+    """
+    total = sum(weights.values())
+    return {lang: weight / total for lang, weight in weights.items() if weight > 0}
 
 
 def location(name: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def pretrain(
     gpt2_500m.json --deepspeed zero2_h100.json --output-dir artifacts/checkpoints`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
-    from tonsai_pipeline.cli.prepare import write_recipe
+    from tonsai_pipeline.cli.prepare import shares, write_recipe
     from tonsai_pipeline.defs.models.launcher import link_or_copy
 
     model = _model_section(model_config, resume_from)
@@ -84,7 +84,7 @@ def pretrain(
             # The dataset is trained on as it is: it was cleaned when it was prepared.
             "dedup": {"enabled": False},
             "quality": {"enabled": False},
-            "mixture": {"weights": weights},
+            "mixture": {"languages": shares(weights)},
             "tokenizer": {"base": str(tokenizer_dir.absolute())},
             "packing": {"seq_len": seq_len or _context(model)},
             "model": model,
@@ -157,8 +157,8 @@ def _sources(
         lang = _majority_language(rows[:1000][text_column])
         return [{"name": "dataset", "lang": lang, **common}], {lang: 1.0}
     langs = sorted(set(rows.unique("lang")) & {"khm", "eng"})
-    shares = dataset_dir / SHARES_NAME
-    wished: Any = read_json(shares) if shares.is_file() else {}
+    wishes = dataset_dir / SHARES_NAME
+    wished: Any = read_json(wishes) if wishes.is_file() else {}
     weights = {lang: wished.get("languages", {}).get(lang, 1.0) for lang in langs}
     sources = [
         {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common}

@@ -133,7 +133,9 @@ def held_out(nll: float, num_tokens: int, num_bytes: int, num_rows: int) -> Held
         8.0
     """
     if num_tokens < 1 or num_bytes < 1:
-        raise ValueError(f"{num_tokens} predicted tokens with {num_bytes} bytes: nothing to measure")
+        raise ValueError(
+            f"{num_tokens} predicted tokens with {num_bytes} bytes: nothing to measure"
+        )
     loss = nll / num_tokens
     # exp overflows a float beyond 709 nats, which only a broken model reaches.
     return HeldOut(

@@ -31,7 +31,9 @@ def loss_curve(records: Iterable[Mapping[str, Any]]) -> bytes | None:
     figure = Figure(figsize=(10, 3.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    left.plot([r["step"] for r in train], [r["loss"] for r in train], color=_GREY, lw=1, label="training")
+    left.plot(
+        [r["step"] for r in train], [r["loss"] for r in train], color=_GREY, lw=1, label="training"
+    )
     languages = [name for name in validation[0] if name not in ("kind", "step")]
     for colour, language in zip(_COLOURS, languages, strict=False):
         _draw(left, validation, language, "loss", colour)

@@ -38,7 +38,9 @@ from tonsai_pipeline.storage.shards import RowReader
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns 0 when the report is written."""
-    parser = argparse.ArgumentParser(prog="tonsai_pipeline.eval.job", description="Evaluate a model.")
+    parser = argparse.ArgumentParser(
+        prog="tonsai_pipeline.eval.job", description="Evaluate a model."
+    )
     parser.add_argument("--run", type=Path, required=True, help="RUN.json, see eval/spec.py")
     run = EvalRun.read(parser.parse_args(argv).run)
     try:

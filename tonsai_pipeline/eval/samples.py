@@ -1,6 +1,6 @@
 """Fixed prompts -> what the model goes on to write, for reading.
 
-    prompt ──normalize──▶ ids ──generate──▶ ids ──▶ text, with the share of bytes that are no character
+prompt ──normalize──▶ ids ──generate──▶ ids ──▶ text, with the share of bytes that are no character
 """
 
 from __future__ import annotations

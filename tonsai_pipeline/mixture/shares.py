@@ -1,6 +1,6 @@
 """Weights, languages and sizes -> the wished share of every source; scores and group sizes -> repeats.
 
-    languages {khm: 0.6, eng: 0.4} x division within a language (fixed | temperature | unimax) ──▶ shares
+languages {khm: 0.6, eng: 0.4} x division within a language (fixed | temperature | unimax) ──▶ shares
 """
 
 from __future__ import annotations
@@ -45,15 +45,23 @@ def source_shares(
         ValueError: A language with a share has no source with documents; the strategy is unknown.
 
     Example:
-        >>> source_shares({"a": 10, "b": 30, "c": 5}, {"a": "khm", "b": "khm", "c": "eng"},
-        ...               {"khm": 0.6, "eng": 0.4}, weights={"a": 1, "b": 2, "c": 1})
+        >>> source_shares(
+        ...     {"a": 10, "b": 30, "c": 5},
+        ...     {"a": "khm", "b": "khm", "c": "eng"},
+        ...     {"khm": 0.6, "eng": 0.4},
+        ...     weights={"a": 1, "b": 2, "c": 1},
+        ... )
         {'a': 0.19999999999999998, 'b': 0.39999999999999997, 'c': 0.4}
     """
     members: dict[str, list[str]] = defaultdict(list)
     for name in sizes:
         if weights[name] > 0:
             members[languages[name]].append(name)
-    empty = [language for language, share in language_shares.items() if share > 0 and not members[language]]
+    empty = [
+        language
+        for language, share in language_shares.items()
+        if share > 0 and not members[language]
+    ]
     if empty:
         raise ValueError(
             f"language '{empty[0]}' is to give {language_shares[empty[0]]:.1%} of all tokens and no source of it "
@@ -63,7 +71,11 @@ def source_shares(
         parts = _unimax(sizes, members, language_shares, max_epochs)
     elif strategy in ("fixed", "temperature"):
         power = 0.0 if strategy == "fixed" else 1.0 / temperature
-        parts = {name: weights[name] * sizes[name] ** power for names in members.values() for name in names}
+        parts = {
+            name: weights[name] * sizes[name] ** power
+            for names in members.values()
+            for name in names
+        }
     else:
         raise ValueError(f"strategy {strategy!r} is unknown; use fixed, temperature or unimax")
     shares = dict.fromkeys(sizes, 0.0)
@@ -95,13 +107,20 @@ def document_repeats(
         The product of the two, float32, shape (num_docs,); 0 means: leave the document out.
 
     Example:
-        >>> document_repeats(np.array([0.1, 0.9]), np.array([1, 7]), borders=[0.5],
-        ...                  bucket_repeats=[0.5, 2], rehydrate={1: 1, 5: 3}).tolist()
+        >>> document_repeats(
+        ...     np.array([0.1, 0.9]),
+        ...     np.array([1, 7]),
+        ...     borders=[0.5],
+        ...     bucket_repeats=[0.5, 2],
+        ...     rehydrate={1: 1, 5: 3},
+        ... ).tolist()
         [0.5, 6.0]
     """
     repeats = np.ones(len(scores), dtype=np.float64)
     if bucket_repeats:
-        repeats *= np.asarray(bucket_repeats)[np.searchsorted(np.asarray(borders), scores, side="right")]
+        repeats *= np.asarray(bucket_repeats)[
+            np.searchsorted(np.asarray(borders), scores, side="right")
+        ]
     if rehydrate:
         sizes = sorted(rehydrate)
         values = np.array([1.0, *(rehydrate[size] for size in sizes)])
@@ -121,7 +140,9 @@ def _unimax(
 
     Source: Chung et al., "UniMax" (ICLR 2023), algorithm 1, with sources in place of languages.
     """
-    totals = {language: max_epochs * sum(sizes[n] for n in names) for language, names in members.items()}
+    totals = {
+        language: max_epochs * sum(sizes[n] for n in names) for language, names in members.items()
+    }
     run = min(totals[language] / share for language, share in language_shares.items() if share > 0)
     parts: dict[str, float] = {}
     for language, names in members.items():

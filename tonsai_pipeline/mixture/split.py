@@ -23,7 +23,9 @@ def hash_ids(doc_ids: Sequence[str], *, seed: int) -> npt.NDArray[np.uint64]:
         True
     """
     return np.fromiter(
-        (xxhash.xxh3_64_intdigest(doc_id, seed=seed) for doc_id in doc_ids), dtype=np.uint64, count=len(doc_ids)
+        (xxhash.xxh3_64_intdigest(doc_id.encode(), seed=seed) for doc_id in doc_ids),
+        dtype=np.uint64,
+        count=len(doc_ids),
     )
 
 

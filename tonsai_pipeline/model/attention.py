@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  # the name everyone knows
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
@@ -182,7 +182,9 @@ def _attend_varlen(
     from torch.nn.attention.varlen import varlen_attn
 
     batch, num_heads, length, width = query.shape
-    flat = [x.transpose(1, 2).reshape(batch * length, x.shape[1], width) for x in (query, key, value)]
+    flat = [
+        x.transpose(1, 2).reshape(batch * length, x.shape[1], width) for x in (query, key, value)
+    ]
     window = -1 if sliding_window is None else sliding_window - 1
     # The same tensor object twice: cuDNN takes the causal path only then.
     out = varlen_attn(

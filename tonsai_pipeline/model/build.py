@@ -1,6 +1,6 @@
 """Recipe section `model` -> a Hugging Face causal model with our attention, and its saved form.
 
-    ModelConfig + vocab_size + seq_len ──build_model──▶ PreTrainedModel ──save_model──▶ folder
+ModelConfig + vocab_size + seq_len ──build_model──▶ PreTrainedModel ──save_model──▶ folder
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -95,7 +95,11 @@ def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Pre
 
 
 def save_model(
-    model: PreTrainedModel, folder: Path, *, tokenizer_dir: Path, state: dict[str, Tensor] | None = None
+    model: PreTrainedModel,
+    folder: Path,
+    *,
+    tokenizer_dir: Path,
+    state: dict[str, Tensor] | None = None,
 ) -> None:
     """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` open, all or nothing.
 
@@ -137,22 +141,18 @@ def _config_from_sizes(
     section: ModelConfig, vocab_size: int, seq_len: int, special_ids: dict[str, int]
 ) -> PretrainedConfig:
     width = section.hidden_size
-    if section.architecture == "gpt2":
-        return GPT2Config(
-            vocab_size=vocab_size,
-            n_positions=seq_len,
-            n_embd=width,
-            n_layer=section.num_layers,
-            n_head=section.num_heads,
-            n_inner=section.intermediate_size or 4 * width,
-            resid_pdrop=section.dropout,
-            embd_pdrop=section.dropout,
-            attn_pdrop=section.dropout,
-            tie_word_embeddings=section.tie_embeddings,
-            **special_ids,
-        )
     shared: dict[str, Any] = {
         "vocab_size": vocab_size,
+        "tie_word_embeddings": section.tie_embeddings,
+        **special_ids,
+    }
+    if section.architecture == "gpt2":
+        shared |= {"n_positions": seq_len, "n_embd": width}
+        shared |= {"n_layer": section.num_layers, "n_head": section.num_heads}
+        shared |= {"n_inner": section.intermediate_size or 4 * width}
+        shared |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), section.dropout)
+        return GPT2Config(**shared)
+    shared |= {
         "hidden_size": width,
         "num_hidden_layers": section.num_layers,
         "num_attention_heads": section.num_heads,
@@ -161,8 +161,6 @@ def _config_from_sizes(
         "intermediate_size": section.intermediate_size or -(-8 * width // (3 * 64)) * 64,
         "max_position_embeddings": seq_len,
         "attention_dropout": section.dropout,
-        "tie_word_embeddings": section.tie_embeddings,
-        **special_ids,
     }
     return LlamaConfig(**shared) if section.architecture == "llama" else Qwen3Config(**shared)
 
@@ -178,11 +176,12 @@ def _config_from_file(path: Path, vocab_size: int) -> PretrainedConfig:
 
 
 def _load_base(section: ModelConfig, vocab_size: int) -> PreTrainedModel:
+    base = str(section.base)
     try:
-        config = AutoConfig.from_pretrained(section.base, revision=section.base_revision)
+        config = AutoConfig.from_pretrained(base, revision=section.base_revision)
         _prepare(config)
         model = AutoModelForCausalLM.from_pretrained(
-            section.base,
+            base,
             config=config,
             revision=section.base_revision,
             attn_implementation=attention.NAME,
@@ -190,7 +189,7 @@ def _load_base(section: ModelConfig, vocab_size: int) -> PreTrainedModel:
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.base: {section.base}: cannot be opened: {error}") from error
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = cast("nn.Embedding", model.get_input_embeddings()).num_embeddings
     if rows < vocab_size:
         model.resize_token_embeddings(vocab_size, mean_resizing=True)
     return model

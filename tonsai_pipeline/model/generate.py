@@ -1,6 +1,6 @@
 """Writing text: prompt ids -> sampled ids, one prompt at a time, the same for the same seed.
 
-    ids (n,) ──network with cache──▶ logits ──forbid, temperature, top p──▶ next id ──▶ ... until EOS
+ids (n,) ──network with cache──▶ logits ──forbid, temperature, top p──▶ next id ──▶ ... until EOS
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def generate(
     Raises:
         ValueError: An empty prompt, or one that fills the context.
     """
-    context = getattr(model.config, "max_position_embeddings", None) or len(prompt_ids) + max_new_tokens
+    context = (
+        getattr(model.config, "max_position_embeddings", None) or len(prompt_ids) + max_new_tokens
+    )
     if not 0 < len(prompt_ids) < context:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens; the model takes 1..{context - 1}")
     dice = torch.Generator(device="cpu").manual_seed(seed)
@@ -102,7 +104,9 @@ def _draw(
 @contextmanager
 def _writing(model: PreTrainedModel) -> Iterator[None]:
     """Put a model into the state for writing, and back."""
-    was_training, attention = model.training, model.config._attn_implementation
+    was_training = model.training
+    # transformers offers a setter but no public way to read what was set.
+    attention = str(model.config._attn_implementation)  # noqa: SLF001
     model.eval()
     model.set_attn_implementation(_WRITING_ATTENTION)
     try:

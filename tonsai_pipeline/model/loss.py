@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  # the name everyone knows
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -52,7 +52,9 @@ class NextTokenLoss(nn.Module):
         with_z: Whether the second sum is computed, which costs a pass over the logits.
     """
 
-    def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 0, with_z: bool = False) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, chunk_tokens: int = 0, with_z: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.chunk_tokens = chunk_tokens
@@ -69,7 +71,11 @@ class NextTokenLoss(nn.Module):
         """Return the summed negative log-likelihood, and the summed squared logsumexp (0 without `with_z`).
 
         Args:
-            input_ids: (B, T), see `Batch`; the other arguments likewise.
+            input_ids: (B, T), see `Batch`.
+            targets: (B, T).
+            position_ids: (B, T).
+            segment_ids: (B, T), or `cu_seqlens` is given.
+            cu_seqlens: (num_segments + 1,), or `segment_ids` is given.
 
         Returns:
             Two scalars, fp32, in nats.

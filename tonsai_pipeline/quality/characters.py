@@ -68,7 +68,12 @@ def page_classes() -> npt.NDArray[np.uint8]:
     table[cp.KHMER_FIRST : cp.ATTHACAN + 1] = KHMER
     table[cp.KHAN : cp.ATTHACAN] = PUNCTUATION
     table[cp.LEK_TOO] = KHMER
-    for characters, kind in ((_CLOSERS, CLOSER), (_ENDERS, ENDER), (_BULLETS, BULLET), (_SYMBOLS, SYMBOL)):
+    for characters, kind in (
+        (_CLOSERS, CLOSER),
+        (_ENDERS, ENDER),
+        (_BULLETS, BULLET),
+        (_SYMBOLS, SYMBOL),
+    ):
         for character in characters:
             table[ord(character)] = kind
     table[list(_INVISIBLE)] = INVISIBLE

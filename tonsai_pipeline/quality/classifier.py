@@ -108,4 +108,6 @@ def telling_features(model: Any, num_features: int = 20) -> dict[str, list[tuple
     worth = np.array(model.get_input_matrix())[: len(words)] @ direction
     order = np.argsort(-worth, kind="stable")
     loudest = {"good": order[:num_features], "bad": order[::-1][:num_features]}
-    return {side: [(words[i], round(float(worth[i]), 3)) for i in of] for side, of in loudest.items()}
+    return {
+        side: [(words[i], round(float(worth[i]), 3)) for i in of] for side, of in loudest.items()
+    }

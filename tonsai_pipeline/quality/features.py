@@ -8,7 +8,7 @@ punctuation, `#` a symbol, `|` a line that ends without a sentence end.
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
+import pyarrow as pa  # noqa: F401 (for the docstring)
 from numba import njit
 
 from tonsai_pipeline.quality import characters as ch
@@ -24,7 +24,7 @@ FEATURES_VERSION = 1
 
 
 def features(texts: Texts, *, max_units: int) -> list[str]:
-    """Prepare texts for the classifier.
+    r"""Prepare texts for the classifier.
 
     Args:
         texts: Arrow strings, normalized.
@@ -34,7 +34,7 @@ def features(texts: Texts, *, max_units: int) -> list[str]:
         One line a text, without line ends.
 
     Example:
-        >>> features(pa.array(["Hello, World!\\nPage 12"]), max_units=100)
+        >>> features(pa.array(["Hello, World!\nPage 12"]), max_units=100)
         ['hello , world . page 0 |']
     """
     batch = batch_of_arrow(texts)
@@ -54,6 +54,7 @@ def _write_features(data, start, end, classes, kinds, max_units, out):
     to = 0
     after = start
     ended = False
+    kind = NO_UNIT
     for _ in range(max_units):
         at, stop, kind = next_unit(data, after, end, kinds)
         to, ended = _write_marks(data, after, at, classes, out, to, ended)

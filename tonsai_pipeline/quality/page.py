@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 
 from tonsai_pipeline.quality import characters as ch
-from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.utf8 import decode
 
 #: A line shorter than this is short; FineWeb's figure (datatrove, `short_line_length`). Khmer too: its
@@ -63,7 +62,9 @@ def scan_page(data, start, end, classes, counts, line_hash, line_chars, par_hash
     """Count what is on a page.
 
     Args:
-        data: Valid UTF-8; the document is `data[start:end]`.
+        data: Valid UTF-8.
+        start: First byte of the document.
+        end: Byte after the last.
         classes: `page_classes()`.
         counts: float64, shape (len(Count),); zeroed and filled here.
         line_hash: uint64 scratch, at least end - start + 1; filled with the hash of each line.
@@ -149,7 +150,7 @@ def _scan_line(data, at, end, classes, counts):
             inside = code == 0x2E and (following <= ch.DIGIT and following >= ch.LOWER)
             if not inside and following != ch.ENDER:
                 counts[Count.SENTENCES] += 1
-        _count_marks(data, at, end, classes, code, previous, previous_code, counts)
+        _count_marks(data, at, end, code, previous, previous_code, counts)
         if kind != ch.CLOSER:
             last = kind
             dots = 3 if code == 0x2026 else (dots + 1 if code == 0x2E else 0)
@@ -179,7 +180,7 @@ def _count_character(code, kind, counts):
 
 
 @njit(cache=True, nogil=True)
-def _count_marks(data, at, end, classes, code, previous, previous_code, counts):
+def _count_marks(data, at, end, code, previous, previous_code, counts):
     """Count links, addresses and placeholders; `at` is the byte after `code`."""
     if at >= end:
         return
@@ -190,9 +191,18 @@ def _count_marks(data, at, end, classes, code, previous, previous_code, counts):
         counts[Count.LINKS] += 1
     elif code == 0x77 and previous_code == 0x77 and following == 0x2E:  # "ww."
         counts[Count.LINKS] += 1
-    elif code == 0x40 and previous >= ch.LOWER and previous <= ch.DIGIT and (letter_follows or digit_follows):
+    elif (
+        code == 0x40
+        and previous >= ch.LOWER
+        and previous <= ch.DIGIT
+        and (letter_follows or digit_follows)
+    ):
         counts[Count.ADDRESSES] += 1
-    elif code == 0x25 and previous != ch.DIGIT and (letter_follows or digit_follows or following == 0x24):
+    elif (
+        code == 0x25
+        and previous != ch.DIGIT
+        and (letter_follows or digit_follows or following == 0x24)
+    ):
         counts[Count.PLACEHOLDERS] += 1  # %s %1 %$1
     elif code == 0x24 and (letter_follows or following == 0x28 or following == 0x7B):
         counts[Count.PLACEHOLDERS] += 1  # $name $( ${

@@ -33,7 +33,9 @@ PATTERNS = {
     + rf"{_GAP}{_DIGIT}{{2,3}}{_GAP}{_DIGIT}{{2,3}}(?:{_GAP}{_DIGIT}{{1,3}})?|\+[1-9][0-9]{{0,2}}(?:[ .\-()]{{0,2}}[0-9]){{7,12}})"
     + _AFTER,
     # Cambodian identity card: 9 digits, sometimes with (01); social security form 3-2-4.
-    "national_id": _BEFORE + rf"(?:{_DIGIT}{{9}}(?:\({_DIGIT}{{2}}\))?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}})" + _AFTER,
+    "national_id": _BEFORE
+    + rf"(?:{_DIGIT}{{9}}(?:\({_DIGIT}{{2}}\))?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}})"
+    + _AFTER,
 }
 #: What a masked number reads as.
 MASKS = {"email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>", "national_id": "<ID>"}
@@ -78,7 +80,9 @@ def mask_pii(texts: Texts, kinds: Iterable[str]) -> Texts:
     wanted = set(kinds)
     unknown = sorted(wanted - set(PATTERNS))
     if unknown:
-        raise ValueError(f"unknown kinds of personal data: {', '.join(unknown)}; known: {', '.join(PATTERNS)}")
+        raise ValueError(
+            f"unknown kinds of personal data: {', '.join(unknown)}; known: {', '.join(PATTERNS)}"
+        )
     for kind, pattern in PATTERNS.items():
         if kind in wanted:
             texts = pc.replace_substring_regex(texts, pattern, rf"\1{MASKS[kind]}\2")

@@ -128,7 +128,11 @@ def margin(signals: Signals, limits: Limits) -> npt.NDArray[np.float32]:
     """
     of = signals.of
     grades = [
-        _grade(np.log1p(of(Signal.num_words)), np.log1p(limits.min_words), np.log1p(8 * limits.min_words_alone)),
+        _grade(
+            np.log1p(of(Signal.num_words)),
+            np.log1p(limits.min_words),
+            np.log1p(8 * limits.min_words_alone),
+        ),
         _grade(of(Signal.stop_word_frac), limits.min_stop_word_frac, 0.35),
         _grade(of(Signal.letter_frac), limits.min_letter_frac, 0.96),
         _grade(of(Signal.ended_char_frac), 0.0, 0.9),
@@ -142,7 +146,9 @@ def margin(signals: Signals, limits: Limits) -> npt.NDArray[np.float32]:
     return np.mean(grades, axis=0).astype(np.float32)
 
 
-def _grade(value: npt.NDArray[np.floating], at_limit: float, typical: float) -> npt.NDArray[np.floating]:
+def _grade(
+    value: npt.NDArray[np.floating], at_limit: float, typical: float
+) -> npt.NDArray[np.floating]:
     if typical == at_limit:
         return np.ones_like(value)
     return np.clip((value - at_limit) / (typical - at_limit), 0.0, 1.0)
@@ -179,8 +185,14 @@ def _checks(
             DropReason.too_many_links,
             of(Signal.num_links_per_1000_chars) > limits.max_links_per_1000_chars,
         ),
-        (DropReason.words_too_short, spaced & (of(Signal.mean_word_chars) < limits.min_mean_word_chars)),
-        (DropReason.words_too_long, spaced & (of(Signal.mean_word_chars) > limits.max_mean_word_chars)),
+        (
+            DropReason.words_too_short,
+            spaced & (of(Signal.mean_word_chars) < limits.min_mean_word_chars),
+        ),
+        (
+            DropReason.words_too_long,
+            spaced & (of(Signal.mean_word_chars) > limits.max_mean_word_chars),
+        ),
         (
             DropReason.too_few_stop_words,
             (of(Signal.num_stop_words) < limits.min_stop_words)
@@ -192,8 +204,14 @@ def _checks(
             of(Signal.num_sentences_per_1000_chars) < limits.min_sentences_per_1000_chars,
         ),
         (DropReason.too_many_short_lines, of(Signal.short_char_frac) > limits.max_short_char_frac),
-        (DropReason.too_many_bullets, listed & (of(Signal.bullet_line_frac) > limits.max_bullet_line_frac)),
-        (DropReason.too_many_ellipses, listed & (of(Signal.ellipsis_line_frac) > limits.max_ellipsis_line_frac)),
+        (
+            DropReason.too_many_bullets,
+            listed & (of(Signal.bullet_line_frac) > limits.max_bullet_line_frac),
+        ),
+        (
+            DropReason.too_many_ellipses,
+            listed & (of(Signal.ellipsis_line_frac) > limits.max_ellipsis_line_frac),
+        ),
         (
             DropReason.repeated_lines,
             (of(Signal.duplicate_line_frac) > limits.max_duplicate_line_frac)
@@ -204,7 +222,10 @@ def _checks(
             (of(Signal.duplicate_paragraph_frac) > limits.max_duplicate_paragraph_frac)
             | (of(Signal.duplicate_paragraph_char_frac) > limits.max_duplicate_paragraph_char_frac),
         ),
-        (DropReason.repeated_phrases, long & _any_above(signals, limits, "top_{}_gram_frac", (2, 3, 4))),
+        (
+            DropReason.repeated_phrases,
+            long & _any_above(signals, limits, "top_{}_gram_frac", (2, 3, 4)),
+        ),
         (
             DropReason.repeated_passages,
             long & _any_above(signals, limits, "duplicate_{}_gram_frac", (5, 6, 7, 8, 9, 10)),

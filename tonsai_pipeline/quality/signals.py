@@ -116,7 +116,7 @@ _NO_PHRASES = compile_phrases(())
 
 
 def measure(texts: Texts, *, listed_words: Phrases | None = None) -> Signals:
-    """Measure every text.
+    r"""Measure every text.
 
     Args:
         texts: Arrow strings, normalized; a null is an empty text.
@@ -129,7 +129,7 @@ def measure(texts: Texts, *, listed_words: Phrases | None = None) -> Signals:
         ValueError: `texts` holds something other than strings.
 
     Example:
-        >>> page = pa.array(["The cat is on the mat. It is happy.", "File\\nEdit\\nView"])
+        >>> page = pa.array(["The cat is on the mat. It is happy.", "File\nEdit\nView"])
         >>> found = measure(page)
         >>> found.of(Signal.num_stop_words).tolist(), found.of(Signal.ended_char_frac).tolist()
         ([6.0, 0.0], [1.0, 0.0])
@@ -165,7 +165,9 @@ _NUM_WORD_COUNTS = len(WORD_COUNTS)
 
 
 @njit(cache=True, nogil=True)
-def _measure_batch(data, offsets, classes, kinds, stops, max_stop, listed, max_listed, longest, out):
+def _measure_batch(
+    data, offsets, classes, kinds, stops, max_stop, listed, max_listed, longest, out
+):
     counts = np.zeros(_NUM_COUNTS)
     words = np.zeros(_NUM_WORD_COUNTS)
     hashes = np.empty(longest, dtype=np.uint64)
@@ -176,7 +178,9 @@ def _measure_batch(data, offsets, classes, kinds, stops, max_stop, listed, max_l
     lengths = np.empty(longest, dtype=np.int32)
     ends = np.zeros(longest + 1, dtype=np.int64)
     capacity = 16
-    while capacity < 2 * longest // 3:  # a unit has at least one byte, two thirds are ample: see _table
+    while (
+        capacity < 2 * longest // 3
+    ):  # a unit has at least one byte, two thirds are ample: see _table
         capacity *= 2
     capacity *= 2
     keys = np.empty(capacity, dtype=np.uint64)
@@ -215,20 +219,33 @@ def _measure_batch(data, offsets, classes, kinds, stops, max_stop, listed, max_l
         row[_REPEATS + 2], row[_REPEATS + 3] = repeated(
             par_hash, par_chars, num_pars, key, stamp, tally, generation + 2
         )
-        generation += 2
         units_per_word = num_units / max(num_words, 1.0)
-        for i, n in enumerate(_TOP_GRAMS):
-            generation += 1
-            grams = int(round(n * units_per_word))
-            row[_REPEATS + 4 + i] = top_gram_frac(
-                hashes, ends, num_units, grams, key, stamp, tally, generation
+        generation = _gram_signals(
+            hashes, ends, num_units, units_per_word, key, stamp, tally, generation + 2, row
+        )
+
+
+@njit(cache=True, nogil=True)
+def _gram_signals(hashes, ends, num_units, units_per_word, keys, stamps, tallies, generation, row):
+    """Fill in the signals of repeated n-grams; return the last generation used.
+
+    No n-gram comes twice where no shorter one does, so most documents are done after the pairs.
+    """
+    for i, n in enumerate(_TOP_GRAMS + _DUPLICATE_GRAMS):
+        generation += 1
+        grams = max(1, int(n * units_per_word + 0.5))
+        if i < len(_TOP_GRAMS):
+            found = top_gram_frac(
+                hashes, ends, num_units, grams, keys, stamps, tallies, generation
             )
-        for i, n in enumerate(_DUPLICATE_GRAMS):
-            generation += 1
-            grams = int(round(n * units_per_word))
-            row[_REPEATS + 7 + i] = duplicate_gram_frac(
-                hashes, ends, num_units, grams, key, stamp, tally, generation
+        else:
+            found = duplicate_gram_frac(
+                hashes, ends, num_units, grams, keys, stamps, tallies, generation
             )
+        row[_REPEATS + 4 + i] = found
+        if found == 0.0:
+            break
+    return generation
 
 
 _STOPS = _COLUMNS[Signal.stop_word_frac]

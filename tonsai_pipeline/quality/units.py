@@ -38,8 +38,17 @@ def hash_units(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 
 
 #: What `scan_units` counts, in this order.
-WORD_COUNTS = ("clusters", "words", "word_chars", "words_with_letter", "inner_capital", "upper_case")
-(CLUSTERS, WORDS, WORD_CHARS, WORDS_WITH_LETTER, INNER_CAPITAL, UPPER_CASE) = range(len(WORD_COUNTS))
+WORD_COUNTS = (
+    "clusters",
+    "words",
+    "word_chars",
+    "words_with_letter",
+    "inner_capital",
+    "upper_case",
+)
+(CLUSTERS, WORDS, WORD_CHARS, WORDS_WITH_LETTER, INNER_CAPITAL, UPPER_CASE) = range(
+    len(WORD_COUNTS)
+)
 
 
 @njit(cache=True, nogil=True)

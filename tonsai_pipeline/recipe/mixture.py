@@ -24,7 +24,7 @@ class MixtureStage(Section):
     """How much of the run it is, 0..1."""
     languages: dict[LanguageCode, Share] | None = None
     """Shares of the languages in it; empty: as before."""
-    weights: dict[Name, Annotated[float, Field(ge=0)]] = {}
+    weights: dict[Name, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weights of sources in it, in place of those in `sources`; 0 leaves a source out."""
 
 
@@ -42,7 +42,7 @@ class ValidationSplit(Section):
 class MixtureConfig(Section):
     """Shares of languages and sources, how often text may repeat, train and validation split."""
 
-    languages: dict[LanguageCode, Share] = {"khm": 0.6, "eng": 0.4}
+    languages: dict[LanguageCode, Share] = Field(default_factory=lambda: {"khm": 0.6, "eng": 0.4})
     """Share of all tokens of each language; must sum to 1. A source fills the share of its own language."""
     strategy: Literal["fixed", "temperature", "unimax"] = "fixed"
     """How the sources of a language divide its share. `fixed`: by weight. `temperature`: by weight x
@@ -65,7 +65,7 @@ class MixtureConfig(Section):
     bucket_repeats: tuple[Repeat, ...] = ()
     """Repeat of each part of the score range of a language, lowest first, relative to its source: (0, 1, 1, 2)
     leaves out the lowest quarter and reads the best twice as often. Empty: all alike."""
-    rehydrate: dict[int, Repeat] = {}
+    rehydrate: dict[int, Repeat] = Field(default_factory=dict)
     """Repeat of a document by the size of its duplicate group: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1} is
     FineWeb-2's; the entry of the largest size reached counts. Empty: 1."""
     validation: ValidationSplit = ValidationSplit()
@@ -86,5 +86,7 @@ class MixtureConfig(Section):
                 "almost nothing; lower it, add text, or set allow_many_epochs: true"
             )
         if sum(stage.last_frac for stage in self.stages) >= 1:
-            raise ValueError("the stages' last_frac sum to 1 or more: nothing is left for the run before them")
+            raise ValueError(
+                "the stages' last_frac sum to 1 or more: nothing is left for the run before them"
+            )
         return self

@@ -115,10 +115,10 @@ class ClassifierConfig(Section):
     model: str | None = None
     """Path of a ready fastText model with the labels `__label__good` and `__label__bad` instead; text must
     have been prepared with `quality.features`."""
-    max_documents: int = Field(default=200_000, ge=10)
-    """Most documents trained on, of each side; a seeded sample. DCLM uses 200,000."""
-    max_chars: int = Field(default=4_000, ge=100)
-    """Characters of a document that the classifier reads, from the start; bounds its cost on long ones."""
+    max_documents: int = Field(default=50_000, ge=10)
+    """Most documents trained on, of each side; a seeded sample, held in memory. DCLM uses 200,000."""
+    max_units: int = Field(default=1_000, ge=50)
+    """Khmer clusters and words of a document that the classifier reads, from the start; bounds its cost."""
     dim: int = Field(default=32, ge=2, le=300)
     """Width of the vectors."""
     word_ngrams: int = Field(default=2, ge=1, le=5)
@@ -139,13 +139,17 @@ class ClassifierConfig(Section):
         if self.model is None and not (self.positives and self.negatives):
             raise ValueError("name sources in both positives and negatives, or a ready model")
         if self.model is not None and (self.positives or self.negatives):
-            raise ValueError("a ready model needs no positives and negatives; remove one of the two")
+            raise ValueError(
+                "a ready model needs no positives and negatives; remove one of the two"
+            )
         both = sorted(set(self.positives) & set(self.negatives))
         if both:
             raise ValueError(f"named as both positive and negative: {', '.join(both)}")
         strange = sorted(set(self.held_out) - set(self.positives) - set(self.negatives))
         if strange:
-            raise ValueError(f"held_out names what is neither positive nor negative: {', '.join(strange)}")
+            raise ValueError(
+                f"held_out names what is neither positive nor negative: {', '.join(strange)}"
+            )
         return self
 
 
@@ -159,9 +163,9 @@ class QualityConfig(Section):
     wrong_language: Literal["drop", "keep"] = "drop"
     """What becomes of documents whose language is not that of their source: an English page in a Khmer dump.
     Documents that mix Khmer and English stay with either."""
-    classifiers: dict[LanguageCode, ClassifierConfig] = {}
+    classifiers: dict[LanguageCode, ClassifierConfig] = Field(default_factory=dict)
     """Classifier of each language. Where there is one, its probability is the score; else the signals are."""
-    word_lists: dict[LanguageCode, str] = {}
+    word_lists: dict[LanguageCode, str] = Field(default_factory=dict)
     """Paths of your own word lists, one phrase a line (toxicity, say), counted on cluster and word boundaries."""
     num_buckets: int = Field(default=20, ge=2, le=100)
     """Quantile buckets of the score in each language, 2..100; their borders are kept in `buckets.json`."""

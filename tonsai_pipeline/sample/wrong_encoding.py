@@ -32,6 +32,8 @@ _COENG, _ZWSP, _U = chr(codepoints.COENG), chr(codepoints.ZWSP), chr(codepoints.
 _RO, _TA, _DA = chr(codepoints.LETTER_RO), chr(codepoints.LETTER_TA), chr(codepoints.LETTER_DA)
 _CLUSTER = regex.compile(CLUSTER)
 _STRONG = r"[\u1780-\u1783\u1785-\u1788\u178A-\u178D\u178F-\u1792\u1795-\u1797\u179E-\u17A0\u17A2]"
+# The weak consonants beyond doubt: nasals and half vowels. Which shifter a cluster takes follows from its strength.
+_WEAK = r"[\u1784\u1789\u1793\u1798-\u179B\u179C]"
 _ABOVE = r"[\u17B7-\u17BA\u17BE]"
 
 #: sort of defect -> pattern of a right cluster, replacement.
@@ -44,7 +46,10 @@ _REWRITES: dict[str, tuple[str, str]] = {
     "coeng_da": (rf"{_COENG}{_TA}", f"{_COENG}{_DA}"),
     "sign_before_vowel": (r"([\u17B6-\u17C5])([\u17C6\u17C7])", r"\2\1"),
     # Under a vowel above the base, a shifter is drawn like the vowel u.
-    "u_for_shifter": (rf"(^{_STRONG}(?:{_COENG}{_STRONG})?)\u17CA({_ABOVE})", rf"\1{_U}\2"),
+    "u_for_shifter": (
+        rf"(^(?:{_STRONG}(?:{_COENG}{_STRONG})?(?=\u17CA)|{_WEAK}(?=\u17C9)))[\u17C9\u17CA]({_ABOVE})",
+        rf"\1{_U}\2",
+    ),
     "coeng_twice": (_COENG, _COENG + _COENG),
 }
 _SPLIT = {"\u17c4": "\u17c1\u17b6", "\u17be": "\u17c1\u17b8"}

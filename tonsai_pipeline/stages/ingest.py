@@ -145,6 +145,10 @@ class _Counts:
     samples: list[dict[str, Any]] = field(default_factory=list)
     bad_samples: list[dict[str, Any]] = field(default_factory=list)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; `asdict` would count the pairs of a Counter."""
+        return {**vars(self), "bad_by_reason": dict(self.bad_by_reason)}
+
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the counts of the next chunk."""
         self.next_row = other["next_row"]
@@ -188,11 +192,11 @@ def _ingest_file(file: _File, folder: Path) -> dict[str, Any]:
         while not total.is_last:
             chunk = _Chunk(file, rows, total)
             chunk.write(folder, part_name(file.index, num_chunks))
-            counts = asdict(chunk.counts)
+            counts = chunk.counts.as_json()
             write_json(_mark(folder, file, num_chunks), counts)
             total.add(counts)
             num_chunks += 1
-    return asdict(total)
+    return total.as_json()
 
 
 class _Chunk:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict
     write_part(folder / path.name, kept(), NORMALIZED_DOCUMENTS)
     if rejected:
         write_part(folder / "rejected" / path.name, rejected, REJECTED_DOCUMENTS)
-    return asdict(totals)
+    return totals.as_json()
 
 
 @dataclass
@@ -109,6 +109,10 @@ class _Totals:
     documents_by_language: Counter[str] = field(default_factory=Counter)
     repairs_by_rule: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
 
     def count(self, kept: pa.Table, rejected: pa.Table) -> None:
         """Add a batch's documents."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from tonsai_pipeline.text.utf8 import Utf8Batch, frozen
 
-#: A character that NFC may replace or join to the one before it.
-MAYBE_COMPOSED = 255
+#: Added to the combining class of a character that NFC may replace or join to the one before it.
+MAYBE_COMPOSED = 0x100
 
 # Nothing above needs NFC but the compatibility ideographs of plane 2 (U+2F800..U+2FA1D).
 _LAST_COMPOSED = 0x2FA1F
@@ -26,24 +26,24 @@ _MAX_RUN = 32
 
 
 @cache
-def combining_classes() -> npt.NDArray[np.uint8]:
-    """Return each code point's combining class, `MAYBE_COMPOSED` where NFC may do more than order.
+def combining_classes() -> npt.NDArray[np.uint16]:
+    """Return each code point's combining class, with `MAYBE_COMPOSED` where NFC does more than order.
 
     Shape (0x2FA20,); what lies beyond needs nothing.
     """
-    table = np.zeros(_LAST_COMPOSED + 1, dtype=np.uint8)
+    table = np.zeros(_LAST_COMPOSED + 1, dtype=np.uint16)
     for code_point in (*range(0x00A0, 0x1F000), *range(0x2F800, _LAST_COMPOSED + 1)):
         character = chr(code_point)
-        table[code_point] = unicodedata.combining(character)
+        table[code_point] |= unicodedata.combining(character)
         decomposition = unicodedata.decomposition(character)
         if decomposition and not decomposition.startswith("<"):
             if not unicodedata.is_normalized("NFC", character):
-                table[code_point] = MAYBE_COMPOSED
+                table[code_point] |= MAYBE_COMPOSED
             for part in decomposition.split()[1:]:
                 if int(part, 16) >= 0x300:
-                    table[int(part, 16)] = MAYBE_COMPOSED
+                    table[int(part, 16)] |= MAYBE_COMPOSED
     for first, last in _HANGUL_VOWELS_AND_FINALS:
-        table[first : last + 1] = MAYBE_COMPOSED
+        table[first : last + 1] |= MAYBE_COMPOSED
     return frozen(table)
 
 

@@ -35,7 +35,7 @@ from tonsai_pipeline.text.utf8 import (
 NORMALIZER_VERSION = "1"
 
 #: The rules, in the order of the columns of the report.
-RULE_NAMES: tuple[str, ...] = ("composed", *passes.CLEANED, *repair.RULES, "left_as_typed")
+RULE_NAMES: tuple[str, ...] = ("composed", *passes.CLEANED, *repair.RULES[:-1], "left_as_typed")
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,19 @@ def normalize_batch_report(
     Returns:
         The texts, and for each a struct of int32: one field a rule (`RULE_NAMES`, prefixed with
         `num_`; the rules of `clean` count characters, the others syllables, `num_composed` is 1
-        where NFC changed the text), then of the result `num_clusters`, `num_orphan_marks` and
+        where NFC changed the text), `num_zwsp` of the text as it came, then of the result
+        `num_clusters`, `num_orphan_marks` (vowels and signs without a base) and
         `num_invalid_clusters`. A null text has zeros.
 
     Raises:
         ValueError: as `normalize_batch`.
     """
-    result = _normalize(batch_of_arrow(texts), options)
-    plain = automaton.transition_table(fold_coeng_da=False)
-    found = passes.measure(*result.batch, _symbols(), frozen(plain))
-    columns = [*result.counts.T, *found.T]
+    batch = batch_of_arrow(texts)
+    result = _normalize(batch, options)
+    found = passes.measure(*result.batch, _symbols(), _transitions(fold_coeng_da=False))
+    columns = [*result.counts.T, passes.count_zwsp(*batch), *found.T]
     names = [f"num_{rule}" for rule in RULE_NAMES]
-    names += ["num_clusters", "num_orphan_marks", "num_invalid_clusters"]
+    names += ["num_zwsp", "num_clusters", "num_orphan_marks", "num_invalid_clusters"]
     arrays = [pa.array(np.ascontiguousarray(column)) for column in columns]
     return arrow_of_batch(result.batch, texts), pa.StructArray.from_arrays(arrays, names)
 
@@ -166,7 +167,9 @@ class _Normalized(NamedTuple):
 
 
 _CLEANED = slice(1, 1 + len(passes.CLEANED))
-_REPAIRED = slice(1 + len(passes.CLEANED), len(RULE_NAMES))
+# The last rule of `repair`, joiners, is counted with those of `clean`.
+_JOINER = RULE_NAMES.index("joiner")
+_REPAIRED = slice(1 + len(passes.CLEANED), len(RULE_NAMES) - 1)
 
 
 def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
@@ -191,9 +194,10 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
             needs, _ = _inspect(batch, options)
     if (needs & passes.UNORDERED).any():
         tables = _symbols(), _transitions(options.coeng_da == "fold"), combining_classes()
-        *repaired, counts[:, _REPAIRED] = passes.repair_texts(
-            *batch, frozen(needs), *tables, switches
-        )
+        *repaired, found = passes.repair_texts(*batch, frozen(needs), *tables, switches)
+        counts[:, _REPAIRED] = found[:, :-2]
+        counts[:, _JOINER] += found[:, -2]
+        counts[:, -1] = found[:, -1]
         batch = Utf8Batch(*map(frozen, repaired))
     return _Normalized(_compact(batch), counts)
 

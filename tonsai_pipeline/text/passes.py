@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from tonsai_pipeline.text import automaton as fsm
+from tonsai_pipeline.text import composition
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text import repair
 from tonsai_pipeline.text.repair import repair_syllable, slot_of
@@ -33,8 +34,8 @@ UNORDERED = 8
 
 # --- what `clean` counts -------------------------------------------------------------------------
 
-CLEANED = ("zwsp", "ignorable", "space", "deprecated", "stray_joiner")
-_ZWSP, _IGNORABLE, _SPACE, _DEPRECATED, _STRAY_JOINER = range(len(CLEANED))
+CLEANED = ("zwsp_stripped", "ignorable", "space", "deprecated", "joiner")
+_ZWSP, _IGNORABLE, _SPACE, _DEPRECATED, _JOINER = range(len(CLEANED))
 
 #: Beside the symbol (4 bits) in the table that `inspect` reads: a character that `clean` may fold,
 #: and one whose combining class is not zero.
@@ -48,6 +49,7 @@ _COLLAPSE_DUPLICATES = repair.COLLAPSE_DUPLICATES
 _STRIP_JOINERS = repair.STRIP_JOINERS
 _NUM_RULES = len(repair.RULES)
 _COENG_CLASS, _ATTHACAN_CLASS = 9, 230
+_MAYBE_COMPOSED = composition.MAYBE_COMPOSED
 _DOTTED_CIRCLE = 0x25CC
 _EDGE, _KHMER, _WHITE, _ELSE = range(4)
 
@@ -84,11 +86,11 @@ def inspect(data, offsets, symbols, transitions, combining, switches):
     place = np.zeros(num_texts, dtype=np.int64)
     for text in range(num_texts):
         at, end = offsets[text], offsets[text + 1]
-        state, previous, need = fsm.OUT, np.uint8(0), 0
+        state, previous, need = fsm.OUT, np.uint16(0), 0
         while at < end:
             first = data[at]
             if first < 0x80:
-                state, previous = fsm.OUT, np.uint8(0)
+                state, previous = fsm.OUT, np.uint16(0)
                 at += 1
                 continue
             if first == 0xE1 and at + 2 < end and data[at + 1] & 0xFE == 0x9E:
@@ -100,12 +102,12 @@ def inspect(data, offsets, symbols, transitions, combining, switches):
                     if state >= fsm.DIRTY:
                         need |= UNORDERED
                     if symbol & IS_COMBINING:
-                        own = np.uint8(_COENG_CLASS if index == 0x52 else _ATTHACAN_CLASS)
+                        own = np.uint16(_COENG_CLASS if index == 0x52 else _ATTHACAN_CLASS)
                         if previous > own:
                             need |= UNCOMPOSED
                         previous = own
                     else:
-                        previous = np.uint8(0)
+                        previous = np.uint16(0)
                         if symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
                             need |= UNCLEAN
                             place[text] += 6
@@ -117,12 +119,12 @@ def inspect(data, offsets, symbols, transitions, combining, switches):
                 break
             code_point, _ = decode(data, at)
             state, unclean = _read_foreign(code_point, state, transitions, switches)
-            own = combining[code_point] if code_point < len(combining) else np.uint8(0)
+            own = combining[code_point] if code_point < len(combining) else np.uint16(0)
             if unclean:
                 need |= UNCLEAN
             if state >= fsm.DIRTY:
                 need |= UNORDERED
-            if own != 0 and previous > own or own == 255:
+            if own != 0 and (own >= _MAYBE_COMPOSED or previous > own):
                 need |= UNCOMPOSED
             previous = own
             at += length
@@ -180,11 +182,11 @@ def clean(data, offsets, needs, combining, switches, capacity):
 def _clean_text(data, start, end, out, to, combining, switches, counts):
     """Write one text, cleaned, at byte `to` of `out`; return the byte after it."""
     at, known_until, before, after = start, start, _EDGE, _EDGE
-    in_syllable, opened = False, False
+    in_syllable, opened, held = False, False, False
     while at < end:
         if data[at] < 0x80:
             before = _WHITE if data[at] == 0x20 or 9 <= data[at] <= 13 else _ELSE
-            in_syllable = opened = False
+            in_syllable = opened = held = False
             out[to] = data[at]
             at, to = at + 1, to + 1
             continue
@@ -192,12 +194,15 @@ def _clean_text(data, start, end, out, to, combining, switches, counts):
         if is_invisible(code_point):
             if at >= known_until:
                 known_until, after = _surroundings_after(data, at, end, combining)
-            rule = _rule_for_invisible(code_point, before, after, in_syllable, switches)
+            meant = in_syllable and not held
+            if meant and code_point == cp.ZWJ:
+                meant = _opens_final_coeng(data, at + length, end)
+            rule = _rule_for_invisible(code_point, before, after, meant, switches)
             if rule >= 0:
                 counts[rule] += 1
                 at += length
                 continue
-            opened = code_point == cp.ZWJ
+            opened, held = code_point == cp.ZWJ, False
             in_syllable = in_syllable and (opened or code_point == cp.ZWNJ)
         else:
             folded_to = _fold_character(code_point, out, to, switches)
@@ -206,7 +211,7 @@ def _clean_text(data, start, end, out, to, combining, switches, counts):
             if code_point >= len(combining) or combining[code_point] == 0:
                 before = _surrounding(code_point)
             in_syllable = (slot == 1 and not opened) or (in_syllable and slot != 0)
-            opened = slot == 3
+            opened = held = slot == 3
             if folded_to >= 0:
                 counts[_rule_for_fold(code_point)] += 1
                 at, to = at + length, folded_to
@@ -225,16 +230,27 @@ def is_invisible(code_point):
 
 
 @njit(cache=True, nogil=True)
-def _rule_for_invisible(code_point, before, after, in_syllable, switches):
-    """Return the rule that strips an invisible character here, -1 to keep it."""
+def _rule_for_invisible(code_point, before, after, meant, switches):
+    """Return the rule that strips an invisible character here, -1 to keep it.
+
+    A joiner is `meant` inside a syllable, if it does not follow a coeng; there `repair` decides.
+    """
     khmer = before == _KHMER or after == _KHMER
     if code_point == cp.ZWSP:
         beside = khmer or before != _ELSE or after != _ELSE
         return _ZWSP if switches & STRIP_ZWSP and beside else -1
     if code_point == cp.ZWNJ or code_point == cp.ZWJ:
-        stray = khmer and not in_syllable
-        return _STRAY_JOINER if switches & _STRIP_JOINERS and stray else -1
+        return _JOINER if switches & _STRIP_JOINERS and khmer and not meant else -1
     return _IGNORABLE if switches & STRIP_IGNORABLES else -1
+
+
+@njit(cache=True, nogil=True)
+def _opens_final_coeng(data, at, end):
+    """Tell whether a ZWJ before byte `at` makes a final coeng, as in Middle Khmer."""
+    if at >= end or data[at] < 0x80:
+        return False
+    code_point, _ = decode(data, at)
+    return code_point == cp.COENG
 
 
 @njit(cache=True, nogil=True)
@@ -311,6 +327,7 @@ def repair_texts(data, offsets, needs, symbols, transitions, combining, switches
     counts = np.zeros((num_texts, _NUM_RULES + 1), dtype=np.int32)
     syllable = np.empty(_MAX_SYLLABLE, dtype=np.int32)
     keys = np.empty(_MAX_SYLLABLE, dtype=np.int32)
+    before = np.empty(_MAX_SYLLABLE, dtype=np.int32)
     to = 0
     for text in range(num_texts):
         copied, end = offsets[text], offsets[text + 1]
@@ -322,7 +339,7 @@ def repair_texts(data, offsets, needs, symbols, transitions, combining, switches
             if state >= fsm.DIRTY and following < fsm.DIRTY:
                 size, fired = read_syllable(data, start, at, syllable, switches)
                 if size > 0:
-                    size, changed = repair_syllable(syllable, size, keys, switches)
+                    size, changed = repair_syllable(syllable, size, keys, before, switches)
                     fired |= changed
                 if size == 0 or (fired and not _fits(syllable, size, data, at, end, combining)):
                     counts[text, _NUM_RULES] += 1
@@ -393,9 +410,10 @@ def _fits(syllable, size, data, at, end, combining):
     code_point, _ = decode(data, at)
     if (last == cp.COENG or last == cp.ZWJ) and slot_of(code_point) == 1:
         return False
-    if last != cp.COENG and last != cp.ATTHACAN:
+    if (last != cp.COENG and last != cp.ATTHACAN) or code_point >= len(combining):
         return True
-    return code_point >= len(combining) or combining[code_point] == 0
+    following = combining[code_point] & 0xFF
+    return following == 0 or following >= (_COENG_CLASS if last == cp.COENG else _ATTHACAN_CLASS)
 
 
 # --- measure -------------------------------------------------------------------------------------
@@ -435,6 +453,17 @@ def measure(data, offsets, symbols, transitions):
                 start = at
             state = following
             at += length
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def count_zwsp(data, offsets):
+    """Count the zero-width spaces of each text; int32, shape (num_texts,)."""
+    counts = np.zeros(len(offsets) - 1, dtype=np.int32)
+    for text in range(len(counts)):
+        for at in range(offsets[text], offsets[text + 1] - 2):
+            found = data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x8B
+            counts[text] += found
     return counts
 
 

@@ -56,12 +56,12 @@ _BELOW = 7
 
 
 @njit(cache=True)
-def repair_syllable(syllable, length, keys, switches):
+def repair_syllable(syllable, length, keys, before, switches):
     """Repair `syllable[:length]` in place.
 
     Args:
         syllable: code points, int32, at least `MAX_SYLLABLE` long; the first is a base.
-        keys: scratch of the same size.
+        keys, before: scratch of the same size.
         switches: `FOLD_COENG_DA | COLLAPSE_DUPLICATES | STRIP_JOINERS`.
 
     Returns:
@@ -74,10 +74,13 @@ def repair_syllable(syllable, length, keys, switches):
             fired, length = fired | JOINER, kept
     # Every round shortens the syllable or brings it nearer to order: the bound is never met.
     for _ in range(4 * MAX_SYLLABLE):
-        length, changed = _one_round(syllable, length, keys, switches)
-        fired |= changed
-        if not changed:
+        for at in range(length):
+            before[at] = syllable[at]
+        size = length
+        length, applied = _one_round(syllable, size, keys, switches)
+        if length == size and _same(syllable, before, length):
             break
+        fired |= applied
     return length, fired
 
 
@@ -177,6 +180,14 @@ def _one_round(syllable, length, keys, switches):
 
 
 @njit(cache=True)
+def _same(first, second, length):
+    for at in range(length):
+        if first[at] != second[at]:
+            return False
+    return True
+
+
+@njit(cache=True)
 def _delete(syllable, at, length):
     for position in range(at, length - 1):
         syllable[position] = syllable[position + 1]
@@ -264,10 +275,13 @@ def _compose_vowels(syllable, length):
                 length = _delete(syllable, other, length)
                 composed = True
             at += 1
-    for at in range(1, length - 1):
+    at = 1
+    while at < length - 1:
         if syllable[at] == cp.VOWEL_OE and syllable[at + 1] == cp.VOWEL_U:
             syllable[at], syllable[at + 1] = cp.VOWEL_U, cp.VOWEL_OE
             composed = True
+            at += 1
+        at += 1
     return length, composed
 
 

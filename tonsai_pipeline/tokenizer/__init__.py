@@ -1,0 +1,7 @@
+"""Words, clusters, merges: BPE that never cuts a Khmer cluster before it starts to merge.
+
+counts of words ──train_bpe──▶ BpeModel ──build_tokenizer──▶ Tokenizer ──tokenizer_files──▶ a folder's files
+"""
+
+#: Names the algorithms of this room. A change of any tokenizer trained on the same words needs a new one.
+TOKENIZER_VERSION = "1"

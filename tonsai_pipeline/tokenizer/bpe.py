@@ -6,7 +6,7 @@ merges, in order of rank: bytes of a Khmer letter · coeng + consonant · cluste
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -104,7 +104,13 @@ def train_bpe(
             "clusters and special tokens; raise vocab_size or min_cluster_per_million"
         )
     symbols = _symbol_words(usable, units, options.alphabet, frozenset(own_chars))
-    for left, right in _learn(symbols, room + int(room * _SPARE_FRAC), options):
+    learned = learn_merges(
+        symbols,
+        room + int(room * _SPARE_FRAC),
+        min_frequency=options.min_frequency,
+        max_symbols=options.max_token_chars,
+    )
+    for left, right in learned:
         if len(model.vocab) >= options.vocab_size:
             break
         tokens = (
@@ -114,6 +120,36 @@ def train_bpe(
         if num_chars(token_bytes("".join(tokens), options.alphabet)) <= options.max_token_chars:
             model.merge(*tokens)
     return model
+
+
+def learn_merges(
+    words: Iterable[tuple[str, int]],
+    num_merges: int,
+    *,
+    min_frequency: int = 2,
+    max_symbols: int | None = None,
+) -> list[tuple[str, str]]:
+    """Run the trainer of `tokenizers` over counted words.
+
+    Args:
+        words: Words as strings of symbols, one character each, and their counts.
+        num_merges: Merges at most.
+        min_frequency: Least count of a pair that is merged.
+        max_symbols: Longest result of a merge; None for any length.
+    """
+    counted = list(words)
+    num_symbols = len({char for word, _ in counted for char in word} - {_END})
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(_END, "removed")
+    trainer = trainers.BpeTrainer(
+        vocab_size=num_symbols + num_merges,
+        min_frequency=min_frequency,
+        max_token_length=max_symbols,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_lines(counted), trainer)
+    merges = orjson.loads(tokenizer.to_str())["model"]["merges"]
+    return [(left, right) for left, right in merges]
 
 
 def _base_model(
@@ -160,25 +196,6 @@ def _symbol_words(
                 char if char in own_chars or not is_nameable(char) else _END for char in symbols
             )
         yield symbols, words[word]
-
-
-def _learn(
-    words: Iterator[tuple[str, int]], num_merges: int, options: BpeOptions
-) -> list[tuple[str, str]]:
-    """Run the trainer of `tokenizers` over words of symbols."""
-    counted = list(words)
-    num_symbols = len({char for word, _ in counted for char in word} - {_END})
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(_END, "removed")
-    trainer = trainers.BpeTrainer(
-        vocab_size=num_symbols + num_merges,
-        min_frequency=options.min_frequency,
-        max_token_length=options.max_token_chars,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_lines(counted), trainer)
-    merges = orjson.loads(tokenizer.to_str())["model"]["merges"]
-    return [(left, right) for left, right in merges]
 
 
 def _lines(words: Sequence[tuple[str, int]]) -> Iterator[str]:

@@ -147,13 +147,13 @@ def token_texts(tokenizer: Tokenizer) -> dict[str, str | None]:
 
 def vocabulary_bytes(tokenizer: Tokenizer) -> dict[str, bytes]:
     """Return the bytes of text that every token stands for; special tokens stand for none."""
-    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
     vocab = tokenizer.get_vocab(with_added_tokens=True)
     alphabet = "byte" if "ByteLevel" in str(tokenizer.decoder) else "char"
     found = {}
     for token in sorted(vocab, key=lambda name: vocab[name]):
-        if token in special:
-            found[token] = b""
+        if token in added:
+            found[token] = b"" if added[token].special else token.encode()
         elif alphabet == "byte":
             found[token] = token_bytes(token, "byte")
         else:

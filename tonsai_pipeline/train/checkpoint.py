@@ -160,7 +160,9 @@ class Checkpoints:
             needed = sum(f.stat().st_size for p in last for f in p.rglob("*") if f.is_file())
             free = shutil.disk_usage(self.folder).free
             if free - needed < self.min_free_bytes:
-                shortage = [f"{free / 1e9:.1f} GB are free, a checkpoint needs {needed / 1e9:.1f} GB"]
+                shortage = [
+                    f"{free / 1e9:.1f} GB are free, a checkpoint needs {needed / 1e9:.1f} GB"
+                ]
         if dist.is_initialized():
             dist.broadcast_object_list(shortage, src=0)
         if shortage[0]:

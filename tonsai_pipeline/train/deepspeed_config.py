@@ -1,6 +1,6 @@
 """Recipe -> DeepSpeed settings; pure. A user's own JSON is merged over ours.
 
-    TrainConfig + BatchPlan ──▶ {"zero_optimization": ..., "bf16": ...} ◀── the user's file
+TrainConfig + BatchPlan ──▶ {"zero_optimization": ..., "bf16": ...} ◀── the user's file
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ def deepspeed_settings(
         section: ZeRO stage and clipping.
         plan: Batch sizes.
         bf16: Whether parameters are bf16 with fp32 masters. Gradients are then summed over micro batches in
-            fp32: bf16 sums lose the small ones.
+            fp32: bf16 sums lose the small ones. DeepSpeed can do that from ZeRO 1 on, so stage 0 becomes 1.
         on_gpu: Whether communication can overlap with computing.
     """
+    stage = max(1, section.zero_stage) if bf16 else section.zero_stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": plan.micro_rows,
         "gradient_accumulation_steps": plan.grad_accum_steps,
         "gradient_clipping": section.optimizer.grad_clip,
         "zero_optimization": {
-            "stage": section.zero_stage,
+            "stage": stage,
             "overlap_comm": on_gpu,
             "contiguous_gradients": True,
         },
@@ -64,7 +65,9 @@ def merge_settings(
         The merged settings, and the user's keys that were ignored because the recipe decides them.
 
     Example:
-        >>> merge_settings({"bf16": {"enabled": True}}, {"bf16": {"enabled": "auto"}, "scheduler": {}})
+        >>> merge_settings(
+        ...     {"bf16": {"enabled": True}}, {"bf16": {"enabled": "auto"}, "scheduler": {}}
+        ... )
         ({'bf16': {'enabled': True}}, ['scheduler'])
     """
     ignored = [key for key in users if key in _OURS]

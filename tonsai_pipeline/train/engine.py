@@ -8,6 +8,7 @@ that of the true mean whatever the micro batches and processes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -52,7 +53,9 @@ class Engine(ABC):
     name: str
     zero_stage: int
 
-    def __init__(self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, *, bf16: bool) -> None:
+    def __init__(
+        self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, *, bf16: bool
+    ) -> None:
         self.loss = loss
         self.device = device
         self.bf16 = bf16
@@ -118,7 +121,13 @@ class TorchEngine(Engine):
     zero_stage = 0
 
     def __init__(
-        self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, *, bf16: bool, compiled: bool
+        self,
+        loss: NextTokenLoss,
+        section: TrainConfig,
+        device: torch.device,
+        *,
+        bf16: bool,
+        compiled: bool,
     ) -> None:
         super().__init__(loss.to(device), section, device, bf16=bf16)
         if self.world_size > 1:
@@ -194,7 +203,8 @@ class DeepSpeedEngine(Engine):
             loss, section.optimizer, fused=device.type == "cuda", guarded=self._guarded
         )
         self._adam = optimizer
-        self.engine, *_ = deepspeed.initialize(model=loss, optimizer=optimizer, config=settings)
+        # Untyped on purpose: DeepSpeed's annotations do not know what its wrappers forward.
+        self.engine: Any = deepspeed.initialize(model=loss, optimizer=optimizer, config=settings)[0]
         if compiled:
             self.engine.compile(compile_kwargs={"dynamic": False})
         super().__init__(loss, section, device, bf16=bf16)
@@ -259,4 +269,4 @@ def _norm(value: Tensor | float | None) -> float:
     if value is None:
         return float("inf")
     norm = float(value)
-    return norm if norm == norm else float("inf")
+    return norm if math.isfinite(norm) else float("inf")

@@ -112,7 +112,9 @@ def shape_of(section: ModelConfig, *, vocab_size: int, seq_len: int) -> Shape:
         )
     path = section.config_file or Path(str(section.base)) / "config.json"
     if not path.is_file():
-        raise RecipeError(f"model: {path}: no such file; sizes of a Hub model are known after its download")
+        raise RecipeError(
+            f"model: {path}: no such file; sizes of a Hub model are known after its download"
+        )
     return _shape_from_json(path, cast("dict[str, Any]", read_json(path)), vocab_size, seq_len)
 
 
@@ -126,7 +128,12 @@ def num_parameters(shape: Shape) -> int:
         block = 4 * width * width + 2 * width * inner + inner + 9 * width
         return shape.num_layers * block + 2 * width + embeddings + shape.seq_len * width
     query_key_norms = 2 * shape.head_dim if shape.family == "qwen3" else 0
-    block = _attention_weights(shape) + 3 * width * shape.intermediate_size + 2 * width + query_key_norms
+    block = (
+        _attention_weights(shape)
+        + 3 * width * shape.intermediate_size
+        + 2 * width
+        + query_key_norms
+    )
     return shape.num_layers * block + width + embeddings
 
 
@@ -197,7 +204,9 @@ def memory_per_gpu(
     )
 
 
-def hours(total_tokens: int, shape: Shape, *, num_gpus: int, peak_flops: float, mfu: float) -> float:
+def hours(
+    total_tokens: int, shape: Shape, *, num_gpus: int, peak_flops: float, mfu: float
+) -> float:
     """Return the hours of a run.
 
     Args:
@@ -211,8 +220,11 @@ def hours(total_tokens: int, shape: Shape, *, num_gpus: int, peak_flops: float, 
         ValueError: `mfu` outside 0..1.
 
     Example:
-        >>> kit = shape_of(ModelConfig(num_layers=24, hidden_size=1536, num_heads=24), vocab_size=50_000,
-        ...                seq_len=2048)
+        >>> kit = shape_of(
+        ...     ModelConfig(num_layers=24, hidden_size=1536, num_heads=24),
+        ...     vocab_size=50_000,
+        ...     seq_len=2048,
+        ... )
         >>> round(hours(15_200_000_000, kit, num_gpus=8, peak_flops=989.4e12, mfu=0.4), 1)
         7.3
     """

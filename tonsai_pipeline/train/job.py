@@ -48,7 +48,9 @@ from tonsai_pipeline.train.stop import StopRequest
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one process of the job; returns 0 when the run finished or was stopped and saved."""
-    parser = argparse.ArgumentParser(prog="tonsai_pipeline.train.job", description="One training process.")
+    parser = argparse.ArgumentParser(
+        prog="tonsai_pipeline.train.job", description="One training process."
+    )
     parser.add_argument("--run", type=Path, required=True, help="RUN.json, see train/spec.py")
     # The deepspeed launcher adds this; torchrun says the same through the environment.
     parser.add_argument("--local_rank", type=int, default=None, help=argparse.SUPPRESS)
@@ -143,7 +145,9 @@ def _build(run: TrainRun, reader: RowReader, device: torch.device, reporter: Rep
     section = run.train
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     try:
-        plan = make_plan(section, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size)
+        plan = make_plan(
+            section, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
+        )
     except ValueError as error:
         raise TrainError(f"{run.shards_dir}: {error}") from error
     bf16 = process.chooses_bf16(section, device)
@@ -191,7 +195,9 @@ def _make_engine(
         settings["bf16"] = {**settings["bf16"], "enabled": bf16}
         if ignored:
             names = ", ".join(ignored)
-            reporter.log(f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here")
+            reporter.log(
+                f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here"
+            )
     return DeepSpeedEngine(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
 
 
@@ -201,7 +207,9 @@ def _check_attention(engine: Engine) -> None:
     with context:
         leak = find_leak(engine.loss.model, use_varlen=engine.use_varlen)
     if leak > 0.0:
-        raise TrainError(f"attention crosses documents: logits moved by {leak}; this network cannot be trained")
+        raise TrainError(
+            f"attention crosses documents: logits moved by {leak}; this network cannot be trained"
+        )
 
 
 def _resume(

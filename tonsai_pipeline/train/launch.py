@@ -159,7 +159,17 @@ def launch_command(spec: LaunchSpec) -> list[str]:
         place += ["--rdzv-endpoint", spec.rendezvous]
     count = str(_num_processes(spec))
     # The dashes keep torchrun from reading --run as a short form of its own --run-path.
-    return [sys.executable, "-m", "torch.distributed.run", *place, "--nproc-per-node", count, "-m", "--", *job]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *place,
+        "--nproc-per-node",
+        count,
+        "-m",
+        "--",
+        *job,
+    ]
 
 
 def read_result(output_dir: Path, exit_code: int) -> LaunchResult:
@@ -200,9 +210,10 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
         **env,
     }
     try:
+        # preexec_fn may deadlock where another thread holds a lock across the fork; ours takes none.
         return subprocess.Popen(
             launch_command(spec), env=full, start_new_session=True, preexec_fn=_die_with_parent
-        )
+        )  # noqa: PLW1509
     except OSError as error:
         raise TrainError(f"cannot start {spec.launcher}: {error}") from error
 
@@ -223,7 +234,9 @@ def _forget_last_run(output_dir: Path) -> None:
 
 def _first_failure(output_dir: Path) -> Mapping[str, Any]:
     """Return the earliest record: later ones are peers that lost their connection."""
-    records = [cast("dict[str, Any]", read_json(path)) for path in output_dir.glob("failure-*.json")]
+    records = [
+        cast("dict[str, Any]", read_json(path)) for path in output_dir.glob("failure-*.json")
+    ]
     # A process that names its error in our words knows more than one that lost a peer at the same moment.
     return min(records, key=lambda record: (not record["is_ours"], record["time"]), default={})
 

@@ -120,7 +120,11 @@ class Trainer:
         """
         step = 0
         if resumed is not None:
-            step, self._skipped, self._train_s = resumed.step, resumed.skipped_in_a_row, resumed.train_s
+            step, self._skipped, self._train_s = (
+                resumed.step,
+                resumed.skipped_in_a_row,
+                resumed.train_s,
+            )
         self.metrics.rewind(step)
         saved = self.checkpoints.folder / f"step-{step:08d}" if resumed is not None else None
         if step == 0:
@@ -162,7 +166,9 @@ class Trainer:
     def _agree(self, batches: list[Batch]) -> tuple[int, bool]:
         """Sum targets over processes, and learn whether any process was asked to stop."""
         own = sum(int((batch.targets != IGNORE).sum().item()) for batch in batches)
-        shared = torch.tensor([own, int(self.stop.is_set)], dtype=torch.int64, device=self.engine.device)
+        shared = torch.tensor(
+            [own, int(self.stop.is_set)], dtype=torch.int64, device=self.engine.device
+        )
         if self.engine.world_size > 1:
             dist.all_reduce(shared)
         return int(shared[0].item()), bool(shared[1].item())
@@ -170,7 +176,9 @@ class Trainer:
     def _take(self, step: int, batches: list[Batch], num_targets: int) -> StepResult:
         lr = self._lr(step)
         # Dropout's dice depend on the step alone: nothing of them needs saving.
-        torch.manual_seed(((self.section.seed * 1_000_003 + step) * 4_096 + self.engine.rank) % 2**63)
+        torch.manual_seed(
+            ((self.section.seed * 1_000_003 + step) * 4_096 + self.engine.rank) % 2**63
+        )
         return self.engine.step(batches, num_targets=num_targets, lr=lr)
 
     def _lr(self, step: int) -> float:
@@ -193,7 +201,9 @@ class Trainer:
         self._skipped = 0 if result.applied else self._skipped + 1
         if result.applied:
             return
-        self._event(step, f"step {step:,} was skipped: loss {result.loss}, gradient norm {result.grad_norm}")
+        self._event(
+            step, f"step {step:,} was skipped: loss {result.loss}, gradient norm {result.grad_norm}"
+        )
         if self._skipped >= self.section.guards.max_skipped_steps:
             raise TrainError(
                 f"{self._skipped} steps in a row up to step {step:,} had a loss or gradient that is not finite "
@@ -238,7 +248,9 @@ class Trainer:
                 world_size=self.engine.world_size,
             )
         self.metrics.write(VALIDATION, step, **{k: v.as_dict() for k, v in results.items()})
-        numbers = {f"{language}_bits_per_byte": found.bits_per_byte for language, found in results.items()}
+        numbers = {
+            f"{language}_bits_per_byte": found.bits_per_byte for language, found in results.items()
+        }
         self.reporter.metrics(step=step, of=self.plan.num_steps, **numbers)
 
     def _save(self, step: int) -> Path:

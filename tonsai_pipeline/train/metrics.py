@@ -44,7 +44,9 @@ class Metrics:
         """Append one record, whole, and hand its numbers to TensorBoard."""
         if not self._active:
             return
-        line = orjson.dumps({"kind": kind, "step": step, **numbers}, option=orjson.OPT_SERIALIZE_NUMPY)
+        line = orjson.dumps(
+            {"kind": kind, "step": step, **numbers}, option=orjson.OPT_SERIALIZE_NUMPY
+        )
         with self.path.open("ab") as stream:
             stream.write(line + b"\n")
         if self._writer is not None:

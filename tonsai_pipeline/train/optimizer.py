@@ -73,7 +73,9 @@ class GuardedAdamW(torch.optim.AdamW):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
         """Clip and update, or leave everything as it is."""
-        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        parameters = [
+            p for group in self.param_groups for p in group["params"] if p.grad is not None
+        ]
         norm = nn.utils.get_total_norm([cast("Tensor", p.grad) for p in parameters])
         self.grad_norm = norm.item()
         if not self.was_applied:

@@ -59,8 +59,16 @@ class BatchPlan:
             rank: 0..world_size-1.
 
         Example:
-            >>> plan = BatchPlan(2, num_rows=8, seq_len=4, global_rows=4, micro_rows=1,
-            ...                  grad_accum_steps=2, world_size=2, seed=0)
+            >>> plan = BatchPlan(
+            ...     2,
+            ...     num_rows=8,
+            ...     seq_len=4,
+            ...     global_rows=4,
+            ...     micro_rows=1,
+            ...     grad_accum_steps=2,
+            ...     world_size=2,
+            ...     seed=0,
+            ... )
             >>> plan.rows_of(0, rank=0), plan.rows_of(0, rank=1)
             ([[0], [2]], [[1], [3]])
         """
@@ -77,9 +85,7 @@ class BatchPlan:
         return row if epoch == 0 else int(_row_order(self.num_rows, self.seed, epoch)[row])
 
 
-def make_plan(
-    section: TrainConfig, *, num_rows: int, seq_len: int, world_size: int
-) -> BatchPlan:
+def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: int) -> BatchPlan:
     """Cut a run into steps.
 
     Args:
@@ -111,7 +117,9 @@ def make_plan(
             f"a step of {global_rows} rows cannot be divided among {world_size} processes; "
             f"train.global_batch_tokens {near} can"
         )
-    micro_rows = max(n for n in range(1, min(section.micro_batch_rows, own_rows) + 1) if own_rows % n == 0)
+    micro_rows = max(
+        n for n in range(1, min(section.micro_batch_rows, own_rows) + 1) if own_rows % n == 0
+    )
     return BatchPlan(
         num_steps=_num_steps(section, num_rows, seq_len, global_rows),
         num_rows=num_rows,

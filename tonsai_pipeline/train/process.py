@@ -1,6 +1,6 @@
 """One process of a job: which device, which precision, in which group, how quiet.
 
-    torchrun's environment ──join_group──▶ device      (NCCL between GPUs, gloo between CPUs)
+torchrun's environment ──join_group──▶ device      (NCCL between GPUs, gloo between CPUs)
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ def join_group(*, use_deepspeed: bool) -> torch.device:
         use_deepspeed: Whether DeepSpeed's own setup is done too; without it a single process needs no group.
     """
     on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if on_gpu
+        else torch.device("cpu")
+    )
     if on_gpu:
         torch.cuda.set_device(device)
     if use_deepspeed:

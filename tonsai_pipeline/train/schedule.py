@@ -1,10 +1,10 @@
-"""Tokens seen -> learning rate; pure, so that a resumed run needs no state of a scheduler.
+r"""Tokens seen -> learning rate; pure, so that a resumed run needs no state of a scheduler.
 
-      lr ▲    ______________                    wsd: warm up, stay, decay
-         |   /              \\
-         |  /                \\
-         | /                  \\___ min_lr
-         +--------------------------▶ tokens
+    lr ▲    ______________                    wsd: warm up, stay, decay
+       |   /              \
+       |  /                \
+       | /                  \___ min_lr
+       +--------------------------▶ tokens
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def learning_rate(
     floor = schedule.min_lr_frac
     if schedule.shape == "cosine":
         span = 1.0 - schedule.warmup_frac
-        fallen = 0.5 * (1.0 - math.cos(math.pi * (done - schedule.warmup_frac) / span)) if span else 0.0
+        fallen = (
+            0.5 * (1.0 - math.cos(math.pi * (done - schedule.warmup_frac) / span)) if span else 0.0
+        )
         return peak * (1.0 - (1.0 - floor) * fallen)
     decay_start = 1.0 - schedule.decay_frac
     if done <= decay_start or schedule.decay_frac == 0.0:

@@ -1,6 +1,6 @@
 """What one training process is told: RUN.json, frozen, written by whoever launches it.
 
-    recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
+recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
 """
 
 from __future__ import annotations

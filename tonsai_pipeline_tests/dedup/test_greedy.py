@@ -105,7 +105,7 @@ def test_the_limit_changes_the_work_and_not_the_result(corpus, limit):
 
 
 def test_a_bucket_of_copies_costs_its_length_and_not_its_square():
-    num_docs = 3000
+    num_docs = 800
     duplicates = set(combinations(range(num_docs), 2))
     decisions, num_pairs = _rounds([list(range(num_docs))], num_docs, 0, duplicates)
     assert decisions.status.tolist() == [KEPT] + [DROPPED] * (num_docs - 1)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import dagster as dg
 
 from tonsai_pipeline.defs.partitions import DUMPS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.catalog import read_catalog
-from tonsai_pipeline.storage.files import write_json
+from tonsai_pipeline.stages.catalog import STAGE_VERSION, find_dumps, read_catalog
 from tonsai_pipeline.storage.store import Artifact, Store
 
 RAW_DUMPS = dg.AssetSpec(
@@ -22,9 +18,6 @@ RAW_DUMPS = dg.AssetSpec(
     kinds={"file"},
     description="Files as they were dropped: one partition a dump. Never changed by the pipeline.",
 )
-
-
-STAGE_VERSION = "1"
 
 
 def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
@@ -46,7 +39,7 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
     )
     def _asset(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
         artifact = publish_catalog(recipe, workspace)
-        keys = artifact.report["enabled"]
+        keys = list(read_catalog(artifact))
         context.instance.add_dynamic_partitions(str(DUMPS.name), keys)
         problems = artifact.report["problems"]
         return materialized(
@@ -63,24 +56,13 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
 def publish_catalog(recipe: Recipe, workspace: Workspace) -> Artifact:
     """Look at the sources, the inbox and the registry, and make the catalog current."""
     store = workspace.store(recipe)
-    catalog = read_catalog(recipe, store.layout, workspace.data_folder())
-    enabled = {dump.key: dump.version for dump in catalog.enabled}
-
-    def make(folder: Path) -> dict[str, Any]:
-        write_json(folder / "catalog.json", list(enabled.items()))
-        return {
-            "num_dumps": len(enabled),
-            "enabled": list(enabled),
-            "switched_off": [dump.key for dump in catalog.dumps if not dump.enabled],
-            "problems": list(catalog.problems),
-        }
-
+    catalog = find_dumps(recipe, store.layout, workspace.data_folder())
     return store.materialize(
         "dump_catalog",
         None,
-        make,
+        catalog.write,
         stage_version=STAGE_VERSION,
-        settings={"dumps": list(enabled.items()), "problems": list(catalog.problems)},
+        settings=catalog.as_json(),
         inputs={},
     )
 
@@ -91,8 +73,8 @@ def of_every_dump(store: Store, asset: str) -> dict[str, Artifact]:
     Raises:
         ManifestError: A dump has none yet; the message names dump and asset.
     """
-    keys = store.current("dump_catalog").report["enabled"]
-    return {key: store.current(asset, key) for key in keys}
+    catalog = read_catalog(store.current("dump_catalog"))
+    return {key: store.current(asset, key) for key in catalog}
 
 
 def data_versions(artifacts: dict[str, Artifact], prefix: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from tonsai_pipeline.defs.partitions import DUMPS
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.catalog import read_catalog
-from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest, ingest_settings
+from tonsai_pipeline.stages.catalog import find_dump
+from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -37,9 +37,9 @@ def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
     ) -> dg.MaterializeResult:
         store = workspace.store(recipe)
-        catalog = read_catalog(recipe, store.layout, workspace.data_folder())
-        dump = catalog[context.partition_key]
-        source = next(source for source in recipe.sources if source.name == dump.source)
+        dump, source = find_dump(
+            recipe, store.layout, workspace.data_folder(), context.partition_key
+        )
         artifact = store.materialize(
             "raw_documents",
             dump.key,
@@ -47,7 +47,7 @@ def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
                 dump, folder, source=source, config=recipe.ingest, engine=config.open_engine()
             ),
             stage_version=STAGE_VERSION,
-            settings=ingest_settings(source, recipe.ingest),
+            settings={"ingest": recipe.ingest.settings(), "source": source.reading_settings()},
             inputs={"raw_dumps": dump.version},
             force=config.force,
         )

@@ -133,7 +133,10 @@ class _Splitter:
         if self._floor == 0 and not self._depth and not self._in_string:
             yield from self._end_value()
         elif is_open or self._num_bytes:
-            yield Value(bytes(self._data), self._start, self._num_bytes, complete=False)
+            if self._depth == self._floor and not self._in_string:
+                yield from self._end_value()
+            start = self._start if self._num_bytes else self._offset
+            yield Value(bytes(self._data), start, self._num_bytes, complete=False)
 
     def _open(self, chunk: bytes) -> int:
         """Find out from the first character whether this is an array."""

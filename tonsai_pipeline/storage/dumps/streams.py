@@ -29,6 +29,8 @@ from tonsai_pipeline.storage.dumps.records import BadRow, excerpt
 _TRAILER_BYTES = 64
 _PLAIN_BYTES = 256 << 10
 _BUFFER_BYTES = 256 << 10
+#: Most bytes that a decoder gives at once.
+_DECODED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -127,23 +129,47 @@ def end_of(
 
 @dataclass(frozen=True)
 class _Codec:
-    """A compression: how a decoder is made, what it raises, how many bytes it gets at once.
+    """A compression: how a decoder is made and fed, what it raises, how many bytes it gets at once.
 
-    One call may give far more than it gets (a bzip2 block of 900 kB takes 45 bytes at least, a zstd block
-    of 128 kB takes 4), so `piece_bytes` bounds the memory a hostile file can ask for to some 80 MB.
+    A few bytes may stand for very many (a bzip2 block of 900 kB takes 45 bytes, a zstd block of 128 kB
+    takes 4): a decoder is either asked for a bounded piece, or given so little that a hostile file can
+    ask for some 64 MB at most.
     """
 
     name: str
     new_decoder: Callable[[], Any]
+    feed: Callable[[Any, bytes], Iterator[bytes]]
     errors: tuple[type[Exception], ...]
     piece_bytes: int
 
 
-_GZIP = _Codec("gzip", lambda: zlib.decompressobj(wbits=31), (zlib.error,), 16 << 10)
-_BZIP2 = _Codec("bzip2", bz2.BZ2Decompressor, (OSError, ValueError), 4 << 10)
-_XZ = _Codec("xz", lzma.LZMADecompressor, (lzma.LZMAError,), 4 << 10)
+def _feed_zlib(decoder: Any, data: bytes) -> Iterator[bytes]:
+    while data:
+        yield decoder.decompress(data, _DECODED_BYTES)
+        data = decoder.unconsumed_tail
+
+
+def _feed_blocks(decoder: Any, data: bytes) -> Iterator[bytes]:
+    yield decoder.decompress(data, _DECODED_BYTES)
+    while not (decoder.eof or decoder.needs_input):
+        yield decoder.decompress(b"", _DECODED_BYTES)
+
+
+def _feed_whole(decoder: Any, data: bytes) -> Iterator[bytes]:
+    yield decoder.decompress(data)
+
+
+_GZIP = _Codec(
+    "gzip", lambda: zlib.decompressobj(wbits=31), _feed_zlib, (zlib.error,), 16 << 10
+)
+_BZIP2 = _Codec("bzip2", bz2.BZ2Decompressor, _feed_blocks, (OSError, ValueError), 16 << 10)
+_XZ = _Codec("xz", lzma.LZMADecompressor, _feed_blocks, (lzma.LZMAError,), 16 << 10)
 _ZSTD = _Codec(
-    "zstd", lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,), 2 << 10
+    "zstd",
+    lambda: zstandard.ZstdDecompressor().decompressobj(),
+    _feed_whole,
+    (zstandard.ZstdError,),
+    1 << 10,
 )
 _MAGIC = {b"\x1f\x8b": _GZIP, b"BZh": _BZIP2, b"\xfd7zXZ\0": _XZ, b"\x28\xb5\x2f\xfd": _ZSTD}
 #: A zstd file may begin with a skippable frame (pzstd writes one): 0x184D2A50 to 5F, little-endian.
@@ -171,15 +197,19 @@ class _Decoded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        while not self._piece:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        taken = min(len(buffer), len(self._piece))
-        buffer[:taken] = self._piece[:taken]
-        self._piece = self._piece[taken:]
-        return taken
+        """Fill the buffer, so that a peek sees the beginning of a file and not its first few bytes."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._piece:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._piece = memoryview(piece)
+            taken = min(len(buffer) - filled, len(self._piece))
+            buffer[filled : filled + taken] = self._piece[:taken]
+            self._piece = self._piece[taken:]
+            filled += taken
+        return filled
 
     def _decode(self) -> Iterator[bytes]:
         head = self._read(16)
@@ -200,7 +230,7 @@ class _Decoded(io.RawIOBase):
             rest = piece if inside else piece.lstrip(b"\0")
             while rest:
                 try:
-                    data = decoder.decompress(rest)
+                    yield from codec.feed(decoder, rest)
                 except codec.errors as error:
                     self.damage = Damage(
                         "corrupt_file",
@@ -208,8 +238,6 @@ class _Decoded(io.RawIOBase):
                     )
                     return
                 inside, rest = True, b""
-                if data:
-                    yield data
                 if decoder.eof:
                     rest = decoder.unused_data.lstrip(b"\0")
                     decoder, inside = codec.new_decoder(), False

@@ -32,7 +32,7 @@ _DROPPED_TAGS = frozenset(
 )
 _BREAKING_TAGS = frozenset(["br", "hr", "p", "div", "li", "dd", "dt", "tr", "blockquote", "poem"])
 _MAGIC_WORDS = re.compile(r"__[A-Z]{3,}__")
-_SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
+_SPACE_AROUND_LINE_END = re.compile(r"[ \t\r]*\n[ \t]*")
 _BLANK_LINES = re.compile(r"\n{3,}")
 #: A link prefix such as `en:` or `zh-min-nan:` leads to another language's wiki.
 _LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(-[a-z-]+)?")
@@ -51,8 +51,7 @@ def strip_markup(markup: str, link_prefixes: frozenset[str]) -> str:
         'A is c.\n\nE\nf'
     """
     text = "".join(_pieces(mwparserfromhell.parse(markup), link_prefixes))
-    text = _MAGIC_WORDS.sub("", text).replace("\r\n", "\n")
-    text = _SPACE_AT_LINE_END.sub("\n", text)
+    text = _SPACE_AROUND_LINE_END.sub("\n", _MAGIC_WORDS.sub("", text))
     return _BLANK_LINES.sub("\n\n", text).strip()
 
 

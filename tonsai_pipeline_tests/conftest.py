@@ -1,0 +1,43 @@
+"""What tests share: a store in a temporary folder, engines, and the real text of TONSAI_REAL_DATA."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.store import Store
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real Khmer and English text: `khm/*.jsonl.gz`, `eng/*.jsonl.gz`, `vectors/`."""
+    folder = os.environ.get("TONSAI_REAL_DATA")
+    if not folder:
+        pytest.skip("TONSAI_REAL_DATA is not set: point it at a folder of real text to run this test")
+    return Path(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store for a recipe named `test`."""
+    return Store(Layout(tmp_path / "home", "test"))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """Everything in this process."""
+    return LocalEngine(1)
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[Engine]:
+    """A pool of two processes, started once."""
+    engine = LocalEngine(2)
+    yield engine
+    engine.close()
