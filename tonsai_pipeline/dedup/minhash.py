@@ -22,16 +22,16 @@ from datasketch import MinHash
 from numba import njit
 
 from tonsai_pipeline.dedup.shingles import (
-    _RING,
     CLUSTERS_PER_SHINGLE,
+    RING_SIZE,
     SHINGLE_VERSION,
     WORDS_PER_SHINGLE,
     Shingles,
-    _check_window,
-    _classes,
+    check_window,
     powers_of_base,
     shingle_one,
     string_buffers,
+    unit_classes,
 )
 
 #: Every hash value of a document without shingles, as in datasketch.
@@ -124,14 +124,14 @@ def sign_keys(keys: pa.Array, scheme: SignatureScheme, permutations: Permutation
         >>> signed.num_shingles.tolist(), bool((signed.values[0] == signed.values[1]).all())
         ([3, 3, 0], True)
     """
-    _check_window(scheme.clusters_per_shingle, scheme.words_per_shingle)
+    check_window(scheme.clusters_per_shingle, scheme.words_per_shingle)
     if len(permutations.a) != scheme.num_perm:
         raise ValueError(f"{len(permutations.a)} permutations for num_perm={scheme.num_perm}")
     data, offsets = string_buffers(keys)
     values = np.full((len(keys), scheme.num_perm), EMPTY_HASH, dtype=np.uint32)
     num_shingles = np.zeros(len(keys), dtype=np.int32)
     _sign_batch(
-        data, offsets, _classes(), scheme.clusters_per_shingle, scheme.words_per_shingle,
+        data, offsets, unit_classes(), scheme.clusters_per_shingle, scheme.words_per_shingle,
         permutations.a, permutations.b, values, num_shingles,
     )  # fmt: skip
     return Signatures(values, num_shingles)
@@ -168,45 +168,46 @@ def _sign_batch(data, offsets, classes, clusters, words, a, b, values, num_shing
     for doc in range(num_docs):
         longest = max(longest, offsets[doc + 1] - offsets[doc])
     hashes = np.empty(longest // 2 + 2, dtype=np.uint64)
-    folded = np.empty(_BLOCK, dtype=np.uint32)
-    prefixes = np.empty(_RING, dtype=np.uint64)
-    weights = np.empty(_RING, dtype=np.int64)
-    powers = powers_of_base(_RING)
+    prefixes = np.empty(RING_SIZE, dtype=np.uint64)
+    weights = np.empty(RING_SIZE, dtype=np.int64)
+    powers = powers_of_base(RING_SIZE)
     for doc in range(num_docs):
         found = shingle_one(
             data, offsets[doc], offsets[doc + 1], classes, clusters, words,
             powers, prefixes, weights, hashes,
         )  # fmt: skip
         num_shingles[doc] = found
-        _minimize(hashes[:found], folded, a, b, values[doc])
+        _minimize(hashes[:found], a, b, values[doc])
 
 
 @njit(cache=True, nogil=True)
 def _sign_hashes(hashes, offsets, a, b, values):
-    folded = np.empty(_BLOCK, dtype=np.uint32)
     for doc in range(len(offsets) - 1):
-        _minimize(hashes[offsets[doc] : offsets[doc + 1]], folded, a, b, values[doc])
-
-
-#: Shingles permuted at a time: 8 KB, so that they stay in the first-level cache for all permutations.
-_BLOCK = 2048
+        _minimize(hashes[offsets[doc] : offsets[doc + 1]], a, b, values[doc])
 
 
 @njit(cache=True, nogil=True)
-def _minimize(hashes, folded, a, b, row):
-    """Lower each value of `row` to the minimum of its permutation over `hashes`."""
-    for begin in range(0, len(hashes), _BLOCK):
-        size = min(_BLOCK, len(hashes) - begin)
-        for i in range(size):
-            folded[i] = _mix32(fold32(hashes[begin + i]))
+def _minimize(hashes, a, b, row):
+    """Lower each value of `row` to the minimum of its permutation over `hashes`.
+
+    Four shingles at a time: the inner loop is one over permutations without a carried value, so it
+    becomes vector instructions, and `row` is read and written a quarter as often.
+    """
+    whole = len(hashes) & ~3
+    for i in range(0, whole, 4):
+        first = _mix32(fold32(hashes[i]))
+        second = _mix32(fold32(hashes[i + 1]))
+        third = _mix32(fold32(hashes[i + 2]))
+        fourth = _mix32(fold32(hashes[i + 3]))
         for k in range(len(a)):
-            scale = a[k]
-            shift = b[k]
-            least = row[k]
-            for i in range(size):
-                value = np.uint32(scale * folded[i] + shift)
-                least = min(least, value)
-            row[k] = least
+            scale, shift = a[k], b[k]
+            left = min(np.uint32(scale * first + shift), np.uint32(scale * second + shift))
+            right = min(np.uint32(scale * third + shift), np.uint32(scale * fourth + shift))
+            row[k] = min(row[k], min(left, right))
+    for i in range(whole, len(hashes)):
+        mixed = _mix32(fold32(hashes[i]))
+        for k in range(len(a)):
+            row[k] = min(row[k], np.uint32(a[k] * mixed + b[k]))
 
 
 @njit(cache=True, nogil=True)

@@ -28,7 +28,9 @@ CLUSTERS_PER_SHINGLE = 12
 WORDS_PER_SHINGLE = 5
 
 _MAX_UNITS = 63  # a window must fit the ring of 64 prefix hashes
-_RING = 64
+#: Prefix hashes of the last units, a power of two above the longest window.
+RING_SIZE = 64
+_RING_MASK = RING_SIZE - 1
 
 # What a code point does to the unit that is being read.
 _SEPARATOR, _WORD, _BASE, _MARK, _COENG, _LETTER, _IGNORED = range(7)
@@ -86,12 +88,14 @@ def shingle(
         >>> bool(found.of(0)[0] == found.of(1)[0])
         True
     """
-    _check_window(clusters_per_shingle, words_per_shingle)
+    check_window(clusters_per_shingle, words_per_shingle)
     data, offsets = string_buffers(texts)
     # A unit takes at least two bytes with its separator, save the last one of a document.
     hashes = np.empty((len(data) + len(texts)) // 2 + len(texts) + 1, dtype=np.uint64)
     ends = np.zeros(len(texts) + 1, dtype=np.int64)
-    _shingle_batch(data, offsets, _classes(), clusters_per_shingle, words_per_shingle, hashes, ends)
+    _shingle_batch(
+        data, offsets, unit_classes(), clusters_per_shingle, words_per_shingle, hashes, ends
+    )
     return Shingles(hashes[: ends[-1]].copy(), ends)
 
 
@@ -139,7 +143,8 @@ def mix64_array(values: np.ndarray) -> np.ndarray:
     return mix64(values.copy())
 
 
-def _check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
+def check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
+    """Refuse window sizes outside 1..63 with a `ValueError` that names the setting."""
     for name, value in (
         ("clusters_per_shingle", clusters_per_shingle),
         ("words_per_shingle", words_per_shingle),
@@ -149,7 +154,7 @@ def _check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
 
 
 @cache
-def _classes() -> np.ndarray:
+def unit_classes() -> np.ndarray:
     """Return what each code point below U+10000 does, uint8, shape (65536,).
 
     Written as ranges and not read from `unicodedata`, whose answers change with the Python version: a
@@ -220,9 +225,9 @@ _RANGES = (
 
 @njit(cache=True, nogil=True)
 def _shingle_batch(data, offsets, classes, clusters, words, hashes, ends):
-    ring_prefix = np.empty(_RING, dtype=np.uint64)
-    ring_weight = np.empty(_RING, dtype=np.int64)
-    powers = powers_of_base(_RING)
+    ring_prefix = np.empty(RING_SIZE, dtype=np.uint64)
+    ring_weight = np.empty(RING_SIZE, dtype=np.int64)
+    powers = powers_of_base(RING_SIZE)
     written = np.int64(0)
     for doc in range(len(offsets) - 1):
         written += shingle_one(
@@ -281,11 +286,11 @@ def shingle_one(data, start, stop, classes, clusters, words, powers, prefixes, w
             prefix = prefix * _MULTIPLIER + mix64(unit)
             weight += clusters if kind == _WORD else words
             num_units += 1
-            prefixes[num_units % _RING] = prefix
-            weights[num_units % _RING] = weight
-            while weight - weights[first % _RING] >= target:
+            prefixes[num_units & _RING_MASK] = prefix
+            weights[num_units & _RING_MASK] = weight
+            while weight - weights[first & _RING_MASK] >= target:
                 size = num_units - first
-                window = prefix - prefixes[first % _RING] * powers[size]
+                window = prefix - prefixes[first & _RING_MASK] * powers[size]
                 out[num_out] = mix64(window + np.uint64(size))
                 num_out += 1
                 first += 1
@@ -297,7 +302,7 @@ def shingle_one(data, start, stop, classes, clusters, words, powers, prefixes, w
             unit = (unit ^ np.uint64(code)) * _PRIME
         after_coeng = step == _COENG
     if num_out == 0 and num_units > 0:
-        out[0] = mix64(prefix + np.uint64(_RING + num_units))
+        out[0] = mix64(prefix + np.uint64(RING_SIZE + num_units))
         num_out = 1
     return num_out
 
@@ -329,6 +334,9 @@ def _decode(data, pos, stop):
     lead = np.int64(data[pos])
     if lead < 0x80:
         return lead, 1
+    if lead & 0xF0 == 0xE0 and pos + 3 <= stop:  # Khmer: the loop below costs a tenth of the time
+        middle, last = np.int64(data[pos + 1]) & 0x3F, np.int64(data[pos + 2]) & 0x3F
+        return ((lead & 0x0F) << 12) | (middle << 6) | last, 3
     if lead < 0xE0:
         width = 2
         code = lead & 0x1F

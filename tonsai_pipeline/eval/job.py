@@ -9,7 +9,7 @@ written last.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import sys
 import time
 import traceback
@@ -62,6 +62,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Evaluation:
         TonsaiError: The model, its tokenizer or the shards cannot be opened.
     """
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     validation = open_validation(run.shards_dir)
     before = _measure_all(run, _untrained(run, validation), validation, device)
@@ -81,7 +82,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Evaluation:
     )
     evaluation = Evaluation(
         title=run.name,
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
         before=before,
         after=after,
         samples=samples,
@@ -110,7 +111,7 @@ def _measure_all(
     """Measure one network on every language, in bf16 where a GPU computes it, in fp32 elsewhere."""
     half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     dtype = torch.bfloat16 if half else torch.float32
-    loss = NextTokenLoss(model.to(device, dtype)).eval()
+    loss = NextTokenLoss(model).to(device, dtype).eval()
 
     def loss_of(batch: Batch) -> torch.Tensor:
         nll, _ = loss(

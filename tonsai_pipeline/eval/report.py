@@ -78,7 +78,7 @@ def markdown(evaluation: Evaluation, *, curve: str | None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tonsai_pipeline.eval"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML; `html` escapes.
+        autoescape=False,  # noqa: S701  # Markdown, not HTML: `html` escapes
         keep_trailing_newline=True,
     )
     environment.filters |= {"fenced": _fenced, "inline": _inline, "number": _number}

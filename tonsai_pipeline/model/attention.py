@@ -76,11 +76,11 @@ def register() -> None:
 
 
 def attend(
-    module: nn.Module,
+    _module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None = None,
+    _attention_mask: Tensor | None = None,
     *,
     dropout: float = 0.0,
     scaling: float | None = None,
@@ -93,11 +93,12 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Attend inside segments; the signature is that of transformers' attention functions.
 
+    The layer itself and a mask, which they get too, are not looked at: the borders say everything.
+
     Args:
         query: (B, H, T, D).
         key: (B, H_kv, T, D); each key head serves H / H_kv query heads.
         value: (B, H_kv, T, D).
-        attention_mask: Ignored: the borders say everything.
         dropout: Probability of dropping an attention weight; unknown to the kernel.
         scaling: Factor on the scores; empty: D ** -0.5.
         sliding_window: A query sees itself and the `sliding_window - 1` tokens before it; empty: no limit.
@@ -127,7 +128,16 @@ def attend(
         raise ValueError(f"{NAME} attention was called without the borders of documents")
     if dropout > 0.0:
         raise ValueError("the variable-length kernel has no dropout: set `dropout: 0`")
-    return _attend_varlen(query, key, value, scaling, sliding_window, cu_seqlens, max_seqlen), None
+    out = _attend_varlen(
+        query,
+        key,
+        value,
+        scaling=scaling,
+        sliding_window=sliding_window,
+        cu_seqlens=cu_seqlens,
+        max_seqlen=max_seqlen,
+    )
+    return out, None
 
 
 def find_leak(model: PreTrainedModel, *, use_varlen: bool, num_tokens: int = 16) -> float:
@@ -173,6 +183,7 @@ def _attend_varlen(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    *,
     scaling: float | None,
     sliding_window: int | None,
     cu_seqlens: Tensor,
@@ -182,13 +193,15 @@ def _attend_varlen(
     from torch.nn.attention.varlen import varlen_attn
 
     batch, num_heads, length, width = query.shape
-    flat = [
+    q, k, v = (
         x.transpose(1, 2).reshape(batch * length, x.shape[1], width) for x in (query, key, value)
-    ]
+    )
     window = -1 if sliding_window is None else sliding_window - 1
     # The same tensor object twice: cuDNN takes the causal path only then.
     out = varlen_attn(
-        *flat,
+        q,
+        k,
+        v,
         cu_seqlens,
         cu_seqlens,
         max_seqlen,

@@ -76,7 +76,7 @@ def build_model(
     for name, token_id in names.items():
         setattr(config, name, token_id)
     model.generation_config = GenerationConfig.from_model_config(config)
-    return cast("PreTrainedModel", model.to(dtype))
+    return cast("PreTrainedModel", cast("nn.Module", model).to(dtype))
 
 
 def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

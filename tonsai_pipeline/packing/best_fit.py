@@ -89,7 +89,7 @@ def check_lengths(lengths: npt.ArrayLike, seq_len: int) -> npt.NDArray[np.int64]
 
 
 @njit(cache=True)
-def _assign(lengths, seq_len, row_of):
+def _assign(lengths: np.ndarray, seq_len: int, row_of: np.ndarray) -> int:
     """Give each item, longest first, a row; return the number of rows.
 
     Open rows of the same room are a stack; a node of `tree` tells whether any room below it occurs.
@@ -122,7 +122,7 @@ def _assign(lengths, seq_len, row_of):
 
 
 @njit(cache=True)
-def _set(tree, size, room, value):
+def _set(tree: np.ndarray, size: int, room: int, value: bool) -> None:
     """Mark whether a room occurs, and keep the nodes above true to their children."""
     node = size + room
     tree[node] = value
@@ -136,7 +136,7 @@ def _set(tree, size, room, value):
 
 
 @njit(cache=True)
-def _least_room(tree, size, length):
+def _least_room(tree: np.ndarray, size: int, length: int) -> int:
     """Return the least room that is at least `length`, or -1."""
     node = size + length
     if tree[node]:

@@ -5,6 +5,7 @@ Values shared by `best_fit` and `concat`, and the numbers a person asks about a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class PackingStats:
         return self.num_tokens / max(1, self.num_rows * self.seq_len)
 
     @property
-    def documents_per_row(self) -> float:
+    def segments_per_row(self) -> float:
         """Mean number of segments in a row."""
         return self.num_segments / max(1, self.num_rows)
 
@@ -112,27 +113,36 @@ def stats_of(rows: Rows, lengths: npt.NDArray[np.integer], seq_len: int) -> Pack
     )
 
 
-def position_coverage(num_tokens: npt.NDArray[np.integer], seq_len: int) -> list[tuple[int, float]]:
-    """Tell how often each position inside a document is trained, when positions restart with each document.
-
-    Args:
-        num_tokens: Length of every segment.
-        seq_len: Tokens of a row.
-
-    Returns:
-        Pairs (position, share of segments that reach it) at the powers of two below `seq_len`, and at its last.
+def length_histogram(num_tokens: npt.NDArray[np.integer]) -> dict[int, int]:
+    """Count segments by the largest power of two up to their length; histograms may be added.
 
     Example:
-        >>> position_coverage(np.array([1, 2, 4, 8]), 8)
-        [(0, 1.0), (1, 0.75), (2, 0.5), (4, 0.25), (7, 0.25)]
+        >>> length_histogram(np.array([1, 2, 3, 9]))
+        {1: 1, 2: 2, 8: 1}
     """
-    positions = [0] + [
-        1 << power for power in range(seq_len.bit_length()) if 1 << power < seq_len - 1
-    ]
-    positions.append(seq_len - 1)
-    lengths = np.sort(np.asarray(num_tokens))
-    reached = len(lengths) - np.searchsorted(lengths, positions, side="right")
-    return [
-        (position, float(count / max(1, len(lengths))))
-        for position, count in zip(positions, reached, strict=True)
-    ]
+    # frexp is exact where log2 might round 2^k - 1 up.
+    exponents = np.frexp(np.asarray(num_tokens, dtype=np.float64))[1] - 1
+    values, counts = np.unique(exponents, return_counts=True)
+    return {1 << int(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def position_coverage(histogram: Mapping[int, int]) -> list[tuple[int, float]]:
+    """Tell how often positions inside a document are trained, when positions restart with each document.
+
+    Args:
+        histogram: Segments by the largest power of two up to their length.
+
+    Returns:
+        Pairs (position, share of segments that reach it), at positions 2^k - 1.
+
+    Example:
+        >>> position_coverage(length_histogram(np.array([1, 2, 3, 9])))
+        [(0, 1.0), (1, 0.75), (7, 0.25)]
+    """
+    total = sum(histogram.values())
+    left = total
+    coverage = []
+    for power in sorted(histogram):
+        coverage.append((power - 1, left / total))
+        left -= histogram[power]
+    return coverage

@@ -70,10 +70,11 @@ def wikitext(row: PlannedRow) -> str:
 
 
 def _linked(paragraph: str, rng: Random) -> str:
-    """Turn some words of the vocabulary into wiki links, one of them bold."""
+    """Make some words of the vocabulary links, bold or italic."""
     pieces, position = [], 0
     for start, end, word in word_spans(paragraph):
-        if rng.random() > 0.08:
+        # Two runs of quotes that touch would read as one.
+        if rng.random() > 0.08 or start == position:
             continue
         markup = rng.choice(
             (f"[[{word}]]", f"[[ទំព័រ {word}|{word}]]", f"'''{word}'''", f"''{word}''")

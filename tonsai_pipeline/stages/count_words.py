@@ -136,7 +136,7 @@ def _sampled(table: pa.Table, task: _Task) -> npt.NDArray[np.int64]:
     chosen = []
     for row, (doc_id, source, split) in enumerate(zip(*columns, strict=True)):
         if split == Split.TRAIN and source in task.sample:
-            place = xxhash.xxh3_64_intdigest(doc_id, seed=task.seed) / 2**64
+            place = xxhash.xxh3_64_intdigest(doc_id.encode(), seed=task.seed) / 2**64
             if place < task.sample[source].frac:
                 chosen.append(row)
     return np.array(chosen, dtype=np.int64)

@@ -51,10 +51,21 @@ class SelectedTexts(NamedTuple):
     texts: pa.LargeStringArray
 
 
-def mixture_dumps(mixture: Artifact, store: Store) -> dict[str, Artifact]:
-    """Return the pointers of each dump, in catalog order."""
+def mixture_dumps(
+    mixture: Artifact, normalized: Mapping[str, Artifact], store: Store
+) -> dict[str, Artifact]:
+    """Return the pointers of each dump, in catalog order (that of `normalized`; JSON keeps none).
+
+    Raises:
+        DataError: A dump of the mixture is not among the normalized ones.
+    """
     dumps = cast("dict[str, dict[str, Any]]", read_json(mixture.path / DUMPS_NAME))
-    return {dump: store.resolve(entry["path"]) for dump, entry in dumps.items()}
+    missing = sorted(set(dumps) - set(normalized))
+    if missing:
+        raise DataError(
+            f"{mixture.path}: dump {missing[0]} has no normalized_documents; run normalize"
+        )
+    return {dump: store.resolve(dumps[dump]["path"]) for dump in normalized if dump in dumps}
 
 
 def dump_parts(dump: str, pointers: Artifact, normalized: Artifact) -> list[TextPart]:
@@ -82,14 +93,12 @@ def mixture_parts(
     Raises:
         DataError: A dump of the mixture is not among the normalized ones.
     """
-    parts = []
-    for dump, pointers in mixture_dumps(mixture, store).items():
-        if dump not in normalized:
-            raise DataError(
-                f"{mixture.path}: dump {dump} has no normalized_documents; run normalize"
-            )
-        parts += dump_parts(dump, pointers, normalized[dump])
-    return parts
+    dumps = mixture_dumps(mixture, normalized, store)
+    return [
+        part
+        for dump, pointers in dumps.items()
+        for part in dump_parts(dump, pointers, normalized[dump])
+    ]
 
 
 def read_texts(

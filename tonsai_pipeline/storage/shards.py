@@ -309,6 +309,8 @@ def finish_rows(folder: Path, header: RowsHeader, entries: Sequence[ShardEntry])
         _write_offsets(folder, entries)
         write_index(folder, header, entries)
     shutil.rmtree(folder / _SIDE_TABLES, ignore_errors=True)
+    for leftover in folder.glob(".tmp-*"):
+        leftover.unlink()
 
 
 def _open_table(path: Path, dtype: np.dtype, length: int) -> np.ndarray:

@@ -206,14 +206,17 @@ def _clean_text(data, start, end, out, to, combining, switches, counts):
             in_syllable = in_syllable and (opened or code_point == cp.ZWNJ)
         else:
             folded_to = _fold_character(code_point, out, to, switches)
-            slot = slot_of(code_point)
-            # Kept letters decide what is beside what comes next: a folded one counts as it was.
-            if code_point >= len(combining) or combining[code_point] == 0:
-                before = _surrounding(code_point)
-            in_syllable = (slot == 1 and not opened) or (in_syllable and slot != 0)
-            opened = held = slot == 3
             if folded_to >= 0:
                 counts[_rule_for_fold(code_point)] += 1
+            if folded_to != to:
+                # Marks do not count: NFC may move them. A letter counts as what it becomes.
+                if code_point >= len(combining) or combining[code_point] == 0:
+                    before = _surrounding(code_point)
+                letter = cp.INDEPENDENT_QAQ <= code_point <= cp.INDEPENDENT_QAA and folded_to > 0
+                slot = 1 if letter else slot_of(code_point)
+                in_syllable = (slot == 1 and not opened) or (in_syllable and slot != 0)
+                opened = held = slot == 3
+            if folded_to >= 0:
                 at, to = at + length, folded_to
                 continue
         to = copy_bytes(data, at, at + length, out, to)

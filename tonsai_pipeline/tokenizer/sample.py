@@ -45,7 +45,7 @@ def plan_sample(
 
     Example:
         >>> plan_sample(
-        ...     {"a": 100, "b": 900}, {"a": 0.5, "b": 0.5}, max_content_bytes=800, max_repeats=4
+        ...     {"a": 100, "b": 900}, {"a": 0.5, "b": 0.5}, max_content_bytes=800, max_repeats=4.0
         ... )
         {'a': SourceSample(frac=1.0, repeats=4.0), 'b': SourceSample(frac=0.4444444444444444, repeats=1.0)}
     """
@@ -61,5 +61,5 @@ def plan_sample(
     sample = {}
     for name, share in useful.items():
         ratio = share / total * size / content_bytes[name]
-        sample[name] = SourceSample(min(1.0, ratio), min(max_repeats, max(1.0, ratio)))
+        sample[name] = SourceSample(min(1.0, ratio), float(min(max_repeats, max(1.0, ratio))))
     return sample

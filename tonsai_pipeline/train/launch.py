@@ -210,10 +210,13 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
         **env,
     }
     try:
-        # preexec_fn may deadlock where another thread holds a lock across the fork; ours takes none.
         return subprocess.Popen(
-            launch_command(spec), env=full, start_new_session=True, preexec_fn=_die_with_parent
-        )  # noqa: PLW1509
+            launch_command(spec),
+            env=full,
+            start_new_session=True,
+            # Could deadlock on a lock that another thread holds across the fork; it takes none.
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
+        )
     except OSError as error:
         raise TrainError(f"cannot start {spec.launcher}: {error}") from error
 

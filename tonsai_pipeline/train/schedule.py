@@ -1,10 +1,12 @@
 r"""Tokens seen -> learning rate; pure, so that a resumed run needs no state of a scheduler.
 
-    lr ▲    ______________                    wsd: warm up, stay, decay
+    lr ▲    ______________
        |   /              \
        |  /                \
        | /                  \___ min_lr
        +--------------------------▶ tokens
+
+This is `wsd`: warm up, stay, decay. `cosine` falls from the end of the warm-up on.
 """
 
 from __future__ import annotations

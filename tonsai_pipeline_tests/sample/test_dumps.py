@@ -8,6 +8,9 @@ import gzip
 import io
 import json
 import lzma
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 import zlib
 
@@ -19,8 +22,10 @@ from warcio.archiveiterator import ArchiveIterator
 
 from tonsai_pipeline.sample.corpus import plan_dumps
 from tonsai_pipeline.sample.dumps import TRUNCATED_DUMP, dump_bytes, write_sample
+from tonsai_pipeline.sample.mediawiki import wikitext
 from tonsai_pipeline.sample.truth import Kind, SampleTruth
 from tonsai_pipeline.storage.dumps import RawRecord, read_dump_file
+from tonsai_pipeline.storage.dumps.wikitext import strip_markup
 
 SEED, SCALE = 3, 0.05
 
@@ -41,6 +46,19 @@ def test_the_same_seed_writes_the_same_bytes(small_sample, tmp_path):
     assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
     for name in names:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_the_bytes_do_not_depend_on_the_process(small_sample, tmp_path):
+    folder, _ = small_sample
+    code = (
+        "import sys, pathlib; from tonsai_pipeline.sample.dumps import write_sample; "
+        f"write_sample(pathlib.Path(sys.argv[1]), seed={SEED}, scale={SCALE})"
+    )
+    # Another hash seed orders sets another way.
+    environment = {**os.environ, "PYTHONHASHSEED": "12345"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment)
+    for path in folder.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_dumps_are_named_by_source_and_date(small_sample):
@@ -118,6 +136,18 @@ def test_the_wiki_is_a_mediawiki_export_of_articles_redirects_and_talk(small_sam
             plain = code.strip_code(normalize=True, collapse=True)
             for paragraph in planned[document.id].text.split("\n"):
                 assert paragraph in plain
+
+
+def test_taking_the_markup_away_gives_back_every_paragraph(full_plan):
+    wiki = next(dump for dump in full_plan if dump.name.startswith("khm_wiki"))
+    for row in wiki.rows:
+        if row.truth.kind is Kind.GOOD:
+            plain = strip_markup(wikitext(row), frozenset({"category"}))
+            headings = [line for line in plain.split("\n") if line and line not in row.text]
+            assert [
+                line for line in plain.split("\n") if line in row.text.split("\n")
+            ] == row.text.split("\n")
+            assert all(len(heading) < 20 for heading in headings)
 
 
 def test_the_wet_file_is_read_by_warcio(small_sample, planned):

@@ -57,7 +57,8 @@ def scored_documents(recipe: Recipe) -> dg.AssetsDefinition:
             | data_versions(normalized, "normalized"),
             force=config.force,
         )
-        kept, dropped = artifact.report["num_kept"], artifact.report["num_dropped"]
+        kept = artifact.report["num_kept"]
+        dropped = artifact.report["num_documents"] - kept
         reasons = artifact.report["dropped_by_reason"]
         plots = (
             {"drops": bar_chart(reasons, title="Dropped, by reason", unit="documents")}

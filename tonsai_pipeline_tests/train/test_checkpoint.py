@@ -1,0 +1,119 @@
+"""A checkpoint is whole or not there; a damaged one is passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.recipe.train import CheckpointConfig
+from tonsai_pipeline.train.checkpoint import Checkpoints, TrainState
+
+
+def state(step: int, fingerprint: str = "f") -> TrainState:
+    return TrainState(step, fingerprint, "torch", 1, 0, step * 10, 0, 1.5)
+
+
+class Told(list):
+    def __call__(self, message: str) -> None:
+        self.append(message)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path, told: Told) -> Checkpoints:
+    return make(tmp_path, told, keep_last=2)
+
+
+def make(folder: Path, told: Told, min_free_bytes: int = 0, **section) -> Checkpoints:
+    return Checkpoints(
+        folder / "checkpoints",
+        CheckpointConfig(**section),
+        min_free_bytes=min_free_bytes,
+        rank=0,
+        on_damage=told,
+    )
+
+
+def save(checkpoints: Checkpoints, step: int, content: str = "weights") -> Path:
+    def write(folder: Path) -> None:
+        (folder / "state").mkdir()
+        (folder / "state" / "a.pt").write_text(f"{content} {step}")
+
+    return checkpoints.save(state(step), write)
+
+
+def test_the_newest_is_found_with_its_state(checkpoints: Checkpoints) -> None:
+    save(checkpoints, 2)
+    newest = save(checkpoints, 10)
+    found = checkpoints.newest("f")
+    assert found is not None
+    assert (found.folder, found.state) == (newest, state(10))
+
+
+def test_a_save_killed_in_the_middle_leaves_the_one_before(checkpoints: Checkpoints) -> None:
+    save(checkpoints, 2)
+
+    def dies(folder: Path) -> None:
+        (folder / "half.pt").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(state(4), dies)
+    found = checkpoints.newest("f")
+    assert found is not None
+    assert found.state.step == 2
+    save(checkpoints, 4)
+    assert not list(checkpoints.folder.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "no manifest", "half manifest"])
+def test_a_damaged_checkpoint_is_passed_over_and_named(
+    checkpoints: Checkpoints, told: Told, damage: str
+) -> None:
+    save(checkpoints, 2)
+    newest = save(checkpoints, 4)
+    file, manifest = newest / "state" / "a.pt", newest / "manifest.json"
+    match damage:
+        case "truncated":
+            file.write_text("weig")
+        case "flipped":
+            file.write_text("weighty 4"[: file.stat().st_size])
+        case "missing":
+            file.unlink()
+        case "no manifest":
+            manifest.unlink()
+        case _:
+            manifest.write_bytes(manifest.read_bytes()[:30])
+    found = checkpoints.newest("f")
+    assert found is not None
+    assert found.state.step == 2
+    assert len(told) == 1
+    assert "step-00000004" in told[0]
+
+
+def test_checkpoints_of_other_work_are_not_taken(checkpoints: Checkpoints) -> None:
+    save(checkpoints, 2)
+    assert checkpoints.newest("other") is None
+
+
+def test_the_last_are_kept_and_those_at_round_steps(tmp_path: Path, told: Told) -> None:
+    checkpoints = make(tmp_path, told, keep_last=2, keep_every_steps=4)
+    for step in range(2, 13, 2):
+        save(checkpoints, step)
+    kept = [int(path.name[5:]) for path in sorted(checkpoints.folder.iterdir())]
+    assert kept == [4, 8, 10, 12]
+
+
+def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(tmp_path: Path, told: Told) -> None:
+    first = save(make(tmp_path, told), 2)
+    checkpoints = make(tmp_path, told, min_free_bytes=1 << 60)
+    with pytest.raises(TrainError, match="free some space") as caught:
+        save(checkpoints, 4)
+    assert caught.value.checkpoint == str(first)
+    assert checkpoints.newest("f") is not None

@@ -1,0 +1,52 @@
+"""DeepSpeed is told what the recipe says; a user's file adds to it but cannot contradict it."""
+
+from __future__ import annotations
+
+from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.plan import make_plan
+
+
+def ours(*, bf16: bool = True, **train):
+    section = TrainConfig(global_batch_tokens=16 * 64, micro_batch_rows=4, **train)
+    plan = make_plan(section, num_rows=64, seq_len=64, world_size=2)
+    return deepspeed_settings(section, plan, bf16=bf16, on_gpu=False)
+
+
+def test_batch_sizes_follow_the_plan() -> None:
+    found = ours(zero_stage=2)
+    assert found["train_micro_batch_size_per_gpu"] == 4
+    assert found["gradient_accumulation_steps"] == 2
+    assert found["zero_optimization"]["stage"] == 2
+
+
+def test_gradients_are_summed_in_fp32_under_bf16() -> None:
+    assert ours()["data_types"] == {"grad_accum_dtype": "fp32"}
+    assert "data_types" not in ours(bf16=False)
+
+
+def test_bf16_without_zero_becomes_stage_1() -> None:
+    assert ours(zero_stage=0)["zero_optimization"]["stage"] == 1
+    assert ours(zero_stage=0, bf16=False)["zero_optimization"]["stage"] == 0
+
+
+def test_the_starter_kits_file_keeps_its_zero_settings_and_loses_its_scheduler() -> None:
+    users = {
+        "bf16": {"enabled": True},
+        "train_micro_batch_size_per_gpu": "auto",
+        "optimizer": {"type": "AdamW", "params": {"lr": "auto"}},
+        "scheduler": {"type": "WarmupLR"},
+        "zero_optimization": {"stage": 2, "reduce_scatter": True, "overlap_comm": "auto"},
+        "gradient_clipping": 0.5,
+    }
+    merged, ignored = merge_settings(ours(), users)
+    assert ignored == ["train_micro_batch_size_per_gpu", "optimizer", "scheduler"]
+    assert merged["zero_optimization"] == {
+        "stage": 2,
+        "overlap_comm": False,
+        "contiguous_gradients": True,
+        "reduce_scatter": True,
+    }
+    assert merged["gradient_clipping"] == 0.5
+    assert merged["train_micro_batch_size_per_gpu"] == 4
+    assert "scheduler" not in merged

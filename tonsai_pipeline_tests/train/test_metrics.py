@@ -1,0 +1,51 @@
+"""metrics.jsonl holds each step once, whatever happened to the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tonsai_pipeline.train.metrics import EVENT, TRAIN, VALIDATION, Metrics, read_metrics
+
+
+def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    first = Metrics(path, tensorboard_dir=None, rank=0)
+    first.rewind(0)
+    first.write(VALIDATION, 0, khm={"loss": 5.0})
+    for step in (1, 2, 3):
+        first.write(TRAIN, step, loss=float(step))
+    first.write(EVENT, 3, message="skipped")
+    with path.open("ab") as stream:
+        stream.write(b'{"kind":"train","st')  # killed in the middle of a line
+    again = Metrics(path, tensorboard_dir=None, rank=0)
+    again.rewind(2)
+    again.write(TRAIN, 3, loss=30.0)
+    found = [(r["kind"], r["step"], r.get("loss")) for r in read_metrics(path)]
+    assert found == [
+        (VALIDATION, 0, None),
+        (TRAIN, 1, 1.0),
+        (TRAIN, 2, 2.0),
+        (EVENT, 3, None),
+        (TRAIN, 3, 30.0),
+    ]
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl", tensorboard_dir=tmp_path / "tb", rank=1)
+    metrics.rewind(0)
+    metrics.write(TRAIN, 1, loss=1.0)
+    metrics.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_sees_numbers_at_any_depth(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    metrics = Metrics(tmp_path / "metrics.jsonl", tensorboard_dir=tmp_path / "tb", rank=0)
+    metrics.rewind(0)
+    metrics.write(VALIDATION, 0, khm={"loss": 5.0, "num_rows": 3}, note="text")
+    metrics.close()
+    events = EventAccumulator(str(tmp_path / "tb"))
+    events.Reload()
+    assert sorted(events.Tags()["scalars"]) == ["validation/khm/loss", "validation/khm/num_rows"]
+    assert events.Scalars("validation/khm/loss")[0].value == 5.0
