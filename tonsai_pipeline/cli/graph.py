@@ -90,7 +90,9 @@ def run_graph(
         run = _Runner(definitions, instance, options, console)
         run.assets(["dump_catalog"])
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
-            run.dumps(dump_assets, list(read_catalog(workspace.store(recipe).current("dump_catalog"))))
+            run.dumps(
+                dump_assets, list(read_catalog(workspace.store(recipe).current("dump_catalog")))
+            )
         rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
         if rest:
             run.assets(rest)

@@ -15,6 +15,8 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json, write_bytes
 
 RUN_NAME = "run.json"
+REPORT_NAME = "report.json"
+STAGE_VERSION = "1"
 
 
 class EvalRun(Section):

@@ -235,9 +235,7 @@ def _gram_signals(hashes, ends, num_units, units_per_word, keys, stamps, tallies
         generation += 1
         grams = max(1, int(n * units_per_word + 0.5))
         if i < len(_TOP_GRAMS):
-            found = top_gram_frac(
-                hashes, ends, num_units, grams, keys, stamps, tallies, generation
-            )
+            found = top_gram_frac(hashes, ends, num_units, grams, keys, stamps, tallies, generation)
         else:
             found = duplicate_gram_frac(
                 hashes, ends, num_units, grams, keys, stamps, tallies, generation

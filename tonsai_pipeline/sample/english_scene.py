@@ -42,7 +42,8 @@ class EnglishScene:
         tail = self.rng.choice(
             (f"in {self.county}", f"at {self.town}", self.manner(), f"to {self.aim()}")
         )
-        return f"{self.person()} {self.act('base')} {self.object()} {tail}".capitalize()
+        line = f"{self.person()} {self.act('base')} {self.object()} {tail}"
+        return line[0].upper() + line[1:]
 
     def lead(self, genre: str) -> str:
         """Draw the sentence a document of this genre opens with."""

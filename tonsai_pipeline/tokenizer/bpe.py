@@ -30,6 +30,8 @@ _END = "\ufdd0"
 _MAX_COPIES = 4096
 #: Merges learned beyond those needed, because those of over-long tokens are dropped afterwards.
 _SPARE_FRAC = 0.25
+#: Clusters take at most one token in so many, so that a small vocabulary still learns words.
+_VOCAB_PER_CLUSTER = 8
 _KHMER_LETTERS = tuple(chr(code) for code in range(cp.KHMER_FIRST, cp.KHMER_LAST + 1))
 
 
@@ -94,14 +96,15 @@ def train_bpe(
     if not usable:
         raise ValueError("there are no words to learn from")
     least = options.min_cluster_per_million
-    units = Units((), ()) if least is None else choose_units(usable, least)
+    most = options.vocab_size // _VOCAB_PER_CLUSTER
+    units = Units((), ()) if least is None else choose_units(usable, least, most)
     own_chars = frequent_chars(usable, options.min_char_count)
     model = _base_model(options.alphabet, special_tokens, own_chars, units)
     room = options.vocab_size - len(model.vocab)
     if room < 0:
         raise ValueError(
             f"vocab_size {options.vocab_size} is less than the {len(model.vocab)} tokens of alphabet, Khmer "
-            "clusters and special tokens; raise vocab_size or min_cluster_per_million"
+            "clusters and special tokens; raise vocab_size"
         )
     symbols = _symbol_words(usable, units, options.alphabet, frozenset(own_chars))
     learned = learn_merges(

@@ -95,7 +95,9 @@ class Units:
         return "".join(self._names.get(piece, piece) for piece in (unit, *rest))
 
 
-def choose_units(words: Mapping[str, int], min_per_million: float) -> Units:
+def choose_units(
+    words: Mapping[str, int], min_per_million: float, max_stacks: int | None = None
+) -> Units:
     """Take every cluster, and beginning of one, that is frequent enough.
 
     Subscripts are taken however rare they are, so that a bare consonant is always a base.
@@ -103,6 +105,7 @@ def choose_units(words: Mapping[str, int], min_per_million: float) -> Units:
     Args:
         words: How often each word occurs.
         min_per_million: Occurrences per million clusters, from 0; a cluster must occur at least twice.
+        max_stacks: The most frequent ones at most; None for all.
 
     Example:
         >>> units = choose_units({"ខ្មែរ": 3, "ខ្ញុំ": 1}, min_per_million=2)
@@ -123,7 +126,10 @@ def choose_units(words: Mapping[str, int], min_per_million: float) -> Units:
             stacks[unit] += count
     least = max(2.0, min_per_million * clusters.total() / 1e6)
     chosen = [stack for stack, count in stacks.items() if count >= least]
-    chosen.sort(key=lambda stack: (len(cluster_pieces(stack)), -stacks[stack], stack))
+    # A beginning is at least as frequent as what it begins: no stack is taken without its beginnings.
+    chosen.sort(key=lambda stack: (-stacks[stack], len(cluster_pieces(stack)), stack))
+    chosen = chosen[:max_stacks]
+    chosen.sort(key=lambda stack: len(cluster_pieces(stack)))
     return Units(tuple(sorted(subscripts)), tuple(chosen))
 
 

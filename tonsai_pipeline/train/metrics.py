@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from tonsai_pipeline.storage.files import write_bytes
+from tonsai_pipeline.train.spec import read_metrics
 
 TRAIN, VALIDATION, EVENT = "train", "validation", "event"
 
@@ -63,12 +64,6 @@ class Metrics:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self._tensorboard_dir), purge_step=step + 1)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read all records; a last line cut short by a kill is left out."""
-    lines = path.read_bytes().split(b"\n")
-    return [orjson.loads(line) for line in lines[:-1] if line]
 
 
 def _flatten(numbers: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -6,7 +6,9 @@ recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ ou
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import orjson
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.base import Section
@@ -91,3 +93,26 @@ def referenced_files(model: ModelConfig, train: TrainConfig) -> dict[str, str]:
             if file.is_file():
                 digests[f"model.base/{file.name}"] = digest_file(file)
     return digests
+
+
+def run_settings(model: ModelConfig, train: TrainConfig) -> dict[str, object]:
+    """Return the settings that decide which model a run ends with, for its fingerprint.
+
+    Files count by their bytes, not by their place; how often is saved, logged and guarded does not count.
+
+    Raises:
+        RecipeError: A file that the sections point to is missing.
+    """
+    places = {"config_file", "deepspeed_config"}
+    watching = {"checkpoint", "guards", "metrics"}
+    return {
+        "model": model.model_dump(mode="json", exclude=places),
+        "train": train.model_dump(mode="json", exclude=places | watching),
+        "files": referenced_files(model, train),
+    }
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read all records; a last line cut short by a kill is left out."""
+    lines = path.read_bytes().split(b"\n")
+    return [orjson.loads(line) for line in lines[:-1] if line]

@@ -37,9 +37,7 @@ def minhash_signatures(recipe: Recipe) -> dg.AssetsDefinition:
         artifact = store.materialize(
             "minhash_signatures",
             dump,
-            lambda folder: sign(
-                normalized, folder, config=section, engine=config.open_engine()
-            ),
+            lambda folder: sign(normalized, folder, config=section, engine=config.open_engine()),
             stage_version=STAGE_VERSION,
             settings=section.settings(),
             inputs={"normalized_documents": normalized.data_version},

@@ -16,7 +16,7 @@ import pyarrow as pa
 import xxhash
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.quality.classifier import Calibration, raw_scores
+from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
 from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.phrases import Phrases, compile_phrases
 from tonsai_pipeline.quality.pii import PATTERNS, count_pii
@@ -170,16 +170,17 @@ def _score_batch(batch: pa.Table, task: ScoreTask) -> _Verdict:
 def _scores(
     signals: Signals, texts: pa.ChunkedArray, rules: LanguageRules
 ) -> npt.NDArray[np.float32]:
+    margins = margin(signals, rules.limits)
     if rules.classifier is None:
-        return margin(signals, rules.limits)
+        return margins
     model, calibration, max_units = _classifier(rules.classifier)
-    return calibration.apply(raw_scores(model, features(texts, max_units=max_units)))
+    log_odds = raw_scores(model, features(texts, max_units=max_units))
+    return calibration.apply(evidence(log_odds, margins))
 
 
 @cache
 def _classifier(folder: Path) -> tuple[Any, Calibration, int]:
     """Load a classifier once in each worker."""
-    fasttext.FastText.eprint = lambda *_, **__: None  # it warns about its own API on every load
     settings = cast("dict[str, Any]", read_json(folder / "calibration.json"))
     model = fasttext.load_model(str(folder / "model.bin"))
     return model, Calibration(settings["slope"], settings["offset"]), settings["max_units"]

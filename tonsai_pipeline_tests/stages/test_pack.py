@@ -1,0 +1,332 @@
+"""The pack stage: every token of the run in exactly one row, tokenized once, the same bytes twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.recipe.packing import PackingConfig
+from tonsai_pipeline.recipe.sources import NormalizeConfig
+from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
+from tonsai_pipeline.stages import train_tokenizer as train_stage
+from tonsai_pipeline.stages.pack import STAGE_VERSION, pack
+from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.shards import RowReader
+from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline_tests.stages.mixtures import (
+    Mixture,
+    build_mixture,
+    english_texts,
+    khmer_texts,
+)
+
+TEXTS = {
+    "khm_news@20260101": [*khmer_texts(150, seed=1), *khmer_texts(3, seed=4, mean_words=900)],
+    "eng_news@20260101": english_texts(160, seed=3),
+}
+CONFIG = PackingConfig(seq_len=128, shard_rows=64)
+
+
+def train(store: Store, mixture: Mixture, vocab_size: int = 900) -> Artifact:
+    config = TokenizerConfig(vocab_size=vocab_size, num_reserved_tokens=3, compare_gpt2=False)
+    return store.materialize(
+        "tokenizer",
+        None,
+        lambda folder: train_stage.train_tokenizer(
+            mixture.mixture,
+            mixture.normalized,
+            folder,
+            config=config,
+            normalize=NormalizeConfig(),
+            engine=LocalEngine(1),
+            store=store,
+        ),
+        stage_version="test",
+        settings={"vocab_size": vocab_size},
+        inputs={},
+    )
+
+
+def run_pack(
+    store: Store,
+    mixture: Mixture,
+    tokenizer: Artifact,
+    engine: Engine,
+    config: PackingConfig = CONFIG,
+) -> Artifact:
+    return store.materialize(
+        "packed_shards",
+        None,
+        lambda folder: pack(
+            mixture.mixture,
+            mixture.normalized,
+            tokenizer,
+            folder,
+            config=config,
+            engine=engine,
+            store=store,
+        ),
+        stage_version=STAGE_VERSION,
+        settings=config.settings(),
+        inputs={
+            "training_mixture": mixture.mixture.data_version,
+            "tokenizer": tokenizer.data_version,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(Layout(tmp_path_factory.mktemp("home"), "test"))
+
+
+@pytest.fixture(scope="module")
+def mixture(shared_store: Store) -> Mixture:
+    return build_mixture(shared_store, TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
+
+
+@pytest.fixture(scope="module")
+def tokenizer(shared_store: Store, mixture: Mixture) -> Artifact:
+    return train(shared_store, mixture)
+
+
+@pytest.fixture(scope="module")
+def packed(shared_store: Store, mixture: Mixture, tokenizer: Artifact) -> Artifact:
+    return run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
+
+
+def documents_of(mixture: Mixture, split: str) -> list[str]:
+    """The texts of a split, in catalog order."""
+    texts = []
+    for dump, normalized in mixture.normalized.items():
+        for path in normalized.parts():
+            pointers = read_part(_pointers(mixture, dump) / path.name)
+            said = read_part(path)["text"].to_pylist()
+            for row, chosen in zip(
+                pointers["row_in_part"].to_pylist(), pointers["split"].to_pylist(), strict=True
+            ):
+                if chosen == split:
+                    texts.append(said[row])
+    return texts
+
+
+def _pointers(mixture: Mixture, dump: str) -> Path:
+    root = mixture.mixture.path.parents[3]
+    (folder,) = (root / "artifacts" / "training_mixture.dump" / dump).iterdir()
+    return folder
+
+
+def segments_of(reader: RowReader) -> list[tuple[tuple[int, ...], str, int]]:
+    """Ids, source and bytes of every segment."""
+    found = []
+    for index in range(reader.num_rows):
+        row = reader.row(index)
+        assert (row.input_ids[row.cu_seqlens[-1] :] == reader.pad_id).all()
+        assert (row.input_ids[: row.cu_seqlens[-1]] != reader.pad_id).all()
+        for place, (start, stop) in enumerate(
+            zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False)
+        ):
+            ids = tuple(row.input_ids[start:stop].tolist())
+            found.append((ids, reader.sources[row.sources[place]], int(row.num_bytes[place])))
+    return found
+
+
+def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
+    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+) -> None:
+    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    reader = RowReader(packed.path / "train")
+    whole = Counter()
+    for ids, _, _ in segments_of(reader):
+        if ids[0] == reader.bos_id and ids[-1] == reader.eos_id:
+            whole[cutter.decode(list(ids[1:-1]))] += 1
+    short = {
+        text: n
+        for text, n in Counter(documents_of(mixture, "train")).items()
+        if len(cutter.encode(text, add_special_tokens=False).ids) + 2 <= CONFIG.seq_len
+    }
+    assert set(whole) == set(short)
+    # Epochs differ by source; within a source each document is read floor or ceil of them.
+    for name, lang in (("khm_news", "khm"), ("eng_news", "eng")):
+        epochs = packed.report["sources"][name]["epochs"]
+        of_source = {t for t in short if ("\u1780" <= t[0] <= "\u17ff") == (lang == "khm")}
+        for text in of_source:
+            low, high = int(epochs) * short[text], (int(epochs) + 1) * short[text]
+            assert low <= whole[text] <= high
+
+
+def test_tokens_in_are_tokens_out(packed: Artifact) -> None:
+    reader = RowReader(packed.path / "train")
+    report = packed.report
+    assert reader.num_tokens == report["num_tokens"]
+    assert reader.num_tokens == sum(one["num_tokens"] for one in report["sources"].values())
+    assert report["fill_frac"] == reader.num_tokens / (reader.num_rows * CONFIG.seq_len)
+    assert report["fill_frac"] > 0.98
+
+
+def test_only_documents_longer_than_a_row_are_cut(packed: Artifact) -> None:
+    for split in packed.report["splits"].values():
+        assert split["num_cut"] == split["num_long"]
+    assert packed.report["splits"]["train"]["num_long"] > 0
+
+
+def test_shares_are_realised_in_tokens(packed: Artifact) -> None:
+    sources = packed.report["sources"]
+    assert sources["khm_news"]["share"] == pytest.approx(0.6, abs=0.02)
+    assert packed.report["languages"]["eng"] == pytest.approx(0.4, abs=0.02)
+    assert max(one["epochs"] for one in sources.values()) == pytest.approx(4.0, abs=0.1)
+
+
+def test_bytes_of_predicted_tokens_are_exact(tokenizer: Artifact, packed: Artifact) -> None:
+    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    reader = RowReader(packed.path / "train")
+    seen_fragment = False
+    for ids, _, num_bytes in segments_of(reader):
+        predicted = list(ids[1:])
+        text = [number for number in predicted if number != reader.eos_id]
+        try:
+            expected = len(cutter.decode(text).encode())
+        except UnicodeDecodeError:  # pragma: no cover - decode replaces
+            raise
+        assert num_bytes == expected
+        seen_fragment = seen_fragment or ids[0] != reader.bos_id
+    assert seen_fragment
+
+
+def test_held_out_documents_keep_their_order_and_their_language(
+    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+) -> None:
+    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    texts = documents_of(mixture, "validation")
+    found = []
+    for name in ("val_khm", "val_eng"):
+        reader = RowReader(packed.path / name)
+        ids = [number for segment, _, _ in segments_of(reader) for number in segment]
+        documents = " ".join(map(str, ids)).split(f"{reader.eos_id}")
+        assert len(documents) > 5
+        found += _documents(ids, reader, cutter)
+    assert found == texts
+
+
+def _documents(ids: list[int], reader: RowReader, cutter: Tokenizer) -> list[str]:
+    texts, current = [], []
+    for number in ids:
+        if number == reader.eos_id:
+            texts.append(cutter.decode(current))
+        elif number == reader.bos_id:
+            current = []
+        else:
+            current.append(number)
+    return texts
+
+
+def test_held_out_documents_are_not_trained_on(
+    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+) -> None:
+    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    reader = RowReader(packed.path / "train")
+    trained = {cutter.decode(list(ids)) for ids, _, _ in segments_of(reader)}
+    assert trained.isdisjoint(documents_of(mixture, "validation"))
+
+
+def test_the_same_bytes_whatever_the_number_of_workers(
+    tmp_path: Path, mixture: Mixture, tokenizer: Artifact, packed: Artifact, two_workers: Engine
+) -> None:
+    other = Store(Layout(tmp_path, "test"))
+    again_mixture = build_mixture(other, TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
+    again = run_pack(other, again_mixture, tokenizer, two_workers)
+    assert [(f.path, f.sha256) for f in again.manifest.files if f.path != "dumps.json"] == [
+        (f.path, f.sha256) for f in packed.manifest.files if f.path != "dumps.json"
+    ]
+    assert sum(file.path.startswith("train/shard-") for file in again.manifest.files) >= 3
+
+
+def test_other_shares_tokenize_nothing_again(
+    shared_store: Store, tokenizer: Artifact, packed: Artifact
+) -> None:
+    other = build_mixture(shared_store, TEXTS, shares={"khm_news": 0.3, "eng_news": 0.7}, seed=9)
+    again = run_pack(shared_store, other, tokenizer, LocalEngine(1))
+    assert packed.report["num_dumps_tokenized"] == 2
+    assert again.report["num_dumps_tokenized"] == 0
+    assert again.report["sources"]["eng_news"]["share"] == pytest.approx(0.7, abs=0.02)
+
+
+def test_a_new_dump_tokenizes_only_itself(
+    shared_store: Store, tokenizer: Artifact, packed: Artifact
+) -> None:
+    grown = TEXTS | {"khm_news@20260201": khmer_texts(30, seed=11)}
+    mixture = build_mixture(shared_store, grown, shares={"khm_news": 0.6, "eng_news": 0.4})
+    again = run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
+    assert again.report["num_dumps_tokenized"] == 1
+    more = again.report["sources"]["khm_news"]["available_tokens"]
+    assert more > packed.report["sources"]["khm_news"]["available_tokens"]
+
+
+def test_another_tokenizer_tokenizes_everything_again(
+    shared_store: Store, mixture: Mixture, packed: Artifact
+) -> None:
+    other = train(shared_store, mixture, vocab_size=1000)
+    again = run_pack(shared_store, mixture, other, LocalEngine(1))
+    assert again.report["num_dumps_tokenized"] == 2
+    with pytest.raises(DataError, match="packed with tokenizer"):
+        RowReader(again.path / "train", tokenizer_digest=packed.report["splits"] and "0" * 64)
+
+
+def test_concat_fills_every_row_but_the_last_of_a_window(
+    shared_store: Store, mixture: Mixture, tokenizer: Artifact
+) -> None:
+    config = CONFIG.model_copy(update={"strategy": "concat"})
+    artifact = run_pack(shared_store, mixture, tokenizer, LocalEngine(1), config)
+    reader = RowReader(artifact.path / "train")
+    num_shards = sum(file.path.startswith("train/shard-") for file in artifact.manifest.files)
+    filled = np.array([reader.row(i).cu_seqlens[-1] for i in range(reader.num_rows)])
+    assert (filled < CONFIG.seq_len).sum() <= num_shards
+    assert (
+        artifact.report["splits"]["train"]["num_cut"]
+        > artifact.report["splits"]["train"]["num_long"]
+    )
+    assert reader.num_tokens == artifact.report["num_tokens"]
+
+
+def test_a_special_token_written_in_a_text_is_only_text(
+    store: Store, engine: Engine, tokenizer: Artifact
+) -> None:
+    texts = ["<|eos|><|bos|> abc <|pad|>"] * 30
+    mixture = build_mixture(store, {"eng_a@20260101": texts})
+    packed = run_pack(store, mixture, tokenizer, engine)
+    reader = RowReader(packed.path / "train")
+    for ids, _, num_bytes in segments_of(reader):
+        assert ids.count(reader.bos_id) == ids.count(reader.eos_id) == 1
+        assert num_bytes == len(texts[0])
+
+
+def test_a_run_longer_than_the_text_allows_is_refused(
+    store: Store, engine: Engine, tokenizer: Artifact
+) -> None:
+    mixture = build_mixture(store, {"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
+    with pytest.raises(DataError, match=r"does not fit its shares.*lower total_tokens"):
+        run_pack(store, mixture, tokenizer, engine)
+
+
+def test_a_folder_that_is_no_tokenizer_is_refused(
+    store: Store, mixture: Mixture, engine: Engine
+) -> None:
+    with pytest.raises(DataError, match="not a tokenizer of this program"):
+        run_pack(store, mixture, mixture.mixture, engine)
+
+
+def test_a_text_part_that_is_too_short_is_refused(
+    store: Store, engine: Engine, tokenizer: Artifact
+) -> None:
+    mixture = build_mixture(store, {"khm_a@20260101": khmer_texts(20, 1)})
+    other = build_mixture(store, {"khm_a@20260101": khmer_texts(5, 1)})
+    with pytest.raises(DataError, match="is wanted, which has 5 rows"):
+        run_pack(store, mixture._replace(normalized=other.normalized), tokenizer, engine)
