@@ -19,7 +19,9 @@ def real_data() -> Path:
     """Folder of real Khmer and English text: `khm/*.jsonl.gz`, `eng/*.jsonl.gz`, `vectors/`."""
     folder = os.environ.get("TONSAI_REAL_DATA")
     if not folder:
-        pytest.skip("TONSAI_REAL_DATA is not set: point it at a folder of real text to run this test")
+        pytest.skip(
+            "TONSAI_REAL_DATA is not set: point it at a folder of real text to run this test"
+        )
     return Path(folder)
 
 

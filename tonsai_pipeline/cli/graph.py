@@ -85,7 +85,7 @@ def run_graph(
     """
     chosen = _chosen(select)
     definitions = build_definitions(recipe, workspace)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_instance() as instance:
         run = _Runner(definitions, instance, options, console)
         run.assets(["dump_catalog"])
@@ -173,7 +173,7 @@ class _Runner:
     def _print(self, event: dg.DagsterEvent, partition: str | None, elapsed_s: float) -> None:
         materialization = event.materialization
         facts = {name: entry.value for name, entry in materialization.metadata.items()}
-        where = f"[{partition}]" if partition else ""
+        where = f"\\[{partition}]" if partition else ""
         state = "[dim]cached[/dim]" if facts.get("cached") else "[green]made[/green]  "
         seconds = "" if facts.get("cached") else f"{facts.get('elapsed_s', elapsed_s):7.1f} s"
         numbers = "  ".join(_headline(name, facts[name]) for name in _HEADLINES if name in facts)

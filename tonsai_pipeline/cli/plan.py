@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from tonsai_pipeline.storage.store import Store
     from tonsai_pipeline.train.flops import Shape
 
-#: Bytes of UTF-8 per token assumed where no tokenizer has been trained yet. Measured with 32k to 64k
-#: vocabularies on news and parallel text: Khmer 11-13, English 4-5; see docs/tokenizer.md.
-_BYTES_PER_TOKEN = {"khm": 11.5, "eng": 4.4}
 #: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
 _MANY_EPOCHS = 4
 
@@ -146,8 +143,8 @@ def _print_sources(
         row = by_source.get(source.name)
         if row is None:
             continue
-        tokens = row["num_bytes"] / _BYTES_PER_TOKEN[source.lang]
-        passes = (total_tokens or 0) * row["wished_share"] / max(tokens, 1)
+        tokens = row["estimated_tokens"]
+        passes = (total_tokens or 0) * row["share"] / max(tokens, 1)
         if passes > _MANY_EPOCHS:
             crowded.append(source.name)
         table.add_row(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,6 +40,7 @@ def prepare(
     Example: `tonsai prepare --khmer km.jsonl.gz --english en.parquet --output-dir data/mixture`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
+    from tonsai_pipeline.cli.single_step import UP_TO_MIXTURE, location, shares, write_recipe
     from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
     from tonsai_pipeline.stages.export_dataset import export_dataset
 
@@ -60,7 +60,7 @@ def prepare(
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, [*_UP_TO_MIXTURE])
+    run_graph(recipe, workspace, options, UP_TO_MIXTURE)
     store = workspace.store(recipe)
     counts = export_dataset(
         store.current("training_mixture"),
@@ -74,45 +74,3 @@ def prepare(
     typer.echo(
         f"next: tonsai train-tokenizer --dataset-dir {output_dir} --output-dir artifacts/tokenizer"
     )
-
-
-_UP_TO_MIXTURE = (
-    "raw_documents",
-    "normalized_documents",
-    "minhash_signatures",
-    "deduplicated_documents",
-    "scored_documents",
-    "training_mixture",
-)
-
-
-def shares(weights: dict[str, float]) -> dict[str, float]:
-    """Scale weights so that they sum to 1; languages without weight are left out.
-
-    Example:
-        >>> shares({"khm": 3, "eng": 1})
-        {'khm': 0.75, 'eng': 0.25}
-    """
-    total = sum(weights.values())
-    return {lang: weight / total for lang, weight in weights.items() if weight > 0}
-
-
-def location(name: str) -> dict[str, Any]:
-    """Return the recipe keys of a source given as a path, a glob, a URL or a Hub id."""
-    looks_like_id = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists()
-    return {"hub": {"id": name}} if looks_like_id else {"path": name}
-
-
-def write_recipe(output_dir: Path, values: dict[str, Any]) -> Path:
-    """Write the recipe of a single-step command beside its output, named after it, and return its path."""
-    import yaml
-
-    from tonsai_pipeline.storage.files import write_bytes
-
-    name = re.sub(r"[^a-z0-9_.-]+", "-", str(output_dir).lower()).strip("-._") or "output"
-    path = output_dir.with_name(output_dir.name + ".recipe.yaml")
-    text = yaml.safe_dump(
-        {"name": name[-60:].lstrip("-._"), **values}, allow_unicode=True, sort_keys=False
-    )
-    write_bytes(path, text.encode())
-    return path

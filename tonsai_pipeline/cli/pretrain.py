@@ -64,7 +64,7 @@ def pretrain(
     gpt2_500m.json --deepspeed zero2_h100.json --output-dir artifacts/checkpoints`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
-    from tonsai_pipeline.cli.prepare import shares, write_recipe
+    from tonsai_pipeline.cli.single_step import AS_IT_IS, dataset_sources, write_recipe
     from tonsai_pipeline.defs.models.launcher import link_or_copy
 
     model = _model_section(model_config, resume_from)
@@ -75,16 +75,14 @@ def pretrain(
         train["deepspeed_config"] = str(deepspeed.absolute())
     if global_batch_tokens is not None:
         train["global_batch_tokens"] = global_batch_tokens
-    sources, weights = _sources(dataset_dir, dataset_split, text_column)
+    sources, languages = dataset_sources(dataset_dir, dataset_split, text_column)
     recipe_file = write_recipe(
         output_dir,
         {
             "description": "Written by tonsai pretrain.",
             "sources": sources,
-            # The dataset is trained on as it is: it was cleaned when it was prepared.
-            "dedup": {"enabled": False},
-            "quality": {"enabled": False},
-            "mixture": {"languages": shares(weights)},
+            **AS_IT_IS,
+            "mixture": {"languages": languages},
             "tokenizer": {"base": str(tokenizer_dir.absolute())},
             "packing": {"seq_len": seq_len or _context(model)},
             "model": model,
@@ -132,45 +130,3 @@ def _context(model: dict[str, Any]) -> int:
         if found:
             return min(int(found), 4096)
     raise RecipeError(f"{path}: the context length is not known here; give --seq-len")
-
-
-def _sources(
-    dataset_dir: Path, split: str, text_column: str
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Describe a dataset folder as recipe sources, one a language if it tells languages apart."""
-    import datasets
-
-    from tonsai_pipeline.errors import DumpError
-    from tonsai_pipeline.stages.export_dataset import SHARES_NAME
-    from tonsai_pipeline.storage.files import read_json
-
-    try:
-        found = datasets.load_from_disk(str(dataset_dir))
-    except FileNotFoundError as error:
-        raise DumpError(
-            f"--dataset-dir {dataset_dir}: not a dataset folder; make one with: tonsai prepare"
-        ) from error
-    rows = found[split] if isinstance(found, datasets.DatasetDict) else found
-    place = dataset_dir / split if isinstance(found, datasets.DatasetDict) else dataset_dir
-    common = {"path": str(place.absolute()), "format": "hf_disk", "text_column": text_column}
-    if "lang" not in rows.column_names:
-        lang = _majority_language(rows[:1000][text_column])
-        return [{"name": "dataset", "lang": lang, **common}], {lang: 1.0}
-    langs = sorted(set(rows.unique("lang")) & {"khm", "eng"})
-    wishes = dataset_dir / SHARES_NAME
-    wished: Any = read_json(wishes) if wishes.is_file() else {}
-    weights = {lang: wished.get("languages", {}).get(lang, 1.0) for lang in langs}
-    sources = [
-        {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common}
-        for lang in langs
-    ]
-    return sources, weights
-
-
-def _majority_language(texts: list[str]) -> str:
-    import pyarrow as pa
-
-    from tonsai_pipeline.text import languages_batch
-
-    found = languages_batch(pa.array(texts, pa.large_string())).to_pylist()
-    return "khm" if found.count("khm") + found.count("mixed") > found.count("eng") else "eng"

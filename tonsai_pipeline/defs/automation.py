@@ -4,8 +4,6 @@ inbox ──new_dump_sensor──▶ partition + observation + one ingest run a 
 Monday, 03:00 ──weekly_corpus──▶ build_corpus; unchanged work is a cache hit
 """
 
-from __future__ import annotations
-
 import time
 
 import dagster as dg

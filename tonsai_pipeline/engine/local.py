@@ -6,23 +6,26 @@ dies with its parent, so that a killed stage leaves no process behind.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tonsai_pipeline.errors import PartError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
-_PR_SET_PDEATHSIG = 1
-#: Imported once in the fork server, shared by all workers.
-_PRELOADED = ["numpy", "pyarrow", "pyarrow.parquet", "orjson"]
+#: Imported once in the fork server, shared by all workers; pandas because pyarrow's first `pa.array` looks
+#: for it, at half a second a process.
+_PRELOADED = ["numpy", "pyarrow", "pyarrow.parquet", "orjson", "pandas"]
 
 
 class LocalEngine:
@@ -42,7 +45,7 @@ class LocalEngine:
         """See `Engine.map`."""
         with _progress() as progress:
             bar = progress.add_task(label, total=len(tasks))
-            for finished in self._map(function, tasks):
+            for finished in self._map(function, tasks, label):
                 progress.advance(bar)
                 yield finished
 
@@ -52,7 +55,9 @@ class LocalEngine:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+    def _map(
+        self, function: Callable[[T], R], tasks: Sequence[T], label: str
+    ) -> Iterator[tuple[int, R]]:
         if self.num_workers == 1 or len(tasks) <= 1:
             yield from ((index, function(task)) for index, task in enumerate(tasks))
             return
@@ -67,7 +72,15 @@ class LocalEngine:
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool as error:
+            self.close()
+            suspects = ", ".join(str(tasks[index]) for index in sorted(running.values()))
+            raise PartError(
+                f"{label}: a worker process died while doing one of: {suspects}; most often the system "
+                "ran out of memory and killed it: use fewer workers (finished parts are kept)"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -84,13 +97,21 @@ class LocalEngine:
 
 def _start_worker() -> None:
     """Die with the parent, leave Ctrl-C to it, and use one thread: the pool is the parallelism."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import pyarrow as pa
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+
+
+def _die_with_parent() -> None:
+    # A worker's parent by process id is the fork server, which lives as long as its workers do: only the
+    # pipe to the process that asked for the worker tells that it is gone.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _progress() -> Progress:

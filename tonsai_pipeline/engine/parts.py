@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ class _Call:
     folder: Path
     label: str
 
+    def __str__(self) -> str:
+        """What an engine calls the task when its worker is gone."""
+        return self.part.name
+
 
 def map_parts(
     engine: Engine,
@@ -68,13 +73,17 @@ def map_parts(
     Raises:
         TonsaiError: A part failed with an error of ours; the message now begins with stage and part.
         PartError: A part failed with any other error; the cause is attached.
+        ValueError: Two parts have the same name.
     """
+    repeated = [name for name, n in Counter(part.name for part in parts).items() if n > 1]
+    if repeated:
+        raise ValueError(f"{label}: part names must be unique; repeated: {', '.join(repeated)}")
     marks = folder / DONE_FOLDER
     marks.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, Any]] = {}
     for part in parts:
-        if (mark := marks / f"{part.name}.json").is_file():
-            results[part.name] = orjson.loads(mark.read_bytes())["result"]
+        if (result := _read_mark(marks / f"{part.name}.json")) is not None:
+            results[part.name] = result
     pending = [part for part in parts if part.name not in results]
     calls = [_Call(function, part, folder, label) for part in pending]
     for index, result in engine.map(_run_part, calls, label=label):
@@ -104,3 +113,11 @@ def _run_part(call: _Call) -> dict[str, Any]:
     temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
     temporary.replace(mark)
     return orjson.loads(mark.read_bytes())["result"]
+
+
+def _read_mark(mark: Path) -> dict[str, Any] | None:
+    """Return what a finished part counted; a mark that a power failure left empty is no mark."""
+    try:
+        return orjson.loads(mark.read_bytes())["result"]
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None

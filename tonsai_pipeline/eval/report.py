@@ -1,6 +1,8 @@
 """Numbers and texts -> a report for people, in Markdown and in one self-contained HTML page; pure.
 
-Evaluation ──▶ report.md (names loss_curve.png) ──▶ report.html (the picture inside)
+    Evaluation ──▶ report.md (names loss_curve.png) ──▶ report.html (the picture inside)
+
+Nothing in a sample can break out of its box: it is text, never markup.
 """
 
 from __future__ import annotations

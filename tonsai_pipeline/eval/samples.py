@@ -1,6 +1,8 @@
 """Fixed prompts -> what the model goes on to write, for reading.
 
-prompt ──normalize──▶ ids ──generate──▶ ids ──▶ text, with the share of bytes that are no character
+    prompt ──normalize──▶ ids ──generate──▶ ids ──▶ text, with the share of bytes that are no character
+
+Prompts are fixed, so that two models can be read side by side.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.model.build import load_model
 from tonsai_pipeline.model.generate import allowed_tokens, generate
 from tonsai_pipeline.recipe.evaluate import GenerationConfig
 from tonsai_pipeline.text.normalize import NormalizeOptions, normalize
@@ -81,39 +85,94 @@ def write_samples(
     Returns:
         Samples in the order of the prompts.
     """
+    return [
+        _write(
+            model,
+            tokenizer,
+            language,
+            _normalized(raw, coeng_da),
+            section.model_copy(update={"seed": section.seed + 1_000 * place + number}),
+        )
+        for language, texts in prompts.items()
+        for place, raw in enumerate(texts)
+        for number in range(section.num_samples)
+    ]
+
+
+def continue_text(
+    model_dir: Path,
+    prompt: str,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
+    coeng_da: str = "fold",
+) -> str:
+    """Let a saved model go on from a prompt.
+
+    Args:
+        model_dir: A Hugging Face folder with its tokenizer.
+        prompt: Normalized before the model sees it.
+        max_new_tokens: Tokens written at most.
+        temperature: 0 takes the likeliest token.
+        top_p: Draw from the likeliest tokens that together hold this probability.
+        seed: Same seed, same text.
+        coeng_da: "fold" or "preserve", as the corpus was normalized.
+
+    Returns:
+        What comes after the prompt.
+
+    Raises:
+        TonsaiError: The folder holds no model or no tokenizer, or the prompt fills the model's context.
+    """
+    disable_progress_bar()
+    section = GenerationConfig(
+        max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
+    model, tokenizer = load_model(model_dir), open_tokenizer(model_dir)
+    try:
+        return _write(model, tokenizer, "", _normalized(prompt, coeng_da), section).text
+    except ValueError as error:
+        raise DataError(f"{model_dir}: {error}") from error
+
+
+def _write(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    language: str,
+    prompt: str,
+    section: GenerationConfig,
+) -> Sample:
     config = model.config
     forbidden = [i for i in _marker_ids(tokenizer) if i != config.eos_token_id]
-    allowed = allowed_tokens(config.vocab_size, len(tokenizer), forbidden)
-    options = NormalizeOptions(coeng_da="preserve" if coeng_da == "preserve" else "fold")
-    samples = []
-    for language, texts in prompts.items():
-        for place, raw in enumerate(texts):
-            prompt = normalize(raw, options)
-            ids = [config.bos_token_id, *tokenizer.encode(prompt, add_special_tokens=False)]
-            for number in range(section.num_samples):
-                written = generate(
-                    model,
-                    ids,
-                    max_new_tokens=section.max_new_tokens,
-                    allowed=allowed,
-                    eos_id=config.eos_token_id,
-                    temperature=section.temperature,
-                    top_p=section.top_p,
-                    seed=section.seed + 1_000 * place + number,
-                )
-                text = str(tokenizer.decode(written, skip_special_tokens=True))
-                room = min(section.max_new_tokens, _context(model) - len(ids))
-                samples.append(
-                    Sample(
-                        language=language,
-                        prompt=prompt,
-                        text=text,
-                        num_tokens=len(written),
-                        ended=len(written) < room,
-                        broken_frac=text.count(_REPLACEMENT) / max(1, len(text)),
-                    )
-                )
-    return samples
+    ids = [config.bos_token_id, *tokenizer.encode(prompt, add_special_tokens=False)]
+    written = generate(
+        model,
+        ids,
+        max_new_tokens=section.max_new_tokens,
+        allowed=allowed_tokens(config.vocab_size, len(tokenizer), forbidden),
+        eos_id=config.eos_token_id,
+        temperature=section.temperature,
+        top_p=section.top_p,
+        seed=section.seed,
+    )
+    text = str(tokenizer.decode(written, skip_special_tokens=True))
+    room = min(section.max_new_tokens, _context(model) - len(ids))
+    return Sample(
+        language=language,
+        prompt=prompt,
+        text=text,
+        num_tokens=len(written),
+        ended=len(written) < room,
+        broken_frac=text.count(_REPLACEMENT) / max(1, len(text)),
+    )
+
+
+def _normalized(text: str, coeng_da: str) -> str:
+    return normalize(
+        text, NormalizeOptions(coeng_da="preserve" if coeng_da == "preserve" else "fold")
+    )
 
 
 def _context(model: PreTrainedModel) -> int:

@@ -1,6 +1,8 @@
 """What one evaluation is told: RUN.json, frozen, written by whoever launches it.
 
-recipe sections + folders ──EvalRun──▶ RUN.json ──job──▶ report.md, report.html, report.json, loss_curve.png
+    recipe sections + folders ──EvalRun──▶ RUN.json ──job──▶ report.md, report.html, report.json, loss_curve.png
+
+Knows no torch: the Dagster side and the CLI write it, the job reads it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,6 +157,34 @@ def round_to_total(exact: Mapping[str, float], total: int) -> dict[str, int]:
     for name in by_remainder[:missing]:
         floors[name] += 1
     return floors
+
+
+def stage_targets(
+    targets: Mapping[str, int], stages: Sequence[tuple[float, Mapping[str, float]]]
+) -> dict[str, list[int]]:
+    """Divide what each source gives among the stages of a run, as the stages wish.
+
+    Args:
+        targets: Tokens of each source in the whole run.
+        stages: For each stage, its part of the run and its shares by source.
+
+    Returns:
+        Tokens by source, one number a stage; they sum to the target. Where a source gives less than was wished
+        every stage gets proportionally less of it.
+
+    Example:
+        >>> stage_targets(
+        ...     {"a": 60, "b": 40}, [(0.5, {"a": 0.8, "b": 0.2}), (0.5, {"a": 0.4, "b": 0.6})]
+        ... )
+        {'a': [40, 20], 'b': [10, 30]}
+    """
+    divided = {}
+    for name, target in targets.items():
+        wished = [frac * shares.get(name, 0.0) for frac, shares in stages]
+        whole = sum(wished) or 1.0
+        exact = {str(place): target * part / whole for place, part in enumerate(wished)}
+        divided[name] = list(round_to_total(exact, target if sum(wished) else 0).values())
+    return divided
 
 
 def _check_shares(wished: Mapping[str, float], shares: Mapping[str, float]) -> None:

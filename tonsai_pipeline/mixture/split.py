@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-TRAIN, VALIDATION = "train", "validation"
-
 
 def hash_ids(doc_ids: Sequence[str], *, seed: int) -> npt.NDArray[np.uint64]:
     """Return a 64-bit hash of each id (XXH3), shape (num_docs,).

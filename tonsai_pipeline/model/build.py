@@ -1,6 +1,8 @@
 """Recipe section `model` -> a Hugging Face causal model with our attention, and its saved form.
 
-ModelConfig + vocab_size + seq_len ──build_model──▶ PreTrainedModel ──save_model──▶ folder
+    ModelConfig + vocab_size + seq_len ──build_model──▶ PreTrainedModel ──save_model──▶ folder
+
+The folder is one that any program of the Hugging Face family opens.
 """
 
 from __future__ import annotations

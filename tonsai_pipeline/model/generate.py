@@ -1,6 +1,8 @@
 """Writing text: prompt ids -> sampled ids, one prompt at a time, the same for the same seed.
 
-ids (n,) ──network with cache──▶ logits ──forbid, temperature, top p──▶ next id ──▶ ... until EOS
+    ids (n,) ──network with cache──▶ logits ──forbid, temperature, top p──▶ next id ──▶ ... until EOS
+
+One sequence a batch needs no document borders, so the usual cached attention writes.
 """
 
 from __future__ import annotations

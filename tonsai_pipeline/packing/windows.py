@@ -7,6 +7,8 @@ a new epoch twice in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,12 @@ MIN_WINDOW_ROWS = 128
 
 
 def cut_windows(
-    num_tokens: npt.NDArray[np.integer], seq_len: int, *, max_rows: int, num_epochs: float = 1.0
+    num_tokens: npt.NDArray[np.integer],
+    seq_len: int,
+    *,
+    max_rows: int,
+    stage_ends: Sequence[int] | None = None,
+    num_epochs: float = 1.0,
 ) -> npt.NDArray[np.int64]:
     """Cut a sequence of documents into windows of about equally many tokens.
 
@@ -24,6 +31,7 @@ def cut_windows(
         num_tokens: Tokens of each document, in order; shape (n,).
         seq_len: Tokens of a row.
         max_rows: Rows of a window at most; a single document that is longer is a window by itself.
+        stage_ends: Places where a window must end because shares change there, ascending, the last is n; None: n.
         num_epochs: Most passes over any source.
 
     Returns:
@@ -32,10 +40,27 @@ def cut_windows(
     Example:
         >>> cut_windows(np.full(1000, 512), 1024, max_rows=200).tolist()
         [0, 333, 667, 1000]
+        >>> cut_windows(np.full(1000, 512), 1024, max_rows=600, stage_ends=[900, 1000]).tolist()
+        [0, 900, 1000]
     """
     ends = np.cumsum(num_tokens, dtype=np.int64)
-    if len(ends) == 0:
-        return np.zeros(1, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    borders = [0]
+    for stage_end in [len(ends)] if stage_ends is None else stage_ends:
+        first = borders[-1]
+        before = int(ends[first - 1]) if first else 0
+        stretch = ends[first:stage_end] - before
+        if len(stretch):
+            share = int(stretch[-1]) / total
+            inner = _cut(stretch, seq_len, max_rows, num_epochs * share)
+            borders += [*(first + inner), stage_end]
+    return np.unique(np.array(borders, dtype=np.int64))
+
+
+def _cut(
+    ends: npt.NDArray[np.int64], seq_len: int, max_rows: int, num_epochs: float
+) -> npt.NDArray[np.int64]:
+    """Return the borders inside one stage."""
     # A little room for padding, so that a window rarely needs more than `max_rows`.
     most = max(1, int(max_rows * 0.98)) * seq_len
     total = int(ends[-1])
@@ -43,5 +68,5 @@ def cut_windows(
     wished = max(needed, int(np.ceil(num_epochs)))
     num_windows = min(wished, max(needed, total // (MIN_WINDOW_ROWS * seq_len)))
     targets = np.arange(1, num_windows) * (total / num_windows)
-    inner = np.searchsorted(ends - np.asarray(num_tokens) // 2, targets)
-    return np.unique(np.concatenate([[0], inner, [len(ends)]]).astype(np.int64))
+    middles = ends - np.diff(ends, prepend=0) // 2
+    return np.searchsorted(middles, targets)

@@ -30,6 +30,9 @@ _SMALLEST_PROBABILITY = 1e-7
 _MAX_CONTENT_LOG_ODDS = 2.0
 _FORM_WEIGHT = 2.0
 _SMALLEST_MARGIN = 1e-3
+#: Where the fit of a calibration starts, and how strongly it is held there: slope, offset.
+_START = np.array([1.0, 0.0])
+_PULL = np.array([1e-3, 1e-4])
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Calibration:
 
     def apply(self, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return probabilities, shape as given."""
-        return (1.0 / (1.0 + np.exp(-(self.slope * log_odds + self.offset)))).astype(np.float32)
+        return _sigmoid(self.slope * log_odds + self.offset).astype(np.float32)
 
 
 def raw_scores(model: Any, lines: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -105,15 +108,17 @@ def calibrate(log_odds: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) ->
     target = np.where(good, (num_good + 1) / (num_good + 2), 1 / (num_bad + 2))
     weight = np.where(good, 0.5 / num_good, 0.5 / num_bad)
     inputs = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
-    pull, origin = np.array([1e-3, 1e-4]), np.array([1.0, 0.0])
-    theta = origin.copy()
-    for _ in range(50):
-        chance = 1.0 / (1.0 + np.exp(-inputs @ theta))
-        gradient = inputs.T @ (weight * (chance - target)) + pull * (theta - origin)
-        curvature = (inputs * (weight * chance * (1 - chance))[:, None]).T @ inputs + np.diag(pull)
+    theta = _START.copy()
+    for _ in range(100):
+        chance = _sigmoid(inputs @ theta)
+        gradient = inputs.T @ (weight * (chance - target)) + _PULL * (theta - _START)
+        curvature = (inputs * (weight * chance * (1 - chance))[:, None]).T @ inputs + np.diag(_PULL)
         step = np.linalg.solve(curvature, gradient)
-        theta -= step
-        if np.abs(step).max() < 1e-10:
+        before, size = _loss(inputs, target, weight, theta), 1.0
+        while size > 1e-6 and _loss(inputs, target, weight, theta - size * step) > before:
+            size /= 2  # a full step overshoots where the sides are far apart
+        theta -= size * step
+        if np.abs(step).max() < 1e-9:
             break
     return Calibration(slope=max(float(theta[0]), 1e-3), offset=float(theta[1]))
 
@@ -138,3 +143,20 @@ def telling_features(model: Any, num_features: int = 20) -> dict[str, list[tuple
     return {
         side: [(words[i], round(float(worth[i]), 3)) for i in of] for side, of in loudest.items()
     }
+
+
+def _loss(
+    inputs: npt.NDArray[np.float64],
+    target: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    theta: npt.NDArray[np.float64],
+) -> float:
+    """Weighted cross entropy, and the pull towards `_START`."""
+    odds = inputs @ theta
+    entropy = np.logaddexp(0.0, odds) - target * odds
+    return float(weight @ entropy + 0.5 * _PULL @ (theta - _START) ** 2)
+
+
+def _sigmoid(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logistic function; beyond 15 the answer is 1 to the precision of a score, so nothing overflows."""
+    return 1.0 / (1.0 + np.exp(-np.clip(value, -15.0, 15.0)))

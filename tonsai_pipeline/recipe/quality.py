@@ -25,7 +25,7 @@ class Thresholds(Section):
     Words are those of scripts with spaces, plus Khmer clusters / 2.5.
     """
 
-    min_words: Count = 18
+    min_words: Count = 20
     """Fewer words: `too_few_words`. Clean p3: 52 English, 107 Khmer; user-interface strings p95: 16, p97: 20."""
     min_words_alone: Count = 40
     """A document shorter than this must read as a sentence, that is, most of it must end in a full stop, a

@@ -27,7 +27,8 @@ LABEL = "train_tokenizer"
 _WORDS = pa.schema([("word", pa.large_string()), ("count", pa.float64())])
 #: Folder of the counts; hidden, so that it is gone when the artifact is published.
 _FOLDER = ".words"
-_KINDS: dict[str, Callable[[str], list[str]]] = {"ours": split_words, "gpt2": split_words_gpt2}
+#: Ways to cut a text into words.
+KINDS: dict[str, Callable[[str], list[str]]] = {"ours": split_words, "gpt2": split_words_gpt2}
 
 
 class WordCounts(NamedTuple):
@@ -120,7 +121,7 @@ def _count_part(task: _Task, folder: Path) -> dict[str, Any]:
         for selected in read_texts(task.part, row_in_part, np.array(rows, dtype=np.int64)):
             for text in selected.texts.to_pylist():
                 for kind in task.kinds:
-                    counts[kind].update(_KINDS[kind](text))
+                    counts[kind].update(KINDS[kind](text))
         for kind, counter in counts.items():
             for word, count in counter.items():
                 total[kind][word] += count * repeats

@@ -13,15 +13,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from tonsai_pipeline.schema import Split
+from tonsai_pipeline.stages.mixture_texts import SHARES_NAME, mixture_parts, read_texts
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
-SHARES_NAME = "shares.json"
-_COLUMNS = ("doc_id", "source", "lang")
+_COLUMNS = ["doc_id", "source", "lang"]
 
 
 def export_dataset(
@@ -71,14 +73,10 @@ def _documents(
     mixture: Artifact, normalized: Mapping[str, Artifact], store: Store, split: str
 ) -> Iterator[dict[str, Any]]:
     """Yield the documents of a split in catalog order."""
-    dumps: Any = read_json(mixture.path / "dumps.json")
-    for dump, row in dumps.items():
-        for pointers in store.resolve(row["path"]).parts():
-            table = read_part(pointers)
-            wanted = table.filter(pc.equal(table.column("split"), split)).to_pylist()
-            if not wanted:
-                continue
-            texts = read_part(normalized[dump].path / pointers.name, ["text"]).column("text")
-            for entry in wanted:
-                text = texts[entry["row_in_part"]].as_py()
-                yield {**{name: entry[name] for name in _COLUMNS}, "text": text}
+    for part in mixture_parts(mixture, normalized, store):
+        table = read_part(part.pointers, [*_COLUMNS, "row_in_part", "split"])
+        wanted = np.flatnonzero(pc.equal(table["split"], split).to_numpy())
+        for rows, texts in read_texts(part, table["row_in_part"].to_numpy(), wanted):
+            entries = table.select(_COLUMNS).take(pa.array(rows)).to_pylist()
+            for entry, text in zip(entries, texts.to_pylist(), strict=True):
+                yield {**entry, "text": text}

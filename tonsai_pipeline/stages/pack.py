@@ -66,7 +66,6 @@ class PackReport:
             the tokens are worth when repeats count less.
         languages: Share of tokens of each language.
         position_coverage: Share of documents that reach a position, for models whose positions restart.
-        num_dumps_tokenized: Dumps that were not in the token store yet.
     """
 
     seq_len: int
@@ -79,7 +78,6 @@ class PackReport:
     sources: Mapping[str, Mapping[str, Any]]
     languages: Mapping[str, float]
     position_coverage: Sequence[tuple[int, float]]
-    num_dumps_tokenized: int
 
 
 def pack(
@@ -118,8 +116,7 @@ def pack(
         results[f"val_{language}"] = packer.validation(language, held_out(table, number))
     _check_nothing_lost(results[TRAIN].stats, sum(run.realised.values()), folder)
     write_json(folder / DUMPS_NAME, _dumps(tokens, store))
-    num_new = sum(not artifact.cached for artifact in tokens.values())
-    return _report(results, _sources(run, shares, table), packer.header, config, num_new)
+    return _report(results, _sources(run, shares, table), packer.header, config)
 
 
 @dataclass(frozen=True)
@@ -145,6 +142,7 @@ class _Packer:
         return self._pack(
             TRAIN,
             run.order,
+            run.stage_ends,
             strategy=self.config.strategy,
             seed=self.config.seed ^ shares.seed,
             num_epochs=epochs,
@@ -152,12 +150,14 @@ class _Packer:
 
     def validation(self, language: str, documents: npt.NDArray[np.int64]) -> _Split:
         """Pack the held-out documents of a language in their order."""
-        return self._pack(f"val_{language}", documents, strategy="in_order", seed=None)
+        ends = (len(documents),)
+        return self._pack(f"val_{language}", documents, ends, strategy="in_order", seed=None)
 
     def _pack(
         self,
         split: str,
         order: npt.NDArray[np.int64],
+        stage_ends: Sequence[int],
         *,
         strategy: str,
         seed: int | None,
@@ -169,6 +169,7 @@ class _Packer:
             self.table.entries["num_tokens"][order],
             self.config.seq_len,
             max_rows=self.config.shard_rows,
+            stage_ends=stage_ends,
             num_epochs=num_epochs,
         )
         parts = []
@@ -231,7 +232,6 @@ def _report(
     sources: Mapping[str, Mapping[str, Any]],
     header: RowsHeader,
     config: PackingConfig,
-    num_dumps_tokenized: int,
 ) -> PackReport:
     train = results[TRAIN].stats
     languages: Counter[str] = Counter()
@@ -248,7 +248,6 @@ def _report(
         sources=sources,
         languages=dict(languages),
         position_coverage=position_coverage(results[TRAIN].histogram),
-        num_dumps_tokenized=num_dumps_tokenized,
     )
 
 

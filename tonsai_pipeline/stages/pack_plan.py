@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.mixture.budget import Budget, budget
+from tonsai_pipeline.mixture.budget import Budget, budget, round_to_total
 from tonsai_pipeline.mixture.plan import plan
 from tonsai_pipeline.mixture.split import hash_ids
 from tonsai_pipeline.schema import Split
@@ -49,6 +49,7 @@ class Shares:
         sources: Names, in order.
         languages: Language of each source.
         shares: Wished share of all tokens, by source.
+        stages: Stretches of the run: its part of the run, and the share of each source in it.
         max_epochs: Most passes over a source.
         total_tokens: Length of the run, or None for the longest.
         on_shortage: What happens when a source cannot fill its share.
@@ -58,6 +59,7 @@ class Shares:
     sources: tuple[str, ...]
     languages: tuple[str, ...]
     shares: Mapping[str, float]
+    stages: tuple[tuple[float, Mapping[str, float]], ...]
     max_epochs: float
     total_tokens: int | None
     on_shortage: str
@@ -85,11 +87,13 @@ class RunPlan:
 
     Args:
         order: Indices of entries, repeats included; int64.
+        stage_ends: Where each stage of the run ends in `order`, ascending; the last is its length.
         budget: Targets and epochs by source.
         realised: Tokens of each source in `order`.
     """
 
     order: npt.NDArray[np.int64]
+    stage_ends: tuple[int, ...]
     budget: Budget
     realised: Mapping[str, int]
 
@@ -101,6 +105,7 @@ def read_shares(mixture: Artifact) -> Shares:
         sources=tuple(raw["sources"]),
         languages=tuple(entry["lang"] for entry in raw["sources"].values()),
         shares={name: float(entry["share"]) for name, entry in raw["sources"].items()},
+        stages=tuple((stage["frac"], stage["shares"]) for stage in raw["stages"]),
         max_epochs=float(raw["max_epochs"]),
         total_tokens=raw["total_tokens"],
         on_shortage=raw.get("on_shortage", "redistribute"),
@@ -157,7 +162,7 @@ def plan_run(table: DocumentTable, shares: Shares, where: Path) -> RunPlan:
         run = plan(
             entries["num_tokens"][chosen],
             source,
-            [targets.target_tokens.get(name, 0) for name in shares.sources],
+            _stage_targets(targets, shares),
             seed=shares.seed,
             repeats=entries["repeats"][chosen],
             keys=entries["key"][chosen],
@@ -165,7 +170,24 @@ def plan_run(table: DocumentTable, shares: Shares, where: Path) -> RunPlan:
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     realised = dict(zip(shares.sources, run.realised_tokens.sum(axis=0).tolist(), strict=True))
-    return RunPlan(chosen[run.order], targets, realised)
+    ends = np.searchsorted(run.stage, np.arange(len(shares.stages)), side="right")
+    return RunPlan(chosen[run.order], tuple(ends.tolist()), targets, realised)
+
+
+def _stage_targets(targets: Budget, shares: Shares) -> npt.NDArray[np.int64]:
+    """Divide the tokens of each source among the stages of the run, as the stages' shares ask.
+
+    Returns:
+        Tokens, shape (num_stages, num_sources); each column sums to the target of its source.
+    """
+    tokens = np.zeros((len(shares.stages), len(shares.sources)), dtype=np.int64)
+    for place, name in enumerate(shares.sources):
+        target = targets.target_tokens.get(name, 0)
+        wished = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
+        if target > 0:
+            exact = {str(n): target * part / sum(wished) for n, part in enumerate(wished)}
+            tokens[:, place] = list(round_to_total(exact, target).values())
+    return tokens
 
 
 def held_out(table: DocumentTable, language: int) -> npt.NDArray[np.int64]:

@@ -103,9 +103,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise ManifestError(f"{path}: damaged: {error}; run the stage again") from error
     if not isinstance(raw, dict) or raw.pop("format", None) != _FORMAT:
         raise ManifestError(f"{path}: not a {_FORMAT} manifest; run the stage again")
-    files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
+    try:
+        files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
+        manifest = Manifest(files=files, **raw)
+    except (KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: damaged: {error}; run the stage again") from error
     _check_sizes(folder, files)
-    return Manifest(files=files, **raw)
+    return manifest
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

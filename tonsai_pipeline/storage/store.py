@@ -23,6 +23,7 @@ from tonsai_pipeline.errors import ManifestError
 from tonsai_pipeline.storage.files import read_json, sync_file, translate_os_errors, write_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.manifest import (
+    MANIFEST_NAME,
     TIMINGS_NAME,
     Manifest,
     data_version,
@@ -99,9 +100,9 @@ class Store:
         name = fingerprint(asset, stage_version, settings, inputs)
         final = self.layout.artifact(asset, partition, name)
         with translate_os_errors(self.layout.root), self._lock(asset, partition, name):
-            artifact = None if force else _finished(final, name)
+            building = self.layout.building(asset, partition, name)
+            artifact = None if force else _finished(final, name) or _resumed(building, final, name)
             if artifact is None:
-                building = self.layout.building(asset, partition, name)
                 if force:
                     shutil.rmtree(building, ignore_errors=True)
                 building.mkdir(parents=True, exist_ok=True)
@@ -191,17 +192,33 @@ def _finished(final: Path, name: str) -> Artifact | None:
     return artifact if artifact.manifest.fingerprint == name else None
 
 
+def _resumed(building: Path, final: Path, name: str) -> Artifact | None:
+    """Publish a folder that was finished when its process was killed, or return None."""
+    if not (building / MANIFEST_NAME).is_file() or _finished(building, name) is None:
+        return None
+    _move(building, final)
+    return load_artifact(final)
+
+
 def _publish(building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]) -> None:
+    write_json(building / TIMINGS_NAME, timings)
+    write_manifest(building, manifest)
+    _move(building, final)
+
+
+def _move(building: Path, final: Path) -> None:
+    """Put a finished folder in its place; an old one there is gone only when the new one is there."""
     # Marks of finished parts, and what killed workers left behind, in every folder.
     for path in sorted(building.rglob(".*"), reverse=True):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_json(building / TIMINGS_NAME, timings)
-    write_manifest(building, manifest)
     final.parent.mkdir(parents=True, exist_ok=True)
+    replaced = building.with_suffix(".replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
     if final.exists():
-        shutil.rmtree(final)
+        final.replace(replaced)
     building.replace(final)
     sync_file(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _as_json(report: object) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def count_words_batch(texts: Texts) -> pa.Int64Array:
 def script_runs(text: str) -> list[ScriptRun]:
     """Return the stretches of one script, in order; what is of no script joins the run before it.
 
-    >>> [text[run.start:run.end] for text in ["ខ្មែរ and English"] for run in script_runs(text)]
+    >>> [text[run.start : run.end] for text in ["ខ្មែរ and English"] for run in script_runs(text)]
     ['ខ្មែរ ', 'and English']
     """
     batch = batch_of_text(text)

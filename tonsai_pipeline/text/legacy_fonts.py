@@ -60,7 +60,9 @@ class LegacySignals(NamedTuple):
 def legacy_font_batch(texts: Texts) -> pa.StringArray:
     """Return for each text `legacy_khmer_font`, `garbage_ocr`, or null where it is neither.
 
-    >>> legacy_font_batch(pa.array(["RkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM 2007 CamUlRKwH"]))[0].as_py()
+    >>> legacy_font_batch(pa.array(["RkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM 2007 CamUlRKwH"]))[
+    ...     0
+    ... ].as_py()
     'legacy_khmer_font'
     """
     signals = legacy_signals(batch_of_arrow(texts))

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tonsai_pipeline.text import automaton, passes, repair
+from tonsai_pipeline.text.characters import character_kinds
 from tonsai_pipeline.text.composition import combining_classes, compose_texts
 from tonsai_pipeline.text.utf8 import (
     Texts,
@@ -44,7 +45,7 @@ class NormalizeOptions:
 
     Attributes:
         coeng_da: "fold" stores coeng DA as coeng TA, "preserve" keeps what was typed.
-        strip_zwsp: strip U+200B beside Khmer and beside white space.
+        strip_zwsp: strip U+200B, but between two letters of Thai and the like.
         strip_joiners: strip U+200C and U+200D beside Khmer where they have no meaning.
         strip_ignorables: strip U+FEFF and U+00AD.
         fold_spaces: U+00A0 is a space, U+2028 and U+2029 are line feeds.
@@ -182,8 +183,9 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
     switches = _switches(options)
     if (needs & passes.UNCLEAN).any():
         capacity = int(batch.offsets[-1] - batch.offsets[0] + place.sum())
+        tables = character_kinds(), combining_classes()
         *cleaned, counts[:, _CLEANED] = passes.clean(
-            *batch, frozen(needs), combining_classes(), switches, capacity
+            *batch, frozen(needs), *tables, switches, capacity
         )
         batch = Utf8Batch(*map(frozen, cleaned))
         needs, _ = _inspect(batch, options)
@@ -206,9 +208,7 @@ def _inspect(
     batch: Utf8Batch, options: NormalizeOptions
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     transitions = _transitions(options.coeng_da == "fold")
-    return passes.inspect(
-        *batch, _symbols(), transitions, combining_classes(), _switches(options)
-    )
+    return passes.inspect(*batch, _symbols(), transitions, combining_classes(), _switches(options))
 
 
 def _compact(batch: Utf8Batch) -> Utf8Batch:

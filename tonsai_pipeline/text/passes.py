@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 
 from tonsai_pipeline.text import automaton as fsm
-from tonsai_pipeline.text import composition
+from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.text import repair
+from tonsai_pipeline.text import composition, repair
+from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.repair import repair_syllable, slot_of
 from tonsai_pipeline.text.utf8 import copy_bytes, decode, encode, sequence_length
 
@@ -51,7 +52,7 @@ _NUM_RULES = len(repair.RULES)
 _COENG_CLASS, _ATTHACAN_CLASS = 9, 230
 _MAYBE_COMPOSED = composition.MAYBE_COMPOSED
 _DOTTED_CIRCLE = 0x25CC
-_EDGE, _KHMER, _WHITE, _ELSE = range(4)
+_ELSE, _KHMER, _UNSPACED = range(3)
 
 
 def packed_symbols() -> np.ndarray:
@@ -153,12 +154,11 @@ def _read_foreign(code_point, state, transitions, switches):
 
 
 @njit(cache=True, nogil=True)
-def clean(data, offsets, needs, combining, switches, capacity):
+def clean(data, offsets, needs, kinds, combining, switches, capacity):
     """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
 
-    A zero-width space goes where it is beside Khmer or beside white space (there a line may break
-    without it, or the reader of Khmer finds the break); between letters of Thai or Lao it stays.
-    A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep theirs.
+    A zero-width space stays only between two letters of another script that writes no spaces, such
+    as Thai. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
 
     Returns:
         data and offsets of the new batch, and the counts, int32, shape (num_texts, len(CLEANED)).
@@ -171,7 +171,8 @@ def clean(data, offsets, needs, combining, switches, capacity):
     for text in range(num_texts):
         if needs[text] & UNCLEAN:
             start, end = offsets[text], offsets[text + 1]
-            to = _clean_text(data, start, end, out, to, combining, switches, counts[text])
+            row = counts[text]
+            to = _clean_text(data, start, end, out, to, kinds, combining, switches, row)
         else:
             to = copy_bytes(data, offsets[text], offsets[text + 1], out, to)
         new_offsets[text + 1] = to
@@ -179,13 +180,13 @@ def clean(data, offsets, needs, combining, switches, capacity):
 
 
 @njit(cache=True, nogil=True)
-def _clean_text(data, start, end, out, to, combining, switches, counts):
+def _clean_text(data, start, end, out, to, kinds, combining, switches, counts):
     """Write one text, cleaned, at byte `to` of `out`; return the byte after it."""
-    at, known_until, before, after = start, start, _EDGE, _EDGE
+    at, known_until, before, after = start, start, _ELSE, _ELSE
     in_syllable, opened, held = False, False, False
     while at < end:
         if data[at] < 0x80:
-            before = _WHITE if data[at] == 0x20 or 9 <= data[at] <= 13 else _ELSE
+            before = _ELSE
             in_syllable = opened = held = False
             out[to] = data[at]
             at, to = at + 1, to + 1
@@ -193,7 +194,7 @@ def _clean_text(data, start, end, out, to, combining, switches, counts):
         code_point, length = decode(data, at)
         if is_invisible(code_point):
             if at >= known_until:
-                known_until, after = _surroundings_after(data, at, end, combining)
+                known_until, after = _surroundings_after(data, at, end, kinds, combining)
             meant = in_syllable and not held
             if meant and code_point == cp.ZWJ:
                 meant = _opens_final_coeng(data, at + length, end)
@@ -210,8 +211,8 @@ def _clean_text(data, start, end, out, to, combining, switches, counts):
                 counts[_rule_for_fold(code_point)] += 1
             if folded_to != to:
                 # Marks do not count: NFC may move them. A letter counts as what it becomes.
-                if code_point >= len(combining) or combining[code_point] == 0:
-                    before = _surrounding(code_point)
+                if not _is_mark(code_point, kinds, combining):
+                    before = _surrounding(code_point, kinds)
                 letter = cp.INDEPENDENT_QAQ <= code_point <= cp.INDEPENDENT_QAA and folded_to > 0
                 slot = 1 if letter else slot_of(code_point)
                 in_syllable = (slot == 1 and not opened) or (in_syllable and slot != 0)
@@ -240,8 +241,8 @@ def _rule_for_invisible(code_point, before, after, meant, switches):
     """
     khmer = before == _KHMER or after == _KHMER
     if code_point == cp.ZWSP:
-        beside = khmer or before != _ELSE or after != _ELSE
-        return _ZWSP if switches & STRIP_ZWSP and beside else -1
+        parts_words = before == _UNSPACED and after == _UNSPACED
+        return -1 if parts_words or not switches & STRIP_ZWSP else _ZWSP
     if code_point == cp.ZWNJ or code_point == cp.ZWJ:
         return _JOINER if switches & _STRIP_JOINERS and khmer and not meant else -1
     return _IGNORABLE if switches & STRIP_IGNORABLES else -1
@@ -283,34 +284,32 @@ def _rule_for_fold(code_point):
 
 
 @njit(cache=True, nogil=True)
-def _surrounding(code_point):
+def _surrounding(code_point, kinds):
     """Return what kind of neighbour a visible character is."""
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
         return _KHMER
     if cp.LUNAR_FIRST <= code_point <= cp.LUNAR_LAST:
         return _KHMER
-    if code_point == 0x20 or 0x09 <= code_point <= 0x0D or code_point == 0x85:
-        return _WHITE
-    if code_point == cp.NO_BREAK_SPACE or code_point == 0x1680 or code_point == 0x3000:
-        return _WHITE
-    if 0x2000 <= code_point <= 0x200A or 0x2028 <= code_point <= 0x2029:
-        return _WHITE
-    return _WHITE if code_point == 0x202F or code_point == 0x205F else _ELSE
+    return _UNSPACED if kind_of(code_point, kinds) == ch.IDEOGRAPH else _ELSE
 
 
 @njit(cache=True, nogil=True)
-def _surroundings_after(data, at, end, combining):
-    """Return the byte and the kind of the next character that is visible and no combining mark.
+def _is_mark(code_point, kinds, combining):
+    """Tell whether a character hangs on another one: NFC may move it, and no script begins there."""
+    if code_point < len(combining) and combining[code_point] != 0:
+        return True
+    return kind_of(code_point, kinds) == ch.MARK
 
-    Marks are passed over because NFC may move them: what is beside a space must not depend on it.
-    """
+
+@njit(cache=True, nogil=True)
+def _surroundings_after(data, at, end, kinds, combining):
+    """Return the byte and the kind of the next character that is visible and no mark."""
     while at < end:
         code_point, length = decode(data, at)
-        mark = code_point < len(combining) and combining[code_point] != 0
-        if not mark and not is_invisible(code_point):
-            return at, _surrounding(code_point)
+        if not _is_mark(code_point, kinds, combining) and not is_invisible(code_point):
+            return at, _surrounding(code_point, kinds)
         at += length
-    return end, _EDGE
+    return end, _ELSE
 
 
 # --- repair --------------------------------------------------------------------------------------

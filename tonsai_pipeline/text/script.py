@@ -193,9 +193,7 @@ def _words_for_and_against(
     return own, features.words[:, others].max(axis=1)
 
 
-def _ask_model(
-    batch: Utf8Batch, languages: npt.NDArray[np.object_], model: LanguageModel
-) -> None:
+def _ask_model(batch: Utf8Batch, languages: npt.NDArray[np.object_], model: LanguageModel) -> None:
     """Turn `khm` and `eng` into `other` where the model is sure of a third language."""
     expected = {"khm": _KHMER_LABELS, "eng": _ENGLISH_LABELS}
     for row, name in enumerate(languages):

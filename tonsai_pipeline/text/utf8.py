@@ -54,7 +54,7 @@ def batch_of_arrow(texts: Texts) -> Utf8Batch:
         ValueError: the array holds something other than strings.
     """
     kind = texts.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_view(kind)):
+    if not any(is_text(kind) for is_text in _TEXT_TYPES):
         raise ValueError(f"expected an array of strings, got {kind}")
     array = texts.cast(pa.large_string())
     if array.null_count:
@@ -86,10 +86,13 @@ def arrow_of_batch(batch: Utf8Batch, like: Texts) -> pa.LargeStringArray:
     return pa.Array.from_buffers(pa.large_string(), num_texts, buffers, like.null_count)
 
 
-def _is_view(kind: pa.DataType) -> bool:
-    return pa.types.is_string_view(kind)
-
-
+# An Arrow array made of nulls alone, or of nothing, has a type of its own.
+_TEXT_TYPES = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_null,
+)
 _EMPTY: npt.NDArray[np.uint8] = frozen(np.zeros(0, dtype=np.uint8))
 
 

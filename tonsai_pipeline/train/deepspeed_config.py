@@ -1,6 +1,8 @@
 """Recipe -> DeepSpeed settings; pure. A user's own JSON is merged over ours.
 
-TrainConfig + BatchPlan ──▶ {"zero_optimization": ..., "bf16": ...} ◀── the user's file
+    TrainConfig + BatchPlan ──▶ {"zero_optimization": ..., "bf16": ...} ◀── the user's file
+
+Batch sizes, optimizer and schedule are the recipe's; everything else may be overridden.
 """
 
 from __future__ import annotations

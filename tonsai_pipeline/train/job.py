@@ -160,7 +160,7 @@ def _build(run: TrainRun, reader: RowReader, device: torch.device, reporter: Rep
     )
     count = num_parameters(model)
     if section.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
     engine = _make_engine(run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter)

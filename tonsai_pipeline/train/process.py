@@ -1,6 +1,8 @@
 """One process of a job: which device, which precision, in which group, how quiet.
 
-torchrun's environment ──join_group──▶ device      (NCCL between GPUs, gloo between CPUs)
+    torchrun's environment ──join_group──▶ device      (NCCL between GPUs, gloo between CPUs)
+
+Started without torchrun, a process is a group of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What one training process is told: RUN.json, frozen, written by whoever launches it.
 
-recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
+    recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
+
+Knows no torch: the Dagster side and the CLI write it, the job reads it.
 """
 
 from __future__ import annotations

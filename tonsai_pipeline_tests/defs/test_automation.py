@@ -48,7 +48,9 @@ def test_a_new_dump_is_registered_observed_and_run(place):
         result = evaluate(sensor, instance)
     assert [r.partition_key for r in result.run_requests] == [KEY]
     assert list(result.dynamic_partitions_requests[0].partition_keys) == [KEY]
-    assert [(e.asset_key.to_user_string(), e.partition) for e in result.asset_events] == [("raw_dumps", KEY)]
+    assert [(e.asset_key.to_user_string(), e.partition) for e in result.asset_events] == [
+        ("raw_dumps", KEY)
+    ]
 
 
 def test_the_same_dump_is_asked_for_once_and_again_when_it_changes(place):

@@ -21,7 +21,9 @@ def graph():
 
 def test_the_graph_is_the_street_of_the_golden_file(graph):
     found = {
-        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+        key.to_user_string(): sorted(
+            parent.to_user_string() for parent in graph.get(key).parent_keys
+        )
         for key in sorted(graph.get_all_asset_keys(), key=lambda key: key.to_user_string())
     }
     assert found == json.loads(GOLDEN.read_text())

@@ -63,7 +63,11 @@ def test_a_sample_cannot_leave_its_box() -> None:
 
 
 def test_the_page_carries_its_picture() -> None:
-    page = html(markdown(evaluation(), curve="loss_curve.png"), title="t", pictures={"loss_curve.png": b"png"})
+    page = html(
+        markdown(evaluation(), curve="loss_curve.png"),
+        title="t",
+        pictures={"loss_curve.png": b"png"},
+    )
     assert f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in page
     assert 'src="loss_curve.png"' not in page
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, LlamaConfig, PretrainedConfig
-from transformers import PreTrainedModel, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
 
 from tonsai_pipeline.model import attention
 from tonsai_pipeline.model.attention import Borders, block_mask, find_leak
@@ -25,7 +32,13 @@ _SIZES = {
 }
 CONFIGS: dict[str, PretrainedConfig] = {
     "gpt2": GPT2Config(
-        vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1
+        vocab_size=97,
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=0,
+        eos_token_id=1,
     ),
     "llama": LlamaConfig(**_SIZES),
     "qwen3": Qwen3Config(**_SIZES),
@@ -70,7 +83,9 @@ def test_packed_rows_equal_one_pass_per_document(family: str) -> None:
             start = 0
             for length in pieces:
                 alone = plain(ids[row : row + 1, start : start + length], use_cache=False).logits[0]
-                torch.testing.assert_close(packed[row, start : start + length], alone, atol=2e-6, rtol=1e-5)
+                torch.testing.assert_close(
+                    packed[row, start : start + length], alone, atol=2e-6, rtol=1e-5
+                )
                 start += length
 
 

@@ -39,23 +39,42 @@ def test_the_starter_kits_model_has_759_905_280_parameters() -> None:
 def test_a_config_file_gives_the_network_and_the_shards_its_vocabulary(tmp_path: Path) -> None:
     path = tmp_path / "gpt2.json"
     path.write_text(
-        json.dumps({"model_type": "gpt2", "vocab_size": 50, "n_positions": 128, "n_embd": 32, "n_layer": 3, "n_head": 2})
+        json.dumps(
+            {
+                "model_type": "gpt2",
+                "vocab_size": 50,
+                "n_positions": 128,
+                "n_embd": 32,
+                "n_layer": 3,
+                "n_head": 2,
+            }
+        )
     )
     model = build(ModelConfig(config_file=path))
     assert model.config.vocab_size == 320
     assert len(model.transformer.h) == 3
-    assert (model.config.bos_token_id, model.config.eos_token_id, model.config.pad_token_id) == (0, 1, 2)
+    assert (model.config.bos_token_id, model.config.eos_token_id, model.config.pad_token_id) == (
+        0,
+        1,
+        2,
+    )
 
 
 def test_a_context_shorter_than_the_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gpt2.json"
-    path.write_text(json.dumps({"model_type": "gpt2", "n_positions": 32, "n_embd": 32, "n_layer": 1, "n_head": 2}))
-    with pytest.raises(RecipeError, match="context of 32 tokens is shorter than the packed rows of 64"):
+    path.write_text(
+        json.dumps(
+            {"model_type": "gpt2", "n_positions": 32, "n_embd": 32, "n_layer": 1, "n_head": 2}
+        )
+    )
+    with pytest.raises(
+        RecipeError, match="context of 32 tokens is shorter than the packed rows of 64"
+    ):
         build(ModelConfig(config_file=path))
 
 
 def test_a_missing_base_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="model.base.*nowhere"):
+    with pytest.raises(RecipeError, match=r"model\.base.*nowhere"):
         build(ModelConfig(base=str(tmp_path / "nowhere")))
 
 
@@ -79,15 +98,21 @@ def test_a_saved_model_opens_in_transformers_and_gives_the_same_logits(tmp_path:
 
 def test_continuing_from_a_saved_model_starts_with_its_weights(tmp_path: Path) -> None:
     model = build(tiny.MODEL)
-    save_model(model, tmp_path / "model", tokenizer_dir=tiny.write_tokenizer(tmp_path / "tokenizer"))
+    save_model(
+        model, tmp_path / "model", tokenizer_dir=tiny.write_tokenizer(tmp_path / "tokenizer")
+    )
     again = build(ModelConfig(base=str(tmp_path / "model")), seed=5)
-    assert torch.equal(again.transformer.h[1].mlp.c_fc.weight, model.transformer.h[1].mlp.c_fc.weight)
+    assert torch.equal(
+        again.transformer.h[1].mlp.c_fc.weight, model.transformer.h[1].mlp.c_fc.weight
+    )
     wider = build(ModelConfig(base=str(tmp_path / "model")), vocab_size=384)
     assert wider.config.vocab_size == 384
     assert torch.equal(wider.transformer.wte.weight[:320], model.transformer.wte.weight)
 
 
 def test_an_opened_model_refuses_to_run_without_borders(tmp_path: Path) -> None:
-    save_model(build(tiny.MODEL), tmp_path / "model", tokenizer_dir=tiny.write_tokenizer(tmp_path / "tok"))
+    save_model(
+        build(tiny.MODEL), tmp_path / "model", tokenizer_dir=tiny.write_tokenizer(tmp_path / "tok")
+    )
     with pytest.raises(ValueError, match="borders"):
         load_model(tmp_path / "model")(torch.zeros(1, 4, dtype=torch.long))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 
 from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.loss import IGNORE, NextTokenLoss
@@ -35,7 +35,9 @@ def test_the_sum_is_that_of_plain_logits(model, arguments) -> None:
     model.set_attn_implementation("sdpa")
     logits = model(arguments["input_ids"], use_cache=False).logits
     model.set_attn_implementation("tonsai_varlen")
-    expected = F.cross_entropy(logits.flatten(0, 1), arguments["targets"].flatten(), reduction="sum")
+    expected = F.cross_entropy(
+        logits.flatten(0, 1), arguments["targets"].flatten(), reduction="sum"
+    )
     torch.testing.assert_close(nll, expected, rtol=1e-6, atol=1e-3)
 
 

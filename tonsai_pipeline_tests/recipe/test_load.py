@@ -17,7 +17,9 @@ def test_every_shipped_recipe_loads_and_is_named_after_its_file(name):
 
 def test_an_unknown_key_is_named_with_its_value_and_the_nearest_key():
     raw = SMALL | {"tokenizer": {"vocab_sise": 5}}
-    with pytest.raises(RecipeError, match=r"r\.yaml: tokenizer\.vocab_sise: unknown key \(value 5\)") as error:
+    with pytest.raises(
+        RecipeError, match=r"r\.yaml: tokenizer\.vocab_sise: unknown key \(value 5\)"
+    ) as error:
         parse_recipe(raw, where="r.yaml")
     assert "did you mean 'vocab_size'?" in str(error.value)
 
@@ -30,7 +32,9 @@ def test_an_unknown_key_inside_a_list_is_named_with_its_index():
 
 def test_a_value_out_of_range_is_named_with_its_limit():
     raw = SMALL | {"dedup": {"min_similarity": 3}}
-    with pytest.raises(RecipeError, match=r"dedup\.min_similarity: .*less than or equal to 1 \(value 3\)"):
+    with pytest.raises(
+        RecipeError, match=r"dedup\.min_similarity: .*less than or equal to 1 \(value 3\)"
+    ):
         parse_recipe(raw, where="r.yaml")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +53,7 @@ def khmer_texts(num_texts: int, seed: int, mean_words: int = 60) -> list[str]:
     dice, words = np.random.default_rng(seed), khmer_words(7)
     texts = []
     for _ in range(num_texts):
-        chosen = dice.zipf(1.3, size=1 + dice.poisson(mean_words)) % len(words)
+        chosen = dice.zipf(1.3, size=1 + int(dice.lognormal(np.log(mean_words), 0.8))) % len(words)
         pieces = [words[i] + dice.choice(["", "", "", " ", "។\n", " ១២ "]) for i in chosen]
         texts.append("".join(pieces))
     return texts
@@ -64,7 +64,7 @@ def english_texts(num_texts: int, seed: int, mean_words: int = 60) -> list[str]:
     dice, words = np.random.default_rng(seed), english_words(8)
     texts = []
     for _ in range(num_texts):
-        chosen = dice.zipf(1.3, size=1 + dice.poisson(mean_words)) % len(words)
+        chosen = dice.zipf(1.3, size=1 + int(dice.lognormal(np.log(mean_words), 0.8))) % len(words)
         texts.append(" ".join(words[i] for i in chosen) + dice.choice([".", "!\n", " 42"]))
     return texts
 
@@ -79,6 +79,7 @@ def build_mixture(
     every_nth_dropped: int = 5,
     max_epochs: float = 4.0,
     total_tokens: int | None = None,
+    stages: Sequence[Mapping[str, Any]] | None = None,
     seed: int = 3,
 ) -> Mixture:
     """Write dumps and a mixture over them.
@@ -92,6 +93,7 @@ def build_mixture(
         every_nth_dropped: Which documents are not in the mixture; 0 for none.
         max_epochs: Written to shares.json.
         total_tokens: Written to shares.json.
+        stages: Written to shares.json; None for one stage with `shares`.
         seed: Written to shares.json.
     """
     normalized = {
@@ -115,6 +117,8 @@ def build_mixture(
     asked = {
         "languages": {"khm": 0.6, "eng": 0.4},
         "sources": {name: {"lang": name[:3], "share": wished[name]} for name in sources},
+        "stages": stages or [{"frac": 1.0, "shares": wished}],
+        "on_shortage": "redistribute",
         "max_epochs": max_epochs,
         "total_tokens": total_tokens,
         "seed": seed,

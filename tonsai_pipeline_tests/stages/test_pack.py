@@ -21,6 +21,10 @@ from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline_tests.crash import (
+    assert_survives_a_kill_from_outside,
+    assert_survives_kills,
+)
 from tonsai_pipeline_tests.stages.mixtures import (
     Mixture,
     build_mixture,
@@ -169,7 +173,7 @@ def test_tokens_in_are_tokens_out(packed: Artifact) -> None:
     assert reader.num_tokens == report["num_tokens"]
     assert reader.num_tokens == sum(one["num_tokens"] for one in report["sources"].values())
     assert report["fill_frac"] == reader.num_tokens / (reader.num_rows * CONFIG.seq_len)
-    assert report["fill_frac"] > 0.98
+    assert report["fill_frac"] > 0.96
 
 
 def test_only_documents_longer_than_a_row_are_cut(packed: Artifact) -> None:
@@ -192,11 +196,7 @@ def test_bytes_of_predicted_tokens_are_exact(tokenizer: Artifact, packed: Artifa
     for ids, _, num_bytes in segments_of(reader):
         predicted = list(ids[1:])
         text = [number for number in predicted if number != reader.eos_id]
-        try:
-            expected = len(cutter.decode(text).encode())
-        except UnicodeDecodeError:  # pragma: no cover - decode replaces
-            raise
-        assert num_bytes == expected
+        assert num_bytes == len(cutter.decode(text).encode())
         seen_fragment = seen_fragment or ids[0] != reader.bos_id
     assert seen_fragment
 
@@ -210,9 +210,8 @@ def test_held_out_documents_keep_their_order_and_their_language(
     for name in ("val_khm", "val_eng"):
         reader = RowReader(packed.path / name)
         ids = [number for segment, _, _ in segments_of(reader) for number in segment]
-        documents = " ".join(map(str, ids)).split(f"{reader.eos_id}")
-        assert len(documents) > 5
         found += _documents(ids, reader, cutter)
+        assert len(found) > 5
     assert found == texts
 
 
@@ -243,29 +242,54 @@ def test_the_same_bytes_whatever_the_number_of_workers(
     other = Store(Layout(tmp_path, "test"))
     again_mixture = build_mixture(other, TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
     again = run_pack(other, again_mixture, tokenizer, two_workers)
-    assert [(f.path, f.sha256) for f in again.manifest.files if f.path != "dumps.json"] == [
-        (f.path, f.sha256) for f in packed.manifest.files if f.path != "dumps.json"
-    ]
+    assert again.manifest.files == packed.manifest.files
     assert sum(file.path.startswith("train/shard-") for file in again.manifest.files) >= 3
+
+
+def test_a_later_stage_of_the_run_has_shares_of_its_own(
+    shared_store: Store, tokenizer: Artifact
+) -> None:
+    stages = [
+        {"frac": 0.7, "shares": {"khm_news": 0.3, "eng_news": 0.7}},
+        {"frac": 0.3, "shares": {"khm_news": 1.0, "eng_news": 0.0}},
+    ]
+    overall = {"khm_news": 0.51, "eng_news": 0.49}
+    mixture = build_mixture(shared_store, TEXTS, shares=overall, stages=stages)
+    packed = run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
+    reader = RowReader(packed.path / "train")
+    khmer = reader.sources.index("khm_news")
+    shares = [(reader.row(i).sources == khmer).mean() for i in range(reader.num_rows)]
+    border = round(0.7 * reader.num_rows)
+    assert min(shares[border + 3 :]) == 1.0
+    assert np.mean(shares[: border - 3]) < 0.6
+    assert packed.report["sources"]["khm_news"]["share"] == pytest.approx(0.51, abs=0.02)
+
+
+def token_stores(store: Store) -> set[Path]:
+    """Every token store that was ever made."""
+    return set((store.layout.root / "artifacts" / "packed_shards.tokens").glob("*/*"))
 
 
 def test_other_shares_tokenize_nothing_again(
     shared_store: Store, tokenizer: Artifact, packed: Artifact
 ) -> None:
+    before = token_stores(shared_store)
     other = build_mixture(shared_store, TEXTS, shares={"khm_news": 0.3, "eng_news": 0.7}, seed=9)
     again = run_pack(shared_store, other, tokenizer, LocalEngine(1))
-    assert packed.report["num_dumps_tokenized"] == 2
-    assert again.report["num_dumps_tokenized"] == 0
+    assert len(before) >= 2
+    assert token_stores(shared_store) == before
     assert again.report["sources"]["eng_news"]["share"] == pytest.approx(0.7, abs=0.02)
 
 
 def test_a_new_dump_tokenizes_only_itself(
     shared_store: Store, tokenizer: Artifact, packed: Artifact
 ) -> None:
+    before = token_stores(shared_store)
     grown = TEXTS | {"khm_news@20260201": khmer_texts(30, seed=11)}
     mixture = build_mixture(shared_store, grown, shares={"khm_news": 0.6, "eng_news": 0.4})
     again = run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
-    assert again.report["num_dumps_tokenized"] == 1
+    (new,) = token_stores(shared_store) - before
+    assert new.parent.name == "khm_news@20260201"
     more = again.report["sources"]["khm_news"]["available_tokens"]
     assert more > packed.report["sources"]["khm_news"]["available_tokens"]
 
@@ -273,11 +297,14 @@ def test_a_new_dump_tokenizes_only_itself(
 def test_another_tokenizer_tokenizes_everything_again(
     shared_store: Store, mixture: Mixture, packed: Artifact
 ) -> None:
+    before = token_stores(shared_store)
     other = train(shared_store, mixture, vocab_size=1000)
     again = run_pack(shared_store, mixture, other, LocalEngine(1))
-    assert again.report["num_dumps_tokenized"] == 2
+    assert len(token_stores(shared_store) - before) == 2
     with pytest.raises(DataError, match="packed with tokenizer"):
-        RowReader(again.path / "train", tokenizer_digest=packed.report["splits"] and "0" * 64)
+        RowReader(
+            again.path / "train", tokenizer_digest=RowReader(packed.path / "train").tokenizer_digest
+        )
 
 
 def test_concat_fills_every_row_but_the_last_of_a_window(
@@ -330,3 +357,38 @@ def test_a_text_part_that_is_too_short_is_refused(
     other = build_mixture(store, {"khm_a@20260101": khmer_texts(5, 1)})
     with pytest.raises(DataError, match="is wanted, which has 5 rows"):
         run_pack(store, mixture._replace(normalized=other.normalized), tokenizer, engine)
+
+
+_HERE = "tonsai_pipeline_tests.stages.test_pack"
+
+
+def run_small_pack(store: Store, num_workers: str) -> Artifact:
+    """What the killed process does."""
+    texts = {name: said[:60] for name, said in TEXTS.items()}
+    mixture = build_mixture(store, texts)
+    tokenizer = train(store, mixture)
+    engine = LocalEngine(int(num_workers))
+    try:
+        config = PackingConfig(seq_len=64, shard_rows=32)
+        return run_pack(store, mixture, tokenizer, engine, config)
+    finally:
+        engine.close()
+
+
+@pytest.mark.slow
+def test_a_pack_killed_at_any_file_it_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    # The first renames are those of the mixture and the tokenizer; kills go on to the tokens and the shards.
+    assert_survives_kills(
+        f"{_HERE}:run_small_pack", ["1"], tmp_path, kills=[40, 3, 5, 8, 13, 7, 4], at_least=8
+    )
+
+
+@pytest.mark.slow
+def test_a_pack_killed_from_outside_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    assert_survives_a_kill_from_outside(
+        f"{_HERE}:run_small_pack",
+        ["2"],
+        tmp_path,
+        pattern="building/packed_shards/**/shard-*.bin",
+        asset="packed_shards",
+    )

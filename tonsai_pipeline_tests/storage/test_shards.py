@@ -120,12 +120,14 @@ def test_a_reader_survives_pickling(tmp_path: Path) -> None:
 
 def test_an_interrupted_writer_leaves_no_index_and_no_shard(tmp_path: Path) -> None:
     bad = random_block(1, 0)._replace(num_segments=np.array([0]))
-    with (
-        pytest.raises(ValueError, match="counts"),
-        RowWriter(tmp_path, header_of()) as writer,
-    ):
-        writer.append(random_block(2, 0))
-        writer.append(bad)
+
+    def write_both() -> None:
+        with RowWriter(tmp_path, header_of()) as writer:
+            writer.append(random_block(2, 0))
+            writer.append(bad)
+
+    with pytest.raises(ValueError, match="counts"):
+        write_both()
     assert files_of(tmp_path) == {}
     with pytest.raises(DataError, match="pack did not finish"):
         RowReader(tmp_path)

@@ -1,6 +1,6 @@
 """A job without a network: does what its RUN.json says. Started by `test_launch.py` as a module.
 
-    {"output_dir": ..., "do": "finish" | "wait" | "ignore" | "vanish" | "leave_child" | "fail"}
+{"output_dir": ..., "do": "finish" | "wait" | "ignore" | "vanish" | "leave_child" | "fail"}
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ def main() -> None:
     if what == "fail":
         record = {"time": 2.0, "is_ours": False, "error": "RuntimeError", "message": "peer lost"}
         (out / "failure-0.json").write_text(json.dumps(record))
-        record = {**record, "time": 3.0, "is_ours": True, "error": "DataError", "message": "bad row"}
+        record = {
+            **record,
+            "time": 3.0,
+            "is_ours": True,
+            "error": "DataError",
+            "message": "bad row",
+        }
         (out / "failure-1.json").write_text(json.dumps({**record, "step": 7}))
         sys.exit(1)
     if what == "leave_child":

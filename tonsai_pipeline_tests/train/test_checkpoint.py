@@ -72,7 +72,9 @@ def test_a_save_killed_in_the_middle_leaves_the_one_before(checkpoints: Checkpoi
     assert not list(checkpoints.folder.glob(".tmp-*"))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "no manifest", "half manifest"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "flipped", "missing", "no manifest", "half manifest"]
+)
 def test_a_damaged_checkpoint_is_passed_over_and_named(
     checkpoints: Checkpoints, told: Told, damage: str
 ) -> None:
@@ -110,7 +112,9 @@ def test_the_last_are_kept_and_those_at_round_steps(tmp_path: Path, told: Told) 
     assert kept == [4, 8, 10, 12]
 
 
-def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(tmp_path: Path, told: Told) -> None:
+def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(
+    tmp_path: Path, told: Told
+) -> None:
     first = save(make(tmp_path, told), 2)
     checkpoints = make(tmp_path, told, min_free_bytes=1 << 60)
     with pytest.raises(TrainError, match="free some space") as caught:

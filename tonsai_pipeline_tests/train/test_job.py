@@ -65,18 +65,26 @@ def test_one_batch_can_be_learnt_by_heart(tiny_data: Path) -> None:
 def test_loss_and_gradient_do_not_depend_on_the_micro_batch(
     tiny_data: Path, undisturbed, micro_batch_rows: int
 ) -> None:
-    _, records, _ = run_job(tiny_data, f"micro{micro_batch_rows}", micro_batch_rows=micro_batch_rows)
-    for (_, loss, norm), (_, same, same_norm) in zip(losses(records), losses(undisturbed[1]), strict=True):
+    _, records, _ = run_job(
+        tiny_data, f"micro{micro_batch_rows}", micro_batch_rows=micro_batch_rows
+    )
+    for (_, loss, norm), (_, same, same_norm) in zip(
+        losses(records), losses(undisturbed[1]), strict=True
+    ):
         assert loss == pytest.approx(same, rel=2e-5)
         assert norm == pytest.approx(same_norm, rel=2e-4)
 
 
 def test_memory_savers_do_not_change_the_result(tiny_data: Path, undisturbed) -> None:
-    _, records, _ = run_job(tiny_data, "savers", loss_chunk_tokens=50, activation_checkpointing=True)
+    _, records, _ = run_job(
+        tiny_data, "savers", loss_chunk_tokens=50, activation_checkpointing=True
+    )
     assert losses(records)[-1][1] == pytest.approx(losses(undisturbed[1])[-1][1], rel=2e-5)
 
 
-def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(tiny_data: Path, undisturbed) -> None:
+def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(
+    tiny_data: Path, undisturbed
+) -> None:
     class StopAtStep3(StopRequest):
         asked = 0
 
@@ -98,10 +106,14 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(tiny_data: Path,
 def weights(folder: Path) -> torch.Tensor:
     from safetensors.torch import load_file
 
-    return torch.cat([v.flatten() for _, v in sorted(load_file(folder / "model" / "model.safetensors").items())])
+    return torch.cat(
+        [v.flatten() for _, v in sorted(load_file(folder / "model" / "model.safetensors").items())]
+    )
 
 
-def test_a_damaged_checkpoint_costs_a_few_steps_and_not_the_run(tiny_data: Path, undisturbed) -> None:
+def test_a_damaged_checkpoint_costs_a_few_steps_and_not_the_run(
+    tiny_data: Path, undisturbed
+) -> None:
     class StopAtStep5(StopRequest):
         asked = 0
 
@@ -154,7 +166,12 @@ def test_broken_steps_are_skipped_and_then_end_the_run(tiny_data: Path, monkeypa
 
     monkeypatch.setattr(TorchEngine, "_forward", sometimes_nan)
     with pytest.raises(TrainError, match="2 steps in a row up to step 5") as caught:
-        run_job(tiny_data, "nan", micro_batch_rows=8, guards={"max_skipped_steps": 2, "min_free_gb": 0.0})
+        run_job(
+            tiny_data,
+            "nan",
+            micro_batch_rows=8,
+            guards={"max_skipped_steps": 2, "min_free_gb": 0.0},
+        )
     assert caught.value.step == 5
     assert caught.value.checkpoint is not None
     assert caught.value.checkpoint.endswith("step-00000004")

@@ -124,12 +124,23 @@ def test_several_machines_need_a_place_to_meet() -> None:
     spec = LaunchSpec("m", Path("r"), Path("o"), num_nodes=2)
     with pytest.raises(TrainError, match="rendezvous"):
         launch_command(spec)
-    found = LaunchSpec("m", Path("r"), Path("o"), num_nodes=2, rendezvous="a:29500", num_processes=8)
-    assert launch_command(found)[3:9] == ["--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "a:29500"]
+    found = LaunchSpec(
+        "m", Path("r"), Path("o"), num_nodes=2, rendezvous="a:29500", num_processes=8
+    )
+    assert launch_command(found)[3:9] == [
+        "--nnodes",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "a:29500",
+    ]
 
 
 def test_deepspeed_gets_its_hostfile() -> None:
-    spec = LaunchSpec("m", Path("r"), Path("o"), launcher="deepspeed", hostfile=Path("hosts"), num_processes=4)
+    spec = LaunchSpec(
+        "m", Path("r"), Path("o"), launcher="deepspeed", hostfile=Path("hosts"), num_processes=4
+    )
     command = launch_command(spec)
     assert command[command.index("--hostfile") + 1] == "hosts"
     assert command[-4:] == ["--module", "m", "--run", "r"]

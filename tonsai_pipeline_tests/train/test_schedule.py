@@ -43,9 +43,7 @@ def test_rates_at_known_places(schedule: ScheduleConfig, tokens: int, expected: 
     tokens=st.integers(-5, 2000),
 )
 def test_a_rate_never_leaves_its_bounds(shape, warmup, decay, floor, tokens) -> None:
-    schedule = ScheduleConfig(
-        shape=shape, warmup_frac=warmup, decay_frac=decay, min_lr_frac=floor
-    )
+    schedule = ScheduleConfig(shape=shape, warmup_frac=warmup, decay_frac=decay, min_lr_frac=floor)
     rate = learning_rate(tokens, 1000, peak=3e-4, schedule=schedule)
     assert 0.0 <= rate <= 3e-4 * (1 + 1e-12)
 

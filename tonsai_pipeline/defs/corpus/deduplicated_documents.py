@@ -1,7 +1,5 @@
 """deduplicated_documents: which documents stay, which left, and because of which twin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

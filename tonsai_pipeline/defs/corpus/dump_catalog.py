@@ -1,7 +1,5 @@
 """dump_catalog: which dumps exist and are switched on, in the order that deduplication follows."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tonsai_pipeline.defs.partitions import DUMPS

@@ -1,7 +1,5 @@
 """minhash_signatures: what deduplication needs to know of every document of a dump."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tonsai_pipeline.defs.partitions import DUMPS

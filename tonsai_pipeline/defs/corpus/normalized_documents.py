@@ -1,7 +1,5 @@
 """normalized_documents: the same documents in canonical Unicode, with language and encoding counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """raw_documents: a dump in any known format as document parts; what could not be read is in quarantine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

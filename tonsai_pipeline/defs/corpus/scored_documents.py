@@ -1,7 +1,5 @@
 """scored_documents: a quality score for every surviving document, and why some were dropped."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tonsai_pipeline.defs.corpus.dump_catalog import data_versions, of_every_dump

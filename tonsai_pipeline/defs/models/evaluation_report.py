@@ -1,7 +1,5 @@
 """evaluation_report: what the model is worth on held-out text, and what it writes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

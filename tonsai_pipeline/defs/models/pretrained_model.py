@@ -1,7 +1,5 @@
 """pretrained_model: a network trained on the packed rows, as a Hugging Face folder."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path

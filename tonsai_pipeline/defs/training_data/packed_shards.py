@@ -1,7 +1,5 @@
 """packed_shards: fixed rows of tokens in training order, and a validation split a language."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """tokenizer: a Hugging Face tokenizer that is fair to Khmer, with a report for the eyes."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump

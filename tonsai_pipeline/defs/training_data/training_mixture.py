@@ -1,6 +1,6 @@
 """training_mixture: the documents that may be trained on, split, with the shares that are wished."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.stages.mix import STAGE_VERSION, mix
+from tonsai_pipeline.storage.store import Artifact
 
 
 def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
@@ -23,15 +24,12 @@ def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
         check_specs=[
             check_spec(
                 "training_mixture",
-                "splits_are_disjoint",
-                "No document is in both splits",
-                blocking=True,
-            ),
-            check_spec(
-                "training_mixture",
                 "every_language_has_text",
                 "Each wished language has training and validation text",
                 blocking=True,
+            ),
+            check_spec(
+                "training_mixture", "few_repeats", "No source is read more often than is worth it"
             ),
         ],
         description="Pointers to the documents of both splits, and the wished share of every source in tokens.",
@@ -58,27 +56,32 @@ def training_mixture(recipe: Recipe) -> dg.AssetsDefinition:
             inputs={"scored_documents": scored.data_version},
             force=config.force,
         )
-        report = artifact.report
-        sizes = {name: row["num_bytes"] / 1e6 for name, row in report["by_source"].items()}
-        plot = bar_chart(sizes, title="Training text", unit="MB of UTF-8")
-        empty = [lang for lang, row in report["by_language"].items() if not row["is_complete"]]
-        return materialized(
-            artifact,
-            metadata={"text": plot},
-            checks=[
-                check(
-                    "splits_are_disjoint",
-                    report["num_in_both_splits"] == 0,
-                    f"{report['num_in_both_splits']} documents in both",
-                ),
-                check(
-                    "every_language_has_text",
-                    not empty,
-                    f"without training or validation text: {', '.join(empty)}"
-                    if empty
-                    else "all have",
-                ),
-            ],
-        )
+        return materialized(artifact, metadata=_plots(artifact), checks=list(_checks(artifact)))
 
     return _asset
+
+
+def _plots(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
+    rows = artifact.report["by_source"]
+    sizes = {name: row["num_bytes"] / 1e6 for name, row in rows.items()}
+    epochs = {name: row["estimated_epochs"] for name, row in rows.items()}
+    return {
+        "text": bar_chart(sizes, title="Training text", unit="MB of UTF-8"),
+        "passes": bar_chart(epochs, title="Passes over each source, estimated", unit="passes"),
+    }
+
+
+def _checks(artifact: Artifact) -> Iterator[dg.AssetCheckResult]:
+    report = artifact.report
+    held_out, warnings = report["num_validation"], report["warnings"]
+    empty = [lang for lang, count in held_out.items() if not count]
+    yield check(
+        "every_language_has_text",
+        report["num_documents"] > 0 and bool(held_out) and not empty,
+        f"nothing held out: {', '.join(empty)}"
+        if empty
+        else f"{report['num_documents']:,} documents to train on, held out: {dict(held_out)}",
+    )
+    yield check(
+        "few_repeats", not warnings, "; ".join(warnings) or "no source is stretched", warn=True
+    )

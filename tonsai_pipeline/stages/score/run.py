@@ -22,9 +22,10 @@ from tonsai_pipeline.quality.phrases import compile_phrases
 from tonsai_pipeline.quality.pii import PII_VERSION
 from tonsai_pipeline.quality.rules import LIMIT_NAMES, RULES_VERSION, Limits
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
-from tonsai_pipeline.recipe.quality import QualityConfig
+from tonsai_pipeline.recipe.quality import QualityConfig, Thresholds
 from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.stages.score.classifiers import KeptDump, make_classifier
+from tonsai_pipeline.stages.score.classifiers import make_classifier
+from tonsai_pipeline.stages.score.examples import KeptDump
 from tonsai_pipeline.stages.score.parts import LanguageRules, ScoreTask, score_part
 from tonsai_pipeline.stages.score.summary import add_tallies, buckets, documents_to_read, picture
 from tonsai_pipeline.storage.files import read_json, write_json
@@ -96,7 +97,9 @@ def score(
     """
     dumps = _kept_dumps(normalized, deduplicated, store)
     classifiers = {
-        language: make_classifier(language, dumps, wish, engine=engine, store=store)
+        language: make_classifier(
+            language, dumps, wish, _limits(config.of(language)), engine=engine, store=store
+        )
         for language, wish in sorted(config.classifiers.items())
     }
     rules = _rules(config, classifiers)
@@ -145,10 +148,14 @@ def _kept_dumps(
     ]
 
 
+def _limits(thresholds: Thresholds) -> Limits:
+    return Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})
+
+
 def _rules(config: QualityConfig, classifiers: Mapping[str, Artifact]) -> dict[str, LanguageRules]:
     return {
         language: LanguageRules(
-            limits=Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES}),
+            limits=_limits(thresholds),
             min_score=thresholds.min_score,
             phrases=_word_list(language, config),
             classifier=classifiers[language].path if language in classifiers else None,

@@ -84,11 +84,13 @@ def name_files(locations: Mapping[str, Path | None]) -> dict[str, str]:
 
 
 def _files_in(folder: Path, problems: list[str], any_format: bool) -> list[str]:
-    """Every readable file below a folder, symbolic links to folders not followed."""
-    files = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if not path.is_file() or any(is_unfinished(Path(piece)) for piece in inside.parts):
+    """Every readable file below a folder; a saved data set is one location."""
+    files: list[str] = []
+    for path in sorted(folder.iterdir()):
+        if is_unfinished(path):
+            continue
+        if path.is_dir() and not is_saved_dataset(path):
+            files += _files_in(path, problems, any_format)
             continue
         try:
             if not any_format:

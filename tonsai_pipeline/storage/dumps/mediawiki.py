@@ -37,7 +37,8 @@ def read_mediawiki(stream: ByteStream, options: ReadOptions) -> Iterator[RawReco
     dump = _DumpParser(options.max_record_bytes)
     row = 0
     error: xml.parsers.expat.ExpatError | None = None
-    while error is None:
+    chunk = b" "
+    while chunk and error is None:
         chunk = stream.read(_CHUNK_BYTES)
         try:
             dump.feed(chunk)
@@ -47,16 +48,13 @@ def read_mediawiki(stream: ByteStream, options: ReadOptions) -> Iterator[RawReco
             if row >= options.start_row and page.is_article:
                 yield _to_record(page, dump.site, row, options)
             row += 1
-        if not chunk:
-            break
-    position = dump.position
     if stream.damage is not None:
-        yield from end_of(stream, row=row, byte_offset=position, fragment=dump.fragment)
+        yield from end_of(stream, row=row, byte_offset=dump.position, fragment=dump.fragment)
     elif error is not None:
-        ended = not stream.peek(1)
-        reason = "truncated_file" if ended and not dump.is_closed else "broken_xml"
+        # An error at the end is that the end came too early; elsewhere the XML itself is wrong.
+        reason = "broken_xml" if chunk else "truncated_file"
         detail = f"{xml.parsers.expat.ErrorString(error.code)}, line {error.lineno:,}"
-        yield BadRow(row, position, reason, detail, excerpt(dump.fragment))
+        yield BadRow(row, dump.position, reason, detail, excerpt(dump.fragment))
 
 
 @dataclass
@@ -97,7 +95,6 @@ class _DumpParser:
 
     def __init__(self, max_bytes: int) -> None:
         self.site = _Site()
-        self.is_closed = False
         self._max_bytes = max_bytes
         self._pages: list[_Page] = []
         self._page: _Page | None = None
@@ -171,8 +168,6 @@ class _DumpParser:
             self.site.base = text
         elif name == "namespace" and self._namespace_key in (_FILE, _CATEGORY):
             self.site.link_prefixes.add(text.strip().lower())
-        elif name == "mediawiki":
-            self.is_closed = True
 
 
 def _to_record(page: _Page, site: _Site, row: int, options: ReadOptions) -> RawRecord | BadRow:

@@ -36,7 +36,7 @@ BAD_ROW_REASONS: Mapping[str, str] = {
     "corrupt_row_group": "a stretch of a Parquet file is damaged; the rest of the file is read",
     "broken_xml": "the file is not well-formed XML from here on",
     "broken_markup": "the page's wiki markup could not be parsed",
-    "broken_record": "the archive record cannot be parsed",
+    "broken_record": "the archive record's length is wrong, so that its text is cut",
     "unknown_encoding": "the page's character encoding is unknown or does not fit its bytes",
     "truncated_file": "the file ends too early; everything before is kept",
     "corrupt_file": "the file is damaged from here on; everything before is kept",

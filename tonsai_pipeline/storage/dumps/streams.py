@@ -144,7 +144,8 @@ class _Codec:
 
 
 def _feed_zlib(decoder: Any, data: bytes) -> Iterator[bytes]:
-    while data:
+    # Behind the end of a member the tail is what `unused_data` holds as well.
+    while data and not decoder.eof:
         yield decoder.decompress(data, _DECODED_BYTES)
         data = decoder.unconsumed_tail
 
@@ -159,9 +160,7 @@ def _feed_whole(decoder: Any, data: bytes) -> Iterator[bytes]:
     yield decoder.decompress(data)
 
 
-_GZIP = _Codec(
-    "gzip", lambda: zlib.decompressobj(wbits=31), _feed_zlib, (zlib.error,), 16 << 10
-)
+_GZIP = _Codec("gzip", lambda: zlib.decompressobj(wbits=31), _feed_zlib, (zlib.error,), 16 << 10)
 _BZIP2 = _Codec("bzip2", bz2.BZ2Decompressor, _feed_blocks, (OSError, ValueError), 16 << 10)
 _XZ = _Codec("xz", lzma.LZMADecompressor, _feed_blocks, (lzma.LZMAError,), 16 << 10)
 _ZSTD = _Codec(

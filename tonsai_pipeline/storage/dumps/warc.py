@@ -110,61 +110,50 @@ def _read_archive(
     stream: ByteStream, options: ReadOptions, kind: _Wet | _Warc
 ) -> Iterator[RawRecord | BadRow]:
     row = 0
-    torn = b""
-    error: Exception | None = None
-    record: ArcWarcRecord | None = None
+    end: BadRow | None = None
     records = ArchiveIterator(stream)
-    while True:
-        try:
-            record = cast("ArcWarcRecord | None", next(records, None))
-            if record is None:
+    try:
+        for record in records:
+            wanted = row >= options.start_row and kind.wants(record)
+            data, num_bytes = _read_body(record, options.max_record_bytes if wanted else 0)
+            if _is_short(record):
+                detail = "the file ends inside a record"
+                end = BadRow(row, None, "truncated_file", detail, excerpt(data))
                 break
-            if row >= options.start_row and kind.wants(record):
-                found, torn = _convert(record, row, options, kind)
-                if torn or (found is None and _is_short(record)):
-                    break
-                if found is not None:
+            if wanted:
+                # Only what follows the record tells whether its length was right.
+                num_errors = records.err_count
+                records.read_to_end()
+                if records.err_count > num_errors:
+                    detail = "more bytes follow than Content-Length says"
+                    yield BadRow(row, None, "broken_record", detail, excerpt(data))
+                elif num_bytes > options.max_record_bytes:
+                    yield too_long(num_bytes, data, row=row, byte_offset=None, options=options)
+                elif (found := kind.convert(data, record, row, options)) is not None:
                     yield found
-            elif _skip(record):
-                break
-        except _PARSE_ERRORS as caught:
-            error = caught
-            break
-        row += 1
-    while stream.read(_SKIP_BYTES):
-        pass  # the damage is known only at the end
-    if stream.damage is not None:
-        yield from end_of(stream, row=row, byte_offset=None, fragment=torn)
-    elif error is not None:
+            row += 1
+    except _PARSE_ERRORS as error:
         detail = f"{type(error).__name__}: {error}; the records after it cannot be found"
-        yield BadRow(row, None, "corrupt_file", detail, excerpt(torn))
-    elif record is not None:
-        yield BadRow(row, None, "truncated_file", "the file ends inside a record", excerpt(torn))
+        end = BadRow(row, None, "corrupt_file", detail, "")
+    while stream.read(_SKIP_BYTES):
+        pass  # whether the file is damaged is known only at its end
+    if stream.damage is not None:
+        fragment = end.excerpt.encode() if end else b""
+        yield from end_of(stream, row=row, byte_offset=None, fragment=fragment)
+    elif end is not None:
+        yield end
 
 
-def _convert(
-    record: ArcWarcRecord, row: int, options: ReadOptions, kind: _Wet | _Warc
-) -> tuple[RawRecord | BadRow | None, bytes]:
-    """Read a record's body whole, up to the limit; the bytes returned are those of a torn record."""
-    body = record.content_stream()
-    pieces, num_bytes = [], 0
+def _read_body(record: ArcWarcRecord, max_bytes: int) -> tuple[bytes, int]:
+    """Read a record's body to its end; keep at most some `max_bytes` of it, and return its length."""
+    body = record.content_stream() if max_bytes else record.raw_stream
+    pieces: list[bytes] = []
+    num_bytes = 0
     while piece := body.read(_READ_BYTES):
-        num_bytes += len(piece)
-        if num_bytes <= options.max_record_bytes:
+        if num_bytes <= max_bytes:
             pieces.append(piece)
-    data = b"".join(pieces)
-    if _is_short(record):
-        return None, data or b" "
-    if num_bytes > options.max_record_bytes:
-        return too_long(num_bytes, data, row=row, byte_offset=None, options=options), b""
-    return kind.convert(data, record, row, options), b""
-
-
-def _skip(record: ArcWarcRecord) -> bool:
-    """Pass over a record's body; return whether the file ended inside it."""
-    while record.raw_stream.read(_SKIP_BYTES):
-        pass
-    return _is_short(record)
+        num_bytes += len(piece)
+    return b"".join(pieces), num_bytes
 
 
 def _is_short(record: ArcWarcRecord) -> bool:

@@ -100,6 +100,7 @@ def _tag_pieces(tag: Tag, link_prefixes: frozenset[str]) -> Iterator[str]:
     if name in _DROPPED_TAGS:
         return
     # List marks (* # ; :) come as tags without content; the line break before them is text already.
-    if name in _BREAKING_TAGS and not tag.wiki_markup:
-        yield "\n"
+    line_end = "\n" if name in _BREAKING_TAGS and not tag.wiki_markup else ""
+    yield line_end
     yield from _pieces(tag.contents, link_prefixes)
+    yield "" if tag.self_closing else line_end

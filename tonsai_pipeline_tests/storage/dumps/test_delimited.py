@@ -31,7 +31,9 @@ def test_rows_with_quotes_and_line_breaks_are_read(
 
 def test_bad_rows_are_named_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(b"id,text\n1,good\n2,one,two\n3\n4,\xff\n5,a\0b\n6," + b"x" * 99 + b"\n7,last\n")
+    path.write_bytes(
+        b"id,text\n1,good\n2,one,two\n3\n4,\xff\n5,a\0b\n6," + b"x" * 99 + b"\n7,last\n"
+    )
     good, bad = read(path, max_document_bytes=50)
     assert [(row.text, row.row) for row in good] == [("good", 0), ("last", 6)]
     assert [(row.row, row.byte_offset, row.reason) for row in bad] == [
@@ -73,12 +75,15 @@ def test_a_quote_that_swallows_too_much_gives_up_at_the_limit(tmp_path: Path) ->
 @settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(
-        st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))] * 2), max_size=8
+        st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))] * 2),
+        max_size=8,
     ),
     delimiter=st.sampled_from([(",", "csv"), ("\t", "tsv")]),
 )
 def test_what_python_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: tuple[str, str]
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    delimiter: tuple[str, str],
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / f"a.{delimiter[1]}"
     with path.open("w", encoding="utf-8", newline="") as stream:

@@ -22,9 +22,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hub") / "words"
     (folder / "data").mkdir(parents=True)
     for index, start in enumerate((0, 1000, 2000)):
-        table = pa.table({"text": TEXTS[start : start + 1000], "url": ["u"] * len(TEXTS[start : start + 1000])})
+        table = pa.table(
+            {"text": TEXTS[start : start + 1000], "url": ["u"] * len(TEXTS[start : start + 1000])}
+        )
         pq.write_table(table, folder / "data" / f"train-{index:05d}-of-00003.parquet")
-    pq.write_table(pa.table({"text": ["test"], "url": ["u"]}), folder / "data" / "test-00000-of-00001.parquet")
+    pq.write_table(
+        pa.table({"text": ["test"], "url": ["u"]}), folder / "data" / "test-00000-of-00001.parquet"
+    )
     return folder
 
 
@@ -55,7 +59,10 @@ def test_reading_stops_at_max_samples_and_goes_on_at_start_row(folder: Path) -> 
 @pytest.mark.parametrize(
     ("location", "pattern"),
     [
-        (HubLocation("{}", split="trian"), r"split 'trian'.*has no split 'trian'.*listed.*(train|test)"),
+        (
+            HubLocation("{}", split="trian"),
+            r"split 'trian'.*has no split 'trian'.*listed.*(train|test)",
+        ),
         (HubLocation("{}", config="khm_Khmr"), r"config 'khm_Khmr'.*no such config.*BuilderConfig"),
     ],
 )
@@ -81,7 +88,9 @@ def test_an_id_that_cannot_be_reached_names_itself_and_the_way_out(
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(DumpError, match=r"'nobody/nothing', config 'c', split 'train'.*(network|check the id)"):
+    with pytest.raises(
+        DumpError, match=r"'nobody/nothing', config 'c', split 'train'.*(network|check the id)"
+    ):
         rows_of(HubLocation("nobody/nothing", config="c"))
 
 
@@ -90,10 +99,14 @@ def test_an_id_that_does_not_exist_says_what_to_check(monkeypatch: pytest.Monkey
     from datasets.exceptions import DatasetNotFoundError
 
     def missing(*_: object, **__: object) -> None:
-        raise DatasetNotFoundError("Dataset 'nobody/nothing' doesn't exist on the Hub or cannot be accessed.")
+        raise DatasetNotFoundError(
+            "Dataset 'nobody/nothing' doesn't exist on the Hub or cannot be accessed."
+        )
 
     monkeypatch.setattr(datasets, "load_dataset", missing)
-    with pytest.raises(DumpError, match=r"nobody/nothing.*check the id, or log in with: hf auth login"):
+    with pytest.raises(
+        DumpError, match=r"nobody/nothing.*check the id, or log in with: hf auth login"
+    ):
         rows_of(HubLocation("nobody/nothing"))
 
 
@@ -110,7 +123,9 @@ def test_a_network_that_fails_in_the_middle_is_an_error_and_not_an_end(
             raise ConnectionError("reset by peer")
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Failing())
-    with pytest.raises(DumpError, match=r"reading failed at row 1: ConnectionError.*run the same command again"):
+    with pytest.raises(
+        DumpError, match=r"reading failed at row 1: ConnectionError.*run the same command again"
+    ):
         rows_of(HubLocation("a/b"))
 
 
@@ -118,7 +133,9 @@ def test_a_saved_data_set_is_read_from_its_folder(tmp_path: Path) -> None:
     import datasets
 
     path = tmp_path / "saved"
-    datasets.Dataset.from_dict({"text": TEXTS, "n": list(range(len(TEXTS)))}).save_to_disk(str(path))
+    datasets.Dataset.from_dict({"text": TEXTS, "n": list(range(len(TEXTS)))}).save_to_disk(
+        str(path)
+    )
     assert texts(path) == TEXTS
     good, _ = read(path, start_row=2400)
     assert [(row.row, row.meta) for row in good[:2]] == [(2400, '{"n":2400}'), (2401, '{"n":2401}')]

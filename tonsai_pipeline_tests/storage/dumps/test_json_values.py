@@ -12,7 +12,7 @@ from tonsai_pipeline.storage.dumps.json_values import split_values
 from tonsai_pipeline.storage.dumps.streams import open_stream
 from tonsai_pipeline_tests.storage.dumps.files import COMPRESSIONS, read, texts
 
-RECORDS = [{"text": "a [b] {c}, \"d\\"}, {"text": "ខ្មែរ", "n": [1, {"x": "}"}]}, {"text": "end"}]
+RECORDS = [{"text": 'a [b] {c}, "d\\'}, {"text": "ខ្មែរ", "n": [1, {"x": "}"}]}, {"text": "end"}]
 EXPECTED = [record["text"] for record in RECORDS]
 
 FORMS = {
@@ -96,7 +96,9 @@ def test_splitting_agrees_with_parsing_the_whole_array(
     chunk_bytes: int,
 ) -> None:
     path = tmp_path_factory.mktemp("json") / "a.json"
-    content = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    content = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode(
+        "utf-8", "surrogatepass"
+    )
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch, open_stream(str(path)) as stream:
         patch.setattr(json_values, "_CHUNK_BYTES", chunk_bytes)

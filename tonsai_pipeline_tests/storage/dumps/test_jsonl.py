@@ -15,7 +15,9 @@ RECORDS = [
 
 
 @pytest.mark.parametrize("suffix", ["", *COMPRESSIONS])
-def test_text_url_title_and_other_fields_come_out_as_they_went_in(tmp_path: Path, suffix: str) -> None:
+def test_text_url_title_and_other_fields_come_out_as_they_went_in(
+    tmp_path: Path, suffix: str
+) -> None:
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(COMPRESSIONS.get(suffix, bytes)(jsonl(RECORDS)))
     good, bad = read(path)
@@ -43,8 +45,12 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "reason"), BAD_LINES, ids=[f"{r}-{i}" for i, (_, r) in enumerate(BAD_LINES)])
-def test_a_bad_line_is_named_and_the_next_line_is_read(tmp_path: Path, line: bytes, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"), BAD_LINES, ids=[f"{r}-{i}" for i, (_, r) in enumerate(BAD_LINES)]
+)
+def test_a_bad_line_is_named_and_the_next_line_is_read(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "first"}\n' + line + b'\n{"text": "last"}\n')
     good, [bad] = read(path, max_document_bytes=1000)
@@ -88,4 +94,6 @@ def test_a_utf16_file_is_one_bad_row_that_says_how_to_convert_it(tmp_path: Path)
 
 def test_real_files_are_read_whole(real_data: Path) -> None:
     assert len(texts(real_data / "khm" / "wikipedia.jsonl.gz")) == 1819
-    assert sum(len(text.encode()) for text in texts(real_data / "khm" / "news.jsonl.gz")) == 3_674_492
+    assert (
+        sum(len(text.encode()) for text in texts(real_data / "khm" / "news.jsonl.gz")) == 3_674_492
+    )

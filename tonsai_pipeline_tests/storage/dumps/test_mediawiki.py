@@ -35,7 +35,11 @@ PAGES = [
     page("ភ្នំពេញ", "'''ភ្នំពេញ''' ជា[[រាជធានី]] &lt;ref&gt;x&lt;/ref&gt; a&amp;nbsp;b", number=1),
     page("Talk:x", "talk", ns=1, number=2),
     page("Old name", "#REDIRECT [[x]]", redirect=True, number=3),
-    page("Second page", "text\n\n[[ឯកសារ:a.jpg|thumb|caption]]\n[[ចំណាត់ថ្នាក់ក្រុម:x]]\n[[en:Other]]", number=4),
+    page(
+        "Second page",
+        "text\n\n[[ឯកសារ:a.jpg|thumb|caption]]\n[[ចំណាត់ថ្នាក់ក្រុម:x]]\n[[en:Other]]",
+        number=4,
+    ),
 ]
 DUMP = (HEAD + "".join(PAGES) + "</mediawiki>").encode()
 

@@ -18,7 +18,13 @@ TEXTS = ["ក", "b\nc", ""]
 
 @pytest.mark.parametrize(
     "kind",
-    [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.dictionary(pa.int32(), pa.string())],
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.binary(),
+        pa.dictionary(pa.int32(), pa.string()),
+    ],
     ids=str,
 )
 def test_text_is_read_from_every_kind_of_string_column(tmp_path: Path, kind: pa.DataType) -> None:
@@ -71,7 +77,12 @@ def test_a_truncated_file_is_one_bad_row(tmp_path: Path) -> None:
 
 def test_a_damaged_row_group_costs_only_its_own_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write(path, {"text": [f"text {index}" for index in range(3000)]}, row_group_size=1000, compression="zstd")
+    write(
+        path,
+        {"text": [f"text {index}" for index in range(3000)]},
+        row_group_size=1000,
+        compression="zstd",
+    )
     column = pq.read_metadata(path).row_group(1).column(0)
     start = column.dictionary_page_offset or column.data_page_offset
     data = bytearray(path.read_bytes())
@@ -84,6 +95,8 @@ def test_a_damaged_row_group_costs_only_its_own_rows(tmp_path: Path) -> None:
 
 def test_values_that_json_has_no_word_for_are_kept_as_text(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write(path, {"text": ["a"], "image": pa.array([b"\x00\x01"]), "day": pa.array([0], pa.date32())})
+    write(
+        path, {"text": ["a"], "image": pa.array([b"\x00\x01"]), "day": pa.array([0], pa.date32())}
+    )
     [row] = read(path)[0]
     assert row.meta == '{"image":"<2 bytes>","day":"1970-01-01"}'

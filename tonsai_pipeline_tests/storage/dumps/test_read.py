@@ -21,7 +21,9 @@ LINES = [b'{"text": "row %d"}' % row if row % 7 else b"broken" for row in range(
 
 
 def _array() -> bytes:
-    return json.dumps([{"text": f"row {row}"} if row % 7 else row for row in range(NUM_ROWS)]).encode()
+    return json.dumps(
+        [{"text": f"row {row}"} if row % 7 else row for row in range(NUM_ROWS)]
+    ).encode()
 
 
 def _parquet(path: Path) -> None:
@@ -33,10 +35,14 @@ FILES: dict[str, Any] = {
     "a.jsonl.gz": lambda: gzip.compress(b"\n".join(LINES)),
     "a.json": _array,
     "b.json": lambda: b"\n".join(LINES[1:]),
-    "a.csv": lambda: b"text,n\n" + b"".join(b"row %d%s\n" % (n, b",1" * (n % 7 > 0)) for n in range(60)),
+    "a.csv": lambda: (
+        b"text,n\n" + b"".join(b"row %d%s\n" % (n, b",1" * (n % 7 > 0)) for n in range(60))
+    ),
     "a.txt": lambda: b"\n\n".join(b"row %d%s" % (n, b"" if n % 7 else b"\xff") for n in range(60)),
     "a.xml.bz2": lambda: bz2.compress(
-        (HEAD + "".join(page(f"T{n}", f"row {n}", ns=n % 2) for n in range(60)) + "</mediawiki>").encode()
+        (
+            HEAD + "".join(page(f"T{n}", f"row {n}", ns=n % 2) for n in range(60)) + "</mediawiki>"
+        ).encode()
     ),
     "a.wet.gz": lambda: wet([b"row %d%s" % (n, b"" if n % 7 else b"\xff") for n in range(60)]),
 }
@@ -54,7 +60,9 @@ def test_reading_from_a_row_gives_the_same_rows_as_reading_all(
         path.write_bytes(FILES[name]())
     rows = list(read_dump_file(str(path)))
     assert len(rows) >= 30
-    assert list(read_dump_file(str(path), start_row=start_row)) == [row for row in rows if row.row >= start_row]
+    assert list(read_dump_file(str(path), start_row=start_row)) == [
+        row for row in rows if row.row >= start_row
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,14 +88,19 @@ def test_the_format_is_told_by_the_name(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.xyz", "a", "a.gz", "a.zip"])
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(DumpError, match=rf"^{name}: unknown file format; set the source's 'format'.*\.jsonl.*\.zst"):
+    with pytest.raises(
+        DumpError, match=rf"^{name}: unknown file format; set the source's 'format'.*\.jsonl.*\.zst"
+    ):
         detect_format(name)
 
 
 def test_a_given_format_overrides_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("one\ntwo\n")
-    assert [row.text for row in read_dump_file(str(path), format="text", text_layout="line")] == ["one", "two"]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [row.text for row in read_dump_file(str(path), format="text", text_layout="line")] == [
+        "one",
+        "two",
+    ]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_every_reason_in_the_readers_is_on_the_list() -> None:

@@ -184,5 +184,7 @@ def test_a_disk_that_fails_while_reading_is_an_error_and_not_an_end(
             raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "open", lambda *_: FailingFile())
-    with pytest.raises(DumpError, match=r"a\.jsonl: reading failed after stored byte 16.*Input/output error"):
+    with pytest.raises(
+        DumpError, match=r"a\.jsonl: reading failed after stored byte 16.*Input/output error"
+    ):
         list(read_dump_file(str(tmp_path / "a.jsonl")))

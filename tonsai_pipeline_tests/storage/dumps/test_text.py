@@ -48,7 +48,11 @@ def test_a_torn_document_is_not_kept_as_if_it_were_whole(tmp_path: Path, layout:
     path = tmp_path / "a.txt.gz"
     path.write_bytes(packed[: len(packed) // 2])
     good, [bad] = read(path, text_layout=layout)
-    whole = {"file": [], "blank_line": blocks, "line": [line for block in blocks for line in block.split("\n")]}
+    whole = {
+        "file": [],
+        "blank_line": blocks,
+        "line": [line for block in blocks for line in block.split("\n")],
+    }
     assert [row.text for row in good] == whole[layout][: len(good)]
     assert (bad.row, bad.reason) == (len(good), "truncated_file")
     assert bad.excerpt.startswith("block") or layout == "line"

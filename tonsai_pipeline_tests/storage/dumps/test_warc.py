@@ -48,7 +48,10 @@ def warc(pages: list[tuple[str, str, bytes]]) -> bytes:
         for kind in ("request", "response"):
             writer.write_record(
                 writer.create_warc_record(
-                    f"https://a.example/{index}", kind, payload=io.BytesIO(body), http_headers=headers
+                    f"https://a.example/{index}",
+                    kind,
+                    payload=io.BytesIO(body),
+                    http_headers=headers,
                 )
             )
     return stream.getvalue()
@@ -87,13 +90,20 @@ def test_a_truncated_wet_file_keeps_the_records_before(tmp_path: Path, packed: b
     assert (bad.row, bad.reason) == (len(good) + 1, "truncated_file")
 
 
-def test_a_wrong_length_ends_the_file_with_a_reason(tmp_path: Path) -> None:
+def test_a_record_with_a_wrong_length_is_bad_and_the_next_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.wet"
     whole = wet([b"first", b"second", b"third"], packed=False)
     path.write_bytes(whole.replace(b"Content-Length: 6", b"Content-Length: 4"))
-    good, bad = read(path)
-    assert good[0].text == "first"
-    assert [row.reason for row in bad] == ["corrupt_file"]
+    good, [bad] = read(path)
+    assert [row.text for row in good] == ["first", "third"]
+    assert (bad.row, bad.reason) == (2, "broken_record")
+
+
+def test_a_file_that_is_no_archive_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.wet"
+    path.write_bytes(b"just text, no archive\r\n" * 10)
+    good, [bad] = read(path)
+    assert (good, bad.row, bad.reason) == ([], 0, "corrupt_file")
 
 
 def test_only_html_pages_that_were_there_are_read_from_warc(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Near-duplicate removal, measured: speed, recall and precision, peers, planted truth, scale.
+
+    uv run --group bench python benchmarks/dedup.py --data FOLDER [--json] [--only kernels,recall,...]
+
+FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
+the last run are in docs/dedup.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+# The peers' own threads would not be one core; read by Rust and BLAS when they are loaded.
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SECTIONS = ("kernels", "windows", "recall", "sample", "datatrove", "scale")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    parser.add_argument("--documents", type=int, default=1_000_000, help="documents of `scale`")
+    parser.add_argument("--workers", type=int, default=2, help="processes of `scale`")
+    parser.add_argument(
+        "--work", type=Path, help="folder for the corpora; a temporary one by default"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    options = parser.parse_args()
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - set(SECTIONS):
+        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        results = {name: run(name, options, work / name) for name in SECTIONS if name in chosen}
+    if options.json:
+        print(json.dumps(results, indent=1))
+
+
+def run(name: str, options: argparse.Namespace, work: Path) -> object:
+    """Run one section and print its table unless JSON is asked for."""
+    if name == "kernels":
+        from dedup_parts import real
+
+        result = real.kernels(options.data, work)
+    elif name == "windows":
+        from dedup_parts import windows
+
+        result = windows.measure(options.data)
+    elif name == "recall":
+        from dedup_parts import recall
+
+        result = recall.measure(options.data, work)
+    elif name == "sample":
+        from dedup_parts import planted
+
+        result = planted.measure(work)
+    elif name == "datatrove":
+        from dedup_parts import peers
+
+        result = peers.measure(options.data, work)
+    else:
+        from dedup_parts import scale
+
+        result = scale.measure(work, num_documents=options.documents, num_workers=options.workers)
+    if not options.json:
+        show(name, result)
+    return result
+
+
+def show(name: str, result: object, indent: int = 0) -> None:
+    """Print nested numbers, one a line."""
+    pad = "  " * indent
+    if isinstance(result, dict):
+        print(f"{pad}{name}")
+        for key, value in result.items():
+            show(str(key), value, indent + 1)
+    elif isinstance(result, float):
+        print(f"{pad}{name:<44} {result:,.4g}")
+    else:
+        print(f"{pad}{name:<44} {result}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""`tonsai normalize`: text or JSON Lines in -> the same out, normalized. A filter, for people who want only this."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tonsai_pipeline.text import NormalizeOptions
+
+#: Whole lines are worked on in blocks of about this size; a longer line is a block by itself.
+_BLOCK_BYTES = 8 << 20
+_SNIFF_BYTES = 4096
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class TextFormat(StrEnum):
+    """What a file holds."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSONL = "jsonl"
+
+
+class CoengDa(StrEnum):
+    """What becomes of coeng DA."""
+
+    FOLD = "fold"
+    PRESERVE = "preserve"
+
+
+def normalize(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Text or JSON Lines, .gz too; standard input if none, or for `-`."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print what was changed to standard error.")
+    ] = False,
+    coeng_da: Annotated[
+        CoengDa,
+        typer.Option("--coeng-da", help="Store U+17D2 U+178A as U+17D2 U+178F, or leave it."),
+    ] = CoengDa.FOLD,
+    text_field: Annotated[
+        str, typer.Option("--field", help="Field of a JSON line that is normalized.")
+    ] = "text",
+    text_format: Annotated[
+        TextFormat, typer.Option("--format", help="`auto` looks at the first character.")
+    ] = TextFormat.AUTO,
+) -> None:
+    """Write text back in the one order in which Unicode asks Khmer to be stored.
+
+    Lines stay lines, and a JSON line without a change stays byte for byte what it was. Other fields are left alone.
+
+    Example: `tonsai normalize corpus.jsonl > clean.jsonl`, `cat page.txt | tonsai normalize --report`
+    """
+    from tonsai_pipeline.text import NormalizeOptions
+
+    options = NormalizeOptions(coeng_da=coeng_da.value)
+    counts: Counter[str] = Counter()
+    try:
+        for name, stream in _streams(files or [Path("-")]):
+            _filter(name, stream, sys.stdout.buffer, options, text_format, text_field, counts)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). What Python still has buffered must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if report:
+        _print_report(counts)
+
+
+class _Work(Protocol):
+    """Normalizes one block of whole lines, adding to the counts."""
+
+    def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes: ...
+
+
+class _Where:
+    """The file and the number of lines read before the block at hand, for messages."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.num_lines = 0
+
+    def line(self, index: int) -> str:
+        return f"{self.name}, line {self.num_lines + index + 1}"
+
+
+def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
+    """Open each file in turn."""
+    import gzip
+
+    from tonsai_pipeline.errors import DumpError
+
+    for file in files:
+        if str(file) == "-":
+            yield "standard input", sys.stdin.buffer
+            continue
+        try:
+            opened: Any = gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+        except OSError as error:
+            raise DumpError(f"{file}: {error.strerror or error}") from error
+        with opened as stream:
+            yield str(file), stream
+
+
+def _filter(
+    name: str,
+    stream: BinaryIO,
+    out: BinaryIO,
+    options: NormalizeOptions,
+    text_format: TextFormat,
+    text_field: str,
+    counts: Counter[str],
+) -> None:
+    """Normalize one stream into another."""
+    where = _Where(name)
+    work: _Work | None = None
+    for block in _blocks(stream):
+        if work is None:
+            start = block[:_SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+            is_json = text_format == TextFormat.JSONL or (
+                text_format == TextFormat.AUTO and start.startswith(b"{")
+            )
+            work = _JsonLines(options, text_field) if is_json else _PlainText(options)
+        out.write(work(block, where, counts))
+        where.num_lines += block.count(b"\n")
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield blocks of whole lines; the time is linear in the bytes, however long a line is."""
+    pieces: list[bytes] = []
+    while block := stream.read(_BLOCK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if not end:
+            pieces.append(block)
+            continue
+        yield b"".join([*pieces, block[:end]])
+        pieces = [block[end:]]
+    if rest := b"".join(pieces):
+        yield rest
+
+
+class _PlainText:
+    """Every line is text."""
+
+    def __init__(self, options: NormalizeOptions) -> None:
+        self._options = options
+
+    def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes:
+        import pyarrow as pa
+
+        from tonsai_pipeline.errors import DataError
+        from tonsai_pipeline.text import malformed_texts, normalize_batch_report
+
+        texts = pa.array([block], pa.large_binary()).view(pa.large_string())
+        try:
+            normalized, seen = normalize_batch_report(texts, self._options)
+        except ValueError as error:
+            byte = malformed_texts(texts)[0].as_py()
+            line = block.count(b"\n", 0, byte)
+            column = byte - (block.rfind(b"\n", 0, byte) + 1)
+            raise DataError(f"{where.line(line)}: not UTF-8 at byte {column}") from error
+        counts["num_lines"] += block.count(b"\n") + (not block.endswith(b"\n"))
+        _add(counts, seen)
+        return normalized.view(pa.large_binary())[0].as_py()
+
+
+class _JsonLines:
+    """Every line is a JSON object; one field is text."""
+
+    def __init__(self, options: NormalizeOptions, text_field: str) -> None:
+        self._options = options
+        self._field = text_field
+
+    def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes:
+        import orjson
+        import pyarrow as pa
+
+        from tonsai_pipeline.text import normalize_batch_report
+
+        lines = block.split(b"\n")
+        records = [self._parse(line, where.line(index)) for index, line in enumerate(lines)]
+        texts = [None if record is None else record[self._field] for record in records]
+        normalized, seen = normalize_batch_report(pa.array(texts, pa.large_string()), self._options)
+        for index, after in enumerate(normalized.to_pylist()):
+            record = records[index]
+            if record is not None and after != texts[index]:
+                counts["num_changed"] += 1
+                lines[index] = orjson.dumps(record | {self._field: after})
+        counts["num_lines"] += sum(record is not None for record in records)
+        _add(counts, seen)
+        return b"\n".join(lines)
+
+    def _parse(self, line: bytes, place: str) -> dict[str, Any] | None:
+        """Return the record of a line, None for a blank one."""
+        import orjson
+
+        from tonsai_pipeline.errors import DataError
+
+        if not line.strip():
+            return None
+        try:
+            record = orjson.loads(line.removeprefix(_BYTE_ORDER_MARK))
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{place}: not JSON: {error}") from error
+        if not isinstance(record, dict) or not isinstance(record.get(self._field), str):
+            raise DataError(f"{place}: no text in field {self._field!r}; name it with --field")
+        return record
+
+
+def _add(counts: Counter[str], seen: pa.StructArray) -> None:
+    import pyarrow.compute as pc
+
+    for field in seen.type:
+        counts[field.name] += pc.sum(seen.field(field.name)).as_py() or 0
+
+
+def _print_report(counts: Counter[str]) -> None:
+    """Print the counts that are not zero, in the order of the rules."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "count", title="tonsai normalize")
+    table.columns[1].justify = "right"
+    for name, count in counts.items():
+        if count:
+            table.add_row(name.removeprefix("num_").replace("_", " "), f"{count:,}")
+    Console(stderr=True).print(table)

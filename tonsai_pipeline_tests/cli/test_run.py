@@ -1,0 +1,188 @@
+"""The whole street through the command line, once: what a newcomer sees, cache hits, and what Dagster remembers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: As small as it can be and still learn: a minute on two cores.
+RECIPE = """
+name: tiny
+description: Made by a test.
+sources:
+  - {name: khm_news, lang: khm}
+  - {name: khm_web, lang: khm}
+  - {name: khm_junk, lang: khm, weight: 0}
+  - {name: eng_news, lang: eng}
+  - {name: eng_web, lang: eng}
+mixture: {languages: {khm: 0.5, eng: 0.5}, validation: {min_documents: 4}}
+tokenizer: {vocab_size: 1024, compare_gpt2: false}
+packing: {seq_len: 128}
+model: {num_layers: 2, hidden_size: 48, num_heads: 2}
+train:
+  max_tokens: 30000
+  global_batch_tokens: 1024
+  micro_batch_rows: 8
+  precision: fp32
+  optimizer: {lr: 3.0e-3}
+  validation: {every_steps: 20, max_rows: 8}
+evaluate: {max_rows: 8, prompts: {khm: ["ភ្នំពេញ"], eng: ["The"]}, generation: {max_new_tokens: 8}}
+"""
+KEPT = ("khm_news", "khm_web", "khm_junk", "eng_news", "eng_web")
+
+
+def tonsai(*arguments, cwd, check=True):
+    environment = {**os.environ, "TONSAI_HOME": str(cwd / "home"), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    environment.pop("DAGSTER_HOME", None)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("tonsai"), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr[-4000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run the street once; every test below looks at what is left."""
+    from tonsai_pipeline.sample.dumps import write_sample
+
+    place = tmp_path_factory.mktemp("street")
+    (place / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    (place / "tiny.yaml").write_text(RECIPE)
+    inbox = place / "home" / "inbox" / "tiny"
+    write_sample(place / "sample", scale=0.3)
+    inbox.mkdir(parents=True)
+    for path in (place / "sample").iterdir():
+        if path.name.startswith(KEPT):
+            path.rename(inbox / path.name)
+    return place, tonsai("run", "--recipe", "tiny.yaml", cwd=place)
+
+
+@pytest.mark.slow
+def test_a_run_goes_from_dumps_to_a_report_whose_bits_per_byte_fell(finished):
+    place, _ = finished
+    shown = tonsai("report", "--recipe", "tiny.yaml", "--json", cwd=place)
+    languages = json.loads(shown.stdout)["languages"]
+    assert set(languages) == {"khm", "eng"}
+    for row in languages.values():
+        assert row["after"]["bits_per_byte"] < row["before"]["bits_per_byte"]
+
+
+@pytest.mark.slow
+def test_bad_rows_are_in_quarantine_and_stop_nothing(finished):
+    place, _ = finished
+    shown = tonsai(
+        "report", "--recipe", "tiny.yaml", "-a", "raw_documents", "--dump", "khm_junk@20260901", "--json",
+        cwd=place,
+    )  # fmt: skip
+    report = json.loads(shown.stdout)
+    assert report["num_documents"] > 0
+    assert report["bad_by_reason"]["broken_json"] > 0
+
+
+@pytest.mark.slow
+def test_a_second_run_is_all_cache_hits_with_the_same_data_versions(finished):
+    import dagster as dg
+
+    place, _ = finished
+    again = tonsai("run", "--recipe", "tiny.yaml", cwd=place)
+    lines = [line for line in again.stderr.splitlines() if line.startswith(("  made", "  cached"))]
+    assert lines
+    assert all(line.startswith("  cached") for line in lines)
+    previous = Path.cwd()
+    os.chdir(place)
+    try:
+        with dg.DagsterInstance.from_config(str(place), "dagster.yaml") as instance:
+            for name in ("deduplicated_documents", "packed_shards", "pretrained_model"):
+                events = instance.fetch_materializations(dg.AssetKey(name), limit=2).records
+                versions = {e.asset_materialization.tags["dagster/data_version"] for e in events}
+                assert len(events) == 2, name
+                assert len(versions) == 1, name
+            assert "khm_web@20261001" in instance.get_dynamic_partitions("dumps")
+    finally:
+        os.chdir(previous)
+
+
+@pytest.mark.slow
+def test_live_numbers_of_training_are_observations_of_the_asset(finished):
+    import dagster as dg
+
+    place, _ = finished
+    previous = Path.cwd()
+    os.chdir(place)
+    try:
+        with dg.DagsterInstance.from_config(str(place), "dagster.yaml") as instance:
+            records = instance.fetch_observations(dg.AssetKey("pretrained_model"), limit=10).records
+        seen = [set(r.asset_observation.metadata) for r in records]
+    finally:
+        os.chdir(previous)
+    assert any({"step", "loss"} <= names for names in seen)
+
+
+@pytest.mark.slow
+def test_the_model_folder_opens_and_writes(finished):
+    place, _ = finished
+    done = tonsai("generate", "--recipe", "tiny.yaml", "-n", "4", "The", cwd=place)
+    assert done.stdout.startswith("The")
+
+
+@pytest.mark.slow
+def test_a_dump_that_is_switched_off_leaves_the_corpus(finished):
+    place, _ = finished
+    tonsai("dumps", "remove", "khm_web@20261001", "--recipe", "tiny.yaml", cwd=place)
+    tonsai("run", "--recipe", "tiny.yaml", "--select", "deduplicated_documents", cwd=place)
+    shown = tonsai(
+        "report", "--recipe", "tiny.yaml", "-a", "deduplicated_documents", "--json", cwd=place
+    )
+    assert "khm_web@20261001" not in json.loads(shown.stdout)["by_dump"]
+    tonsai("dumps", "add", "khm_web", "--date", "20261001", "--recipe", "tiny.yaml", cwd=place)
+
+
+@pytest.mark.slow
+def test_a_dump_of_only_bad_rows_stops_before_it_can_poison_the_rest_and_is_named(finished):
+    place, _ = finished
+    bad = place / "home" / "inbox" / "tiny" / "eng_web@20261101.jsonl"
+    bad.write_text("{broken\n" * 3)
+    done = tonsai("run", "--recipe", "tiny.yaml", cwd=place, check=False)
+    bad.unlink()
+    assert done.returncode == 1
+    assert "eng_web@20261101" in done.stderr
+    assert "no readable document, 3 bad rows" in done.stderr
+    assert "tonsai dumps remove" in done.stderr
+
+
+def test_an_unknown_asset_lists_the_known_ones(tmp_path):
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    done = tonsai("run", "--recipe", "demo", "--select", "packed_shard", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "unknown asset packed_shard" in done.stderr
+    assert "packed_shards" in done.stderr
+
+
+def test_a_missing_source_file_names_source_path_and_data_folder(tmp_path):
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    (tmp_path / "r.yaml").write_text(
+        "name: r\nsources: [{name: a, lang: khm, path: nowhere.jsonl}]\n"
+    )
+    done = tonsai("run", "--recipe", "r.yaml", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "source 'a'" in done.stderr
+    assert "nowhere.jsonl" in done.stderr
+    assert "--data" in done.stderr
+
+
+def test_without_an_instance_the_way_out_is_told(tmp_path):
+    done = tonsai("run", "--recipe", "demo", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "DAGSTER_HOME" in done.stderr

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline_tests.engine.work import pid_after, square
+
+
+@pytest.mark.parametrize("workers", ["engine", "two_workers"])
+def test_every_task_gives_its_result_under_its_index(
+    workers: str, request: pytest.FixtureRequest
+) -> None:
+    engine: Engine = request.getfixturevalue(workers)
+    results = dict(engine.map(square, range(50), label="square"))
+    assert results == {index: index * index for index in range(50)}
+
+
+def test_one_worker_or_one_task_stays_in_this_process(engine: Engine, two_workers: Engine) -> None:
+    assert [pid for _, pid in engine.map(pid_after, [0.0, 0.0], label="pid")] == [os.getpid()] * 2
+    assert [pid for _, pid in two_workers.map(pid_after, [0.0], label="pid")] == [os.getpid()]
+
+
+def test_two_workers_work_at_the_same_time(two_workers: Engine) -> None:
+    pids = {pid for _, pid in two_workers.map(pid_after, [0.2] * 4, label="pid")}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_a_closed_engine_starts_again_when_it_is_used() -> None:
+    engine = LocalEngine(2)
+    for _ in range(2):
+        assert len(list(engine.map(square, range(4), label="square"))) == 4
+        engine.close()
+
+
+@pytest.mark.slow
+def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tonsai_pipeline_tests.engine.work", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    try:
+        _wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+        assert all(_is_alive(pid) for pid in pids)
+    finally:
+        process.kill()
+        process.wait()
+    _wait_for(lambda: not any(_is_alive(pid) for pid in pids))
+
+
+def test_an_unknown_engine_names_those_there_are() -> None:
+    with pytest.raises(RecipeError, match="'dask' is unknown; use 'local' or 'ray'"):
+        open_engine("dask")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def _wait_for(condition: object, seconds: float = 60.0) -> None:
+    stop = time.monotonic() + seconds
+    while not condition():  # pyright: ignore[reportCallIssue]
+        assert time.monotonic() < stop
+        time.sleep(0.02)
+
+
+def test_a_signal_for_the_parent_is_left_to_the_parent(two_workers: Engine) -> None:
+    [(_, pid), _] = list(two_workers.map(pid_after, [0.2, 0.2], label="pid"))
+    os.kill(pid, signal.SIGINT)
+    assert len(list(two_workers.map(square, range(4), label="square"))) == 4

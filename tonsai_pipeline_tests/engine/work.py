@@ -1,0 +1,57 @@
+"""Functions that engine tests send to workers; a worker must be able to import them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tonsai_pipeline.errors import DataError
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def pid_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def write_text(payload: str, folder: Path) -> Mapping[str, Any]:
+    """Write a file, count its runs, and fail as the payload says."""
+    runs = folder / "runs"
+    runs.mkdir(exist_ok=True)
+    (runs / f"{payload}-{time.monotonic_ns()}").touch()
+    if payload.startswith("ours"):
+        raise DataError("a.jsonl: row 3: broken")
+    if payload.startswith("theirs"):
+        raise ZeroDivisionError("division by zero")
+    if payload.startswith("die"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{payload}.txt").write_text(payload)
+    return {"num_chars": len(payload), "pid": os.getpid()}
+
+
+def main(folder: str) -> None:
+    """Start two workers that write their process ids and sleep; killed by the test."""
+    from tonsai_pipeline.engine.local import LocalEngine
+
+    engine = LocalEngine(2)
+    list(engine.map(sleep_forever, [folder] * 2, label="sleep"))
+
+
+def sleep_forever(folder: str) -> None:
+    path = Path(folder) / f".{os.getpid()}"
+    path.touch()
+    path.rename(Path(folder) / f"{os.getpid()}.pid")
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1])

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.recipe.sources import IngestConfig, Source
+from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
+from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
+from tonsai_pipeline.storage.documents import read_batches, read_part
+from tonsai_pipeline.storage.store import Artifact, Store
+
+SMALL = IngestConfig(part_bytes=2000, max_document_bytes=5000)
+BROKEN = '{"text": "cut'
+
+
+@dataclass(frozen=True)
+class Files:
+    """A dump made of files, as the catalog gives it."""
+
+    key: str
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@20261101") -> Files:
+    """Write lists of lines as files; a line is a text, or a raw line if it begins with a brace."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, lines in enumerate(files):
+        rows = [line if str(line).startswith("{") else json.dumps({"text": line}) for line in lines]
+        path = folder / f"{index}.jsonl.gz"
+        path.write_bytes(gzip.compress("".join(f"{row}\n" for row in rows).encode(), mtime=0))
+        paths.append(path)
+    return Files(key, tuple(map(str, paths)), tuple(path.name for path in paths))
+
+
+def ingest_dump(
+    store: Store, dump: Files, engine: Engine, config: IngestConfig = SMALL, **source: Any
+) -> Artifact:
+    described = Source(name=dump.key.partition("@")[0], lang="khm", **source)
+    return store.materialize(
+        "raw_documents",
+        dump.key,
+        lambda folder: ingest(dump, folder, source=described, config=config, engine=engine),
+        stage_version=STAGE_VERSION,
+        settings={"ingest": config.settings(), "source": described.reading_settings()},
+        inputs={"raw_dumps": "version"},
+    )
+
+
+def table_of(paths: Sequence[Path], schema: pa.Schema) -> list[dict[str, Any]]:
+    tables = [read_part(path) for path in paths]
+    assert all(table.schema == schema for table in tables)
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def content(artifact: Artifact) -> dict[str, bytes]:
+    return {
+        entry.path: (artifact.path / entry.path).read_bytes() for entry in artifact.manifest.files
+    }
+
+
+FILES = [
+    [f"first file, document {index} " + "x" * (index % 300) for index in range(80)],
+    ["second file", BROKEN, "x" * 6000, "", '{"n": 1}', "last"],
+    [],
+]
+
+
+def test_every_good_row_becomes_a_document_and_every_bad_row_is_in_quarantine(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", FILES), engine)
+    documents = table_of(artifact.parts(), RAW_DOCUMENTS)
+    assert [row["text"] for row in documents] == [*FILES[0], "second file", "", "last"]
+    assert documents[81] | {"meta": None} == {
+        "doc_id": "web@20261101/1/3",
+        "text": "",
+        "source": "web",
+        "dump": "web@20261101",
+        "file": "1.jsonl.gz",
+        "row": 3,
+        "url": None,
+        "title": None,
+        "meta": None,
+    }
+    bad = table_of(artifact.parts("quarantine"), QUARANTINE)
+    assert [(row["file"], row["row"], row["reason"]) for row in bad] == [
+        ("1.jsonl.gz", 1, "broken_json"),
+        ("1.jsonl.gz", 2, "too_long"),
+        ("1.jsonl.gz", 4, "missing_text"),
+    ]
+    assert bad[0]["excerpt"] == BROKEN
+    report = artifact.report
+    assert (report["num_documents"], report["num_bad_rows"], report["num_files"]) == (83, 3, 3)
+    assert report["num_bytes"] == sum(len(row["text"].encode()) for row in documents)
+    assert report["bad_by_reason"] == {"broken_json": 1, "missing_text": 1, "too_long": 1}
+    assert report["num_raw_bytes"] == sum(
+        path.stat().st_size for path in (tmp_path / "in").iterdir()
+    )
+    assert [row["num_documents"] for row in report["files"]] == [80, 3, 0]
+    assert report["samples"][0]["text"] == FILES[0][0][:300]
+    assert report["bad_samples"][0]["file"] == "1.jsonl.gz"
+
+
+def test_a_file_is_cut_into_parts_of_about_part_bytes(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", FILES), engine)
+    names = [path.name for path in artifact.parts()]
+    assert names[:2] == ["part-00000-00000.parquet", "part-00000-00001.parquet"]
+    assert names[-1] == "part-00001-00000.parquet"
+    sizes = [
+        sum(len(text.encode()) for text in read_part(path)["text"].to_pylist())
+        for path in artifact.parts()
+        if path.name.startswith("part-00000")
+    ]
+    assert len(sizes) == 3
+    assert all(2000 <= size < 2000 + 330 for size in sizes[:-1])
+
+
+def test_any_number_of_workers_writes_the_same_bytes(
+    store: Store, engine: Engine, two_workers: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", [FILES[0], FILES[1], FILES[0][::-1], FILES[1]])
+    alone = content(ingest_dump(store, dump, engine))
+    other = Store(type(store.layout)(tmp_path / "other", "test"))
+    assert content(ingest_dump(other, dump, two_workers)) == alone
+
+
+def test_a_truncated_file_keeps_its_beginning_and_names_the_rest(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    path = Path(dump.files[0])
+    path.write_bytes(path.read_bytes()[:-100])
+    artifact = ingest_dump(store, dump, engine)
+    kept = artifact.report["files"][0]["num_documents"]
+    assert 0 < kept < 80
+    [bad] = [
+        row
+        for row in table_of(artifact.parts("quarantine"), QUARANTINE)
+        if row["file"] == "0.jsonl.gz"
+    ]
+    assert (bad["row"], bad["reason"]) == (kept, "truncated_file")
+
+
+@pytest.mark.parametrize(
+    ("files", "num_bad"), [([], 0), ([[]], 0), ([[BROKEN] * 7], 7), ([[], [BROKEN], []], 1)]
+)
+def test_a_dump_without_a_readable_row_is_an_artifact_that_says_so(
+    store: Store, engine: Engine, tmp_path: Path, files: list[list[object]], num_bad: int
+) -> None:
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", files), engine)
+    assert artifact.parts() == []
+    assert (artifact.report["num_documents"], artifact.report["num_bad_rows"]) == (0, num_bad)
+    assert len(table_of(artifact.parts("quarantine"), QUARANTINE)) == num_bad
+
+
+def test_very_many_bad_rows_are_kept_in_several_bounded_parts(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", [[BROKEN] * 10_000]), engine)
+    sizes = [read_part(path).num_rows for path in artifact.parts("quarantine")]
+    assert sizes == [4096, 4096, 1808]
+
+
+@pytest.mark.parametrize("limit", [1, 79, 80, 81, 83, 1000])
+def test_max_documents_takes_the_first_ones_of_the_whole_dump(
+    store: Store, engine: Engine, tmp_path: Path, limit: int
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    everything = table_of(ingest_dump(store, dump, engine).parts(), RAW_DOCUMENTS)
+    limited = ingest_dump(store, dump, engine, max_documents=limit)
+    assert table_of(limited.parts(), RAW_DOCUMENTS) == everything[:limit]
+    assert limited.report["num_documents"] == min(limit, 83)
+
+
+def test_row_groups_hold_about_eight_megabytes(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    texts = ["y" * 1_000_000] * 20
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", [texts]), engine, IngestConfig())
+    [part] = artifact.parts()
+    assert [batch.num_rows for batch in read_batches(part, ["row"])] == [9, 9, 2]
+
+
+def test_a_missing_file_stops_the_stage_and_names_stage_part_and_file(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = Files("web@20261101", (str(tmp_path / "gone.jsonl"),), ("gone.jsonl",))
+    with pytest.raises(DumpError, match=r"^ingest: part file-00000: .*gone\.jsonl: no such file"):
+        ingest_dump(store, dump, engine)
+
+
+def test_a_file_of_unknown_format_stops_the_stage(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text("text")
+    dump = Files("web@20261101", (str(path),), ("a.xyz",))
+    with pytest.raises(DumpError, match="unknown file format"):
+        ingest_dump(store, dump, engine)
+    assert ingest_dump(store, dump, engine, format="text").report["num_documents"] == 1
+
+
+def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
+    store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tonsai_pipeline.stages import ingest as stage
+
+    dump = write_dump(tmp_path / "in", FILES)
+    undisturbed = content(
+        ingest_dump(Store(type(store.layout)(tmp_path / "other", "test")), dump, engine)
+    )
+    starts: list[int] = []
+    read, write = stage.read_dump_file, stage.write_part
+    num_written = 0
+
+    def noted(location: str, *, start_row: int, **options: Any) -> Any:
+        starts.append(start_row)
+        return read(location, start_row=start_row, **options)
+
+    def failing(path: Path, *arguments: Any) -> int:
+        nonlocal num_written
+        num_written += 1
+        if num_written == 3:
+            raise RuntimeError("killed")
+        return write(path, *arguments)
+
+    monkeypatch.setattr(stage, "read_dump_file", noted)
+    monkeypatch.setattr(stage, "write_part", failing)
+    with pytest.raises(Exception, match="killed"):
+        ingest_dump(store, dump, engine)
+    assert content(ingest_dump(store, dump, engine)) == undisturbed
+    assert starts[0] == 0
+    assert starts[1] > 10
+
+
+def test_an_unchanged_dump_is_a_cache_hit_and_a_weight_does_not_matter(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    assert not ingest_dump(store, dump, engine).cached
+    assert ingest_dump(store, dump, engine, weight=2.0, license="CC0-1.0").cached
+    assert ingest_dump(store, dump, engine, SMALL.model_copy(update={"max_bad_frac": 0.1})).cached
+    assert not ingest_dump(store, dump, engine, text_column="body").cached
+
+
+def test_real_files_come_through_whole(store: Store, two_workers: Engine, real_data: Path) -> None:
+    paths = sorted((real_data / "khm").glob("*.jsonl.gz"))
+    dump = Files("real@20260101", tuple(map(str, paths)), tuple(path.name for path in paths))
+    report = ingest_dump(store, dump, two_workers, IngestConfig()).report
+    assert report["num_bad_rows"] == 0
+    rows = re.findall(
+        r"\| khm/\S+ \| ([\d,]+) \| ([\d,]+) \|", (real_data / "MANIFEST.md").read_text()
+    )
+    counts = [[int(number.replace(",", "")) for number in row] for row in rows]
+    assert report["num_documents"] == sum(num_documents for num_documents, _ in counts) > 0
+    assert report["num_bytes"] == sum(num_bytes for _, num_bytes in counts)

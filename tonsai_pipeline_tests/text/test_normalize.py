@@ -1,0 +1,483 @@
+"""Normalization: the rules one by one, the vectors, and what holds for every text."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pheasa
+import pyarrow as pa
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from tonsai_pipeline.text import (
+    RULE_NAMES,
+    NormalizeOptions,
+    malformed_texts,
+    normalize,
+    normalize_batch,
+    normalize_batch_report,
+)
+from tonsai_pipeline_tests.text.samples import COENG, ZWJ, ZWNJ, ZWSP, any_text, khmer_text
+
+#: UTN #61 and nothing else: what pheasa does without options.
+PLAIN = NormalizeOptions(
+    strip_zwsp=False,
+    strip_joiners=False,
+    strip_ignorables=False,
+    fold_spaces=False,
+    fold_deprecated=False,
+    collapse_duplicate_marks=False,
+)
+EVERY_SWITCH = [NormalizeOptions(), PLAIN, NormalizeOptions(coeng_da="preserve")] + [
+    NormalizeOptions(**{name: False})
+    for name in NormalizeOptions().to_dict()
+    if name not in ("normalizer_version", "coeng_da")
+]
+
+# --- the rules, one by one -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        # The vowel, sign or shifter typed before the coeng it belongs behind.
+        ("\u1780\u17b6\u17d2\u179f", "\u1780\u17d2\u179f\u17b6"),
+        ("\u1780\u17c6\u17b6", "\u1780\u17b6\u17c6"),
+        ("\u1798\u17b6\u17c9", "\u1798\u17c9\u17b6"),
+        ("\u1780\u17d2\u179f\u17cc", "\u1780\u17cc\u17d2\u179f"),
+        # Coeng ro goes behind the other coeng.
+        ("\u179f\u17d2\u179a\u17d2\u178f\u17b8", "\u179f\u17d2\u178f\u17d2\u179a\u17b8"),
+        # Vowels typed in halves.
+        ("\u1780\u17c1\u17b8", "\u1780\u17be"),
+        ("\u1780\u17c1\u17b6", "\u1780\u17c4"),
+        ("\u1780\u17b6\u17c1", "\u1780\u17c4"),
+        # -u under an above vowel is a shifter: triisap for strong clusters, muusikatoan for weak.
+        ("\u179f\u17bb\u17b8", "\u179f\u17ca\u17b8"),
+        ("\u1798\u17bb\u17b8", "\u1798\u17c9\u17b8"),
+        ("\u1794\u17bb\u17d0\u1784", "\u1794\u17c9\u17d0\u1784"),
+        ("\u1780\u17bb\u17d0", "\u1780\u17bb\u17d0"),
+        ("\u179f\u17bb\u17b6\u17c6", "\u179f\u17ca\u17b6\u17c6"),
+        ("\u179f\u17be\u17bb", "\u179f\u17ca\u17be"),
+        # Repeated coengs, joiners after a coeng.
+        ("\u1780\u17d2\u17d2\u179f", "\u1780\u17d2\u179f"),
+        ("\u1780\u17d2\u200c\u179f", "\u1780\u17d2\u179f"),
+        ("\u1780\u17d2\u200d\u179f", "\u1780\u17d2\u179f"),
+        # Coeng DA.
+        ("\u1780\u178e\u17d2\u178a\u17b6\u179b", "\u1780\u178e\u17d2\u178f\u17b6\u179b"),
+        # A mark typed twice; nikahit has two places.
+        ("\u1796\u17bd\u17bd\u1780", "\u1796\u17bd\u1780"),
+        ("\u1780\u17b6\u17b6\u17b6\u17b6", "\u1780\u17b6"),
+        ("\u1780\u17c6\u17c6\u17c6", "\u1780\u17c6\u17c6"),
+        # Deprecated and discouraged characters.
+        ("\u17a3", "\u17a2"),
+        ("\u17a4", "\u17a2\u17b6"),
+        ("\u1780\u17b4\u179a\u17b5", "\u1780\u179a"),
+        ("\u1780\u17d8", "\u1780\u17d4\u179b\u17d4"),
+        # Invisible characters.
+        ("\u1780\u200b\u1781", "\u1780\u1781"),
+        ("\u1780\u200b.\u200ba", "\u1780.a"),
+        ("\u1780\u200b\u17d2\u179f", "\u1780\u17d2\u179f"),
+        ("\ufeff\u1780\u00ad\u1781", "\u1780\u1781"),
+        ("\u1780\u00a0\u1781\u2028\u1782\u2029", "\u1780 \u1781\n\u1782\n"),
+        ("\u1780\u200d\u1781\u200c\u1782", "\u1780\u1781\u1782"),
+        # The repetition sign is punctuation: never collapsed.
+        ("\u1780\u17d7\u17d7", "\u1780\u17d7\u17d7"),
+    ],
+)
+def test_each_rule_turns_the_wrong_spelling_into_the_right_one(wrong: str, right: str) -> None:
+    assert normalize(wrong) == right
+    assert normalize(right) == right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain ASCII\r\n\twith controls\x00",
+        "caf\u00e9 na\u00efve \u201cquotes\u201d \u00bd \uff21 \u2163 x\u00b2",
+        "\u17e1\u17e2\u17e3 123",
+        "\u17b2\u17d2\u1799 \u17b1\u17d2\u1799",
+        # The ZWNJ that keeps a shifter above: strong with triisap, weak with muusikatoan.
+        "\u17a2\u17ca\u200c\u17b9\u1798",
+        "\u1798\u17c9\u200c\u17b8",
+        # Final coeng of Middle Khmer.
+        "\u1780\u17b6\u200d\u17d2\u1798",
+        # Emoji, Persian and Thai keep their joiners and their zero-width spaces.
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0e20\u0e32\u0e29\u0e32\u200b\u0e44\u0e17\u0e22",
+    ],
+)
+def test_what_is_right_or_foreign_stays(text: str) -> None:
+    assert normalize(text) == text
+
+
+def test_nfc_comes_before_the_repair() -> None:
+    # NFC alone would leave the sign before the coeng's base.
+    assert normalize("\u1780\u17dd\u17d2\u179f") == "\u1780\u17d2\u17dd\u179f"
+    assert normalize("cafe\u0301 \u1780\u17c1\u17b8") == "caf\u00e9 \u1780\u17be"
+
+
+def test_a_zwnj_that_changes_nothing_goes() -> None:
+    assert normalize("\u1798\u17c9\u200c\u17b6") == "\u1798\u17c9\u17b6"
+    assert normalize("\u1780\u17b6\u200c\u1781") == "\u1780\u17b6\u1781"
+
+
+def test_preserve_keeps_coeng_da_and_only_that() -> None:
+    options = NormalizeOptions(coeng_da="preserve")
+    assert normalize("\u1780\u17d2\u178a\u17c1\u17b8", options) == "\u1780\u17d2\u178a\u17be"
+
+
+@pytest.mark.parametrize(
+    ("switch", "text"),
+    [
+        ("strip_zwsp", "\u1780\u200b\u1781"),
+        ("strip_joiners", "\u1780\u200d\u1781"),
+        ("strip_ignorables", "\u1780\u00ad\ufeff\u1781"),
+        ("fold_spaces", "\u1780\u00a0\u1781\u2028"),
+        ("fold_deprecated", "\u17a3\u17a4\u1780\u17b5\u17d8"),
+        ("collapse_duplicate_marks", "\u1780\u17b6\u17b6"),
+    ],
+)
+def test_each_switch_turns_its_rule_off(switch: str, text: str) -> None:
+    assert normalize(text, NormalizeOptions(**{switch: False})) == text
+    assert normalize(text) != text
+
+
+def test_a_syllable_whose_repair_would_draw_in_the_next_letter_is_left_as_typed() -> None:
+    # Sorted, the open coeng would come last and take the next base as its own.
+    text = "\u1780\u17b6\u17d2" + "\u1781"
+    open_final = "\u1780\u17c6\u200d\u17d2\u17b6" + "\u1781"
+    for words in (text, open_final):
+        assert normalize(words) == normalize(normalize(words))
+    _, report = normalize_batch_report(pa.array([open_final]))
+    assert report[0].as_py()["num_left_as_typed"] == 1
+
+
+# --- vectors and oracle ---------------------------------------------------------------------------
+
+
+def _vectors(real_data: Path, name: str) -> list[dict[str, str]]:
+    lines = (real_data / "vectors" / f"{name}.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("sil_bad_good", 85),
+        ("utn61_pairs", 53),
+        ("utn61_not_autofixable", 2),
+        ("deprecated_folds", 5),
+    ],
+)
+def test_every_vector_comes_out_right(real_data: Path, name: str, count: int) -> None:
+    rows = _vectors(real_data, name)
+    wrong = [row for row in rows if normalize(row["wrong"]) != row["right"]]
+    assert (len(rows), wrong) == (count, [])
+
+
+def test_correctly_spelt_words_do_not_change(real_data: Path) -> None:
+    words = pa.array([row["word"] for row in _vectors(real_data, "identity_words")])
+    assert len(words) == 1500
+    assert normalize_batch(words).to_pylist() == words.to_pylist()
+
+
+def test_real_documents_come_out_as_pheasa_writes_them(real_text: dict[str, list[str]]) -> None:
+    # A sample; benchmarks/normalize.py compares every document.
+    for name, texts in real_text.items():
+        if not name.startswith("khm/"):
+            continue
+        sample = [text for text in texts[::25] if len(text) < 4000]
+        ours = normalize_batch(pa.array(sample), PLAIN).to_pylist()
+        assert ours == [pheasa.normalize(text) for text in sample], name
+
+
+def _two_coeng_ro(text: str) -> bool:
+    """Tell whether pheasa stops halfway: of two coeng ro it moves neither behind a third coeng."""
+    return text.count("\u179a") > 1 and text.count(COENG) > 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(any_text)
+@example("\u1784\u17cb\u17bb\u200c\u200d\u1784\u17b6\u17b8")
+@example("\u1780\u17d2\u200d\u17b4\u0301\u17ca\u17c6\u17bb\u17cc\u17c4\u17c1")
+def test_the_rules_of_the_technical_note_agree_with_pheasa(text: str) -> None:
+    assume(not text.startswith("\ufeff") and not _two_coeng_ro(text))
+    assert normalize(text, PLAIN) == pheasa.normalize(text)
+    folded = NormalizeOptions(**{**vars(PLAIN), "fold_deprecated": True, "coeng_da": "preserve"})
+    assert normalize(text, folded) == pheasa.normalize(
+        text, preserve_coeng_da=True, fold_deprecated=True
+    )
+
+
+# --- properties -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_text, st.sampled_from(EVERY_SWITCH))
+@example("\u17d2\u17b4\u179a\u200c\u17b6\u200b\u17ca", NormalizeOptions())
+@example("a\u17dd\u0316\u200bb", NormalizeOptions())
+def test_normal_text_stays_normal_and_composed(text: str, options: NormalizeOptions) -> None:
+    once = normalize(text, options)
+    assert normalize(once, options) == once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_text)
+def test_text_never_grows_but_by_the_folds_of_deprecated_letters(text: str) -> None:
+    num_folds = text.count("\u17a4") + 2 * text.count("\u17d8")
+    composed = unicodedata.normalize("NFC", text)
+    assert len(normalize(text)) <= len(composed) + num_folds
+
+
+@settings(max_examples=100, deadline=None)
+@given(khmer_text)
+def test_no_letter_is_lost_or_made_up(text: str) -> None:
+    """The bases are those of the text, but for coeng DA and the deprecated ones."""
+    before = [base for base in text if "\u1780" <= base <= "\u17b3"]
+    options = NormalizeOptions(coeng_da="preserve", fold_deprecated=False)
+    after = [base for base in normalize(text, options) if "\u1780" <= base <= "\u17b3"]
+    assert sorted(before) == sorted(after)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from("\u1780\u1798\u179f\u1794\u17a2"),
+    st.sampled_from(["", "\u17d2\u179a", "\u17d2\u1798", "\u17d2\u1799\u17d2\u179a"]),
+    st.sampled_from(["", "\u17c9", "\u17ca"]),
+    st.sampled_from(["", "\u17b6", "\u17b7", "\u17c1", "\u17be", "\u17bd"]),
+    st.sampled_from(["", "\u17c6", "\u17cb"]),
+    st.sampled_from(["", "\u17c7"]),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_in_which_marks_were_typed_does_not_matter(
+    base: str, coengs: str, shifter: str, vowel: str, sign: str, final: str, rng: random.Random
+) -> None:
+    units = [coengs[at : at + 2] for at in range(0, len(coengs), 2)]
+    marks = [*units, *(mark for mark in (shifter, vowel, sign, final) if mark)]
+    right = base + "".join(marks)
+    rng.shuffle(marks)
+    assert normalize(base + "".join(marks)) == normalize(right) == right
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.none(), any_text), max_size=8))
+def test_a_batch_is_its_texts_one_by_one(texts: list[str | None]) -> None:
+    expected = [None if text is None else normalize(text) for text in texts]
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        assert normalize_batch(pa.array(texts, kind)).to_pylist() == expected
+    halves = pa.chunked_array([texts[:3], texts[3:]], pa.string())
+    assert normalize_batch(halves).to_pylist() == expected
+    sliced = pa.array(["\u1780\u17c1\u17b8", *texts, None], pa.string())[1:-1]
+    assert normalize_batch(sliced).to_pylist() == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(any_text, st.sampled_from(EVERY_SWITCH))
+def test_the_report_counts_exactly_the_texts_that_change(
+    text: str, options: NormalizeOptions
+) -> None:
+    normalized, report = normalize_batch_report(pa.array([text]), options)
+    row = report[0].as_py()
+    repairs = [row[f"num_{rule}"] for rule in RULE_NAMES if rule != "left_as_typed"]
+    assert (normalized[0].as_py() != text) == any(repairs)
+    assert row["num_zwsp"] == text.count(ZWSP)
+
+
+def test_the_report_names_the_rule_that_applied() -> None:
+    texts = {
+        "\u1780\u17b6\u17d2\u179f": "reordered",
+        "\u1780\u17d2\u17d2\u179f": "repeated_coeng",
+        "\u1780\u17c1\u17b8": "composed_vowel",
+        "\u179f\u17bb\u17b8": "u_to_shifter",
+        "\u179f\u17d2\u179a\u17d2\u178f": "coeng_ro_second",
+        "\u1780\u17d2\u178a": "coeng_da",
+        "\u1780\u17b6\u17b6": "duplicate_mark",
+        "\u1780" + ZWJ + "\u1781": "joiner",
+        "\u1798\u17c9" + ZWNJ + "\u17b6": "joiner",
+        "\u1780" + ZWSP: "zwsp_stripped",
+        "\u1780\u00ad": "ignorable",
+        "\u1780\u00a0": "space",
+        "\u17a3": "deprecated",
+        "e\u0301": "composed",
+    }
+    _, report = normalize_batch_report(pa.array(list(texts)))
+    for rule, row in zip(texts.values(), report.to_pylist(), strict=True):
+        applied = [name for name in RULE_NAMES if row[f"num_{name}"]]
+        assert applied == [rule]
+        assert row[f"num_{rule}"] == 1
+
+
+def test_the_report_counts_clusters_orphans_and_broken_syllables() -> None:
+    texts = [
+        "ខ្មែរ and English",
+        "\u17b6\u1780 \u17cb",
+        "\u1780\u17b6\u17b7 \u1780\u17d2",
+        "\u25cc\u17b6",
+        None,
+    ]
+    _, report = normalize_batch_report(pa.array(texts))
+    names = ("num_clusters", "num_orphan_marks", "num_invalid_clusters")
+    rows = [[row[name] for name in names] for row in report.to_pylist()]
+    assert rows == [[2, 0, 0], [1, 2, 0], [2, 0, 2], [0, 0, 0], [0, 0, 0]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(khmer_text)
+def test_orphans_and_broken_syllables_are_what_pheasa_flags(text: str) -> None:
+    normal = normalize(text)
+    assume("\u17d3" not in normal and ZWJ not in normal and ZWNJ not in normal)
+    _, report = normalize_batch_report(pa.array([normal]))
+    row = report[0].as_py()
+    issues = pheasa.validate(normal)
+    assert (row["num_orphan_marks"] + row["num_invalid_clusters"] > 0) == bool(issues)
+
+
+# --- hostile and broken input ---------------------------------------------------------------------
+
+
+def _as_strings(*texts: bytes) -> pa.Array:
+    """Return bytes as an Arrow string array, unchecked, as a damaged file would hold them."""
+    return pa.array(texts, pa.large_binary()).view(pa.large_string())
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "\u1780\udfff", "\udc00"])
+def test_a_lone_surrogate_is_an_error_that_names_the_place(text: str) -> None:
+    at = next(index for index, mark in enumerate(text) if "\ud800" <= mark <= "\udfff")
+    with pytest.raises(ValueError, match=f"U\\+{ord(text[at]):04X} at position {at}"):
+        normalize(text)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"ab\xff",
+        b"ab\xe1\x9e",
+        b"ab\xc0\x80",
+        b"ab\xed\xa0\x80",
+        b"ab\xf4\x90\x80\x80",
+        b"ab\x80",
+        b"ab\xe1\x9e\x41",
+        b"ab\xe0\x80\x80",
+        b"ab\xf0\x80\x80\x80",
+        b"ab\xf5\x80\x80\x80",
+    ],
+)
+def test_malformed_utf8_is_found_at_its_byte(broken: bytes) -> None:
+    texts = _as_strings("\u1780".encode(), broken, b"")
+    with pytest.raises(ValueError, match="text 1 is not valid UTF-8 at byte 2"):
+        normalize_batch(texts)
+    assert malformed_texts(texts).to_pylist() == [None, 2, None]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=12))
+def test_what_python_cannot_decode_is_malformed(data: bytes) -> None:
+    found = malformed_texts(_as_strings(data))[0].as_py()
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        assert found == error.start
+    else:
+        assert found is None
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\u1780",
+        "\u17b6",
+        "\u17b6\u17bb",
+        "\u17d2\u179a",
+        "\u17d2\u179a\u17d2\u178f",
+        "\u200b",
+        "\u200c",
+        "\u200d\u17d2",
+        "\u0316\u0301",
+        "\u17dd\u0316",
+        "\u17c1\u17b8\u17bb",
+    ],
+)
+def test_a_line_of_megabytes_takes_linear_time(unit: str) -> None:
+    # Quadratic work on a million characters would run into the time limit of the suite.
+    text = "\u1780" + unit * (1_000_000 // len(unit)) + "\u1781"
+    once = normalize(text)
+    assert normalize(once) == once
+
+
+def test_a_lengthened_word_is_shortened_and_a_heap_of_marks_is_left() -> None:
+    assert normalize("\u1780" + "\u17b6" * 10_000) == "\u1780\u17b6"
+    heap = "\u1780" + "\u17b6\u17bb\u17c6" * 100
+    assert normalize(heap) == heap
+    _, report = normalize_batch_report(pa.array([heap]))
+    assert report[0].as_py()["num_left_as_typed"] == 1
+    assert report[0].as_py()["num_invalid_clusters"] == 1
+
+
+def test_the_batch_of_no_text_and_the_text_of_no_letter() -> None:
+    for empty in (pa.array([], pa.string()), pa.array([]), pa.chunked_array([], pa.string())):
+        assert normalize_batch(empty).to_pylist() == []
+    assert normalize_batch(pa.array(["", None, ""])).to_pylist() == ["", None, ""]
+    with pytest.raises(ValueError, match="expected an array of strings, got int64"):
+        normalize_batch(pa.array([1, 2]))
+
+
+def test_bytes_under_a_null_are_not_read() -> None:
+    array = pa.array([b"\xff\xff", "\u1780".encode()], pa.large_binary()).view(pa.large_string())
+    validity = pa.array([False, True]).buffers()[1]
+    masked = pa.Array.from_buffers(pa.large_string(), 2, [validity, *array.buffers()[1:]])
+    assert normalize_batch(masked).to_pylist() == [None, "\u1780"]
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def test_options_survive_json_and_name_themselves() -> None:
+    for options in EVERY_SWITCH:
+        assert NormalizeOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+    assert len({options.fingerprint for options in EVERY_SWITCH}) == len(EVERY_SWITCH)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"coeng_ta": "fold"}, "unknown normalizer options: coeng_ta"),
+        ({"coeng_da": "keep"}, "coeng_da must be 'fold' or 'preserve'"),
+        ({"strip_zwsp": "yes"}, "strip_zwsp must be true or false"),
+        ({"normalizer_version": "0"}, "normalizer version '0'"),
+    ],
+)
+def test_options_of_another_kind_are_refused(config: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NormalizeOptions.from_dict(config)
+
+
+def test_the_room_stands_alone() -> None:
+    code = (
+        "import sys, tonsai_pipeline.text as text; assert text.normalize('\\u1780\\u17c1\\u17b8');"
+        "heavy = {'torch', 'dagster', 'pydantic', 'transformers', 'polars', 'datasets', 'tokenizers'};"
+        "found = heavy & {name.split('.')[0] for name in sys.modules}; assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_array_that_was_given_is_not_written_to() -> None:
+    texts = pa.array(["\u1780\u17c1\u17b8", "\u1780\u200b\u1781"], pa.large_string())
+    before = texts.to_pylist()
+    normalize_batch(texts)
+    assert texts.to_pylist() == before
+
+
+def test_the_orders_of_a_real_syllable_are_one_word() -> None:
+    marks = ["\u17d2\u179a", "\u17d2\u178f", "\u17b8"]
+    spellings = {normalize("\u179f" + "".join(order)) for order in itertools.permutations(marks)}
+    assert spellings == {"\u179f\u17d2\u178f\u17d2\u179a\u17b8"}

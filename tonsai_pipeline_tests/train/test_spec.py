@@ -1,0 +1,42 @@
+"""What names a run: settings that change its weights, and the bytes of files, not their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.spec import TrainRun, run_settings
+from tonsai_pipeline_tests.train.tiny import make_run
+
+
+def test_saving_and_logging_do_not_name_a_run_but_the_rate_does() -> None:
+    plain = run_settings(ModelConfig(), TrainConfig())
+    often = TrainConfig.model_validate(
+        {"checkpoint": {"every_steps": 1}, "metrics": {"tensorboard": False}}
+    )
+    faster = TrainConfig.model_validate({"optimizer": {"lr": 1e-3}})
+    assert run_settings(ModelConfig(), often) == plain
+    assert run_settings(ModelConfig(), faster) != plain
+
+
+def test_a_file_counts_by_its_bytes_and_not_by_its_place(tmp_path: Path) -> None:
+    first, moved, other = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    first.write_text("{}")
+    moved.write_text("{}")
+    other.write_text("[]")
+    named = [run_settings(ModelConfig(config_file=p), TrainConfig()) for p in (first, moved, other)]
+    assert named[0] == named[1] != named[2]
+    with pytest.raises(RecipeError, match=r"model\.config_file.*no such file"):
+        run_settings(ModelConfig(config_file=tmp_path / "d.json"), TrainConfig())
+
+
+def test_a_run_file_gives_back_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "out")
+    assert TrainRun.read(run.write()) == run
+    (tmp_path / "bad.json").write_text('{"model": 3}')
+    with pytest.raises(RecipeError, match="not a training run"):
+        TrainRun.read(tmp_path / "bad.json")
