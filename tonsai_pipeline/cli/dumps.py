@@ -60,8 +60,10 @@ def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOptio
 def add(
     source: Annotated[str, typer.Argument(help="Name of a source of the recipe.")],
     files: Annotated[
-        list[str], typer.Argument(help="Files, folders or URLs; they stay where they are.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Files, folders or URLs; they stay where they are. None: switch on."),
+    ] = None,
+    *,
     date: Annotated[str, typer.Option("--date", help="Date of the snapshot, YYYYMMDD.")],
     recipe: RecipeOption = "demo",
     home: HomeOption = None,
@@ -71,7 +73,9 @@ def add(
     from tonsai_pipeline.stages.catalog import add_dump
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    key = add_dump(loaded, workspace.store(loaded).layout, source=source, date=date, files=files)
+    key = add_dump(
+        loaded, workspace.store(loaded).layout, source=source, date=date, files=files or []
+    )
     _register([key])
     typer.echo(f"added {key}; next: tonsai run --recipe {recipe}")
 

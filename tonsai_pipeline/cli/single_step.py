@@ -79,7 +79,7 @@ def dataset_sources(
     from tonsai_pipeline.storage.files import read_json
 
     try:
-        found = datasets.load_from_disk(str(dataset_dir))
+        found: Any = datasets.load_from_disk(str(dataset_dir))
     except FileNotFoundError as error:
         raise DumpError(
             f"--dataset-dir {dataset_dir}: not a dataset folder; make one with: tonsai prepare"
@@ -87,7 +87,7 @@ def dataset_sources(
     is_whole = isinstance(found, datasets.DatasetDict)
     if is_whole and split not in found:
         raise DumpError(f"--dataset-split {split}: {dataset_dir} has: {', '.join(found)}")
-    rows: Any = found[split] if is_whole else found
+    rows = found[split] if is_whole else found
     if text_column not in rows.column_names:
         raise DumpError(
             f"--text-column {text_column}: {dataset_dir} has: {', '.join(rows.column_names)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from tonsai_pipeline.errors import RecipeError, TonsaiError
+from tonsai_pipeline.errors import PartError, RecipeError, TonsaiError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,7 +55,8 @@ class RayEngine:
                 if not running:
                     return
                 (ready,), _ = self._ray.wait(list(running), num_returns=1)
-                yield running.pop(ready), self._result(ready)
+                result = self._result(ready, f"{label}: part {tasks[running[ready]]}")
+                yield running.pop(ready), result
         finally:
             for reference in running:
                 self._ray.cancel(reference)
@@ -64,10 +65,15 @@ class RayEngine:
         """Leave the cluster running and disconnect from it."""
         self._ray.shutdown()
 
-    def _result(self, reference: Any) -> Any:
+    def _result(self, reference: Any, where: str) -> Any:
+        """Return a task's result, or raise what it raised as if it had run here."""
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, TonsaiError):
                 raise error.cause from error
-            raise
+            raise PartError(f"{where}: {error}") from error
+        except self._ray.exceptions.RayError as error:
+            raise PartError(
+                f"{where}: its worker or node died, after two more tries: {error}"
+            ) from error

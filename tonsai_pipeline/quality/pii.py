@@ -20,6 +20,8 @@ PII_VERSION = 1
 _DIGIT = r"[0-9\x{17E0}-\x{17E9}]"
 _GAP = r"[ .\-\x{A0}]?"
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_ZERO, _CODE = r"[0\x{17E0}]", r"[1-9\x{17E1}-\x{17E9}]" + _DIGIT
+_COUNTRY = r"(?:855|\x{17E8}\x{17E5}\x{17E5})"
 #: RE2 has no look-around: group 1 keeps what stands before a number, group 2 what stands after.
 _BEFORE, _AFTER = r"(^|[^0-9\x{17E0}-\x{17E9}A-Za-z+])", r"($|[^0-9\x{17E0}-\x{17E9}A-Za-z])"
 
@@ -27,10 +29,11 @@ _BEFORE, _AFTER = r"(^|[^0-9\x{17E0}-\x{17E9}A-Za-z+])", r"($|[^0-9\x{17E0}-\x{1
 PATTERNS = {
     "email": r"()[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)+()",
     "ip": rf"(^|[^0-9.A-Za-z])(?:{_BYTE}\.){{3}}{_BYTE}($|[^0-9.A-Za-z]|\.(?:$|[^0-9]))",
-    # 0XX XXX XXX(X) and +855 XX XXX XXX(X), the area or operator code in brackets or not; any +country form.
+    # Cambodian numbers (0XX XXX XXX, (0XX) ..., +855 XX ..., six or seven digits after the code), then any +country form.
     "phone": _BEFORE
-    + rf"(?:(?:\+?(?:855|\x{{17E8}}\x{{17E5}}\x{{17E5}}){_GAP}\(?0?|\(?[0\x{{17E0}}])[1-9\x{{17E1}}-\x{{17E9}}]{_DIGIT}\)?"
-    + rf"{_GAP}{_DIGIT}{{2,3}}{_GAP}{_DIGIT}{{2,3}}(?:{_GAP}{_DIGIT}{{1,3}})?|\+[1-9][0-9]{{0,2}}(?:[ .\-()]{{0,2}}[0-9]){{7,12}})"
+    + rf"(?:(?:\+?{_COUNTRY}{_GAP}{_CODE}|{_ZERO}{_CODE}|\({_ZERO}{_CODE}\))"
+    + rf"{_GAP}{_DIGIT}{{2,3}}{_GAP}{_DIGIT}{{2,3}}(?:{_GAP}{_DIGIT}{{1,3}})?"
+    + r"|\+[1-9][0-9]{0,2}(?:[ .\-()]{0,2}[0-9]){7,12})"
     + _AFTER,
     # Cambodian identity card: 9 digits, sometimes with (01); social security form 3-2-4.
     "national_id": _BEFORE

@@ -58,6 +58,9 @@ class Source(Section):
     """Field that holds the text, in formats that have fields."""
     text_layout: Literal["file", "line", "blank_line"] = "blank_line"
     """Plain text only: a document is a whole file, a line, or a block between blank lines."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Only records whose other fields have these values, for example `{lang: khm}`; the rest is counted and
+    passed over."""
     max_documents: int | None = Field(default=None, ge=1)
     """Stop each dump after this many documents; None for all."""
     license: str | None = None
@@ -65,7 +68,7 @@ class Source(Section):
 
     def reading_settings(self) -> dict[str, object]:
         """Return what decides how its files become documents: not its weight, language or licence."""
-        reading = {"name", "format", "text_column", "text_layout", "max_documents"}
+        reading = {"name", "format", "text_column", "text_layout", "where", "max_documents"}
         return self.model_dump(mode="json", include=reading)
 
     @model_validator(mode="after")

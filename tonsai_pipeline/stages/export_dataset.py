@@ -5,6 +5,9 @@
 Each document stands there once; shares are realised when tokens are packed, and are kept in `shares.json`.
 """
 
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import shutil
@@ -45,7 +48,7 @@ def export_dataset(
     folder.parent.mkdir(parents=True, exist_ok=True)
     features = datasets.Features({name: datasets.Value("string") for name in (*_COLUMNS, "text")})
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-export-") as temporary:
-        splits = {
+        splits: dict[str, Any] = {
             str(split): datasets.Dataset.from_generator(
                 _documents,
                 features=features,
@@ -56,12 +59,12 @@ def export_dataset(
                     "store": store,
                     "split": split,
                 },
-                split=str(split),
+                split=datasets.NamedSplit(str(split)),
             )
             for split in Split
         }
         finished = Path(temporary) / "dataset"
-        datasets.DatasetDict(splits).save_to_disk(finished)
+        datasets.DatasetDict(**splits).save_to_disk(finished)
         write_json(finished / SHARES_NAME, read_json(mixture.path / SHARES_NAME))
         if folder.exists():
             shutil.rmtree(folder)

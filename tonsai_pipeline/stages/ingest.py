@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import orjson
 import pyarrow as pa
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
@@ -63,6 +64,7 @@ class IngestReport:
     num_documents: int
     num_bytes: int
     num_bad_rows: int
+    num_passed_over: int
     bad_by_reason: Mapping[str, int]
     num_files: int
     num_raw_bytes: int | None
@@ -105,6 +107,7 @@ def ingest(
                 text_layout=source.text_layout,
                 max_document_bytes=config.max_document_bytes,
                 part_bytes=config.part_bytes,
+                where=tuple(source.where.items()),
             ),
         )
         for index, (location, name) in enumerate(zip(dump.files, dump.names, strict=True))
@@ -130,6 +133,7 @@ class _File:
     text_layout: TextLayout
     max_document_bytes: int
     part_bytes: int
+    where: tuple[tuple[str, str], ...] = ()
     max_documents: int | None = None
 
 
@@ -141,6 +145,7 @@ class _Counts:
     is_last: bool = False
     num_documents: int = 0
     num_bytes: int = 0
+    num_passed_over: int = 0
     bad_by_reason: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)
     bad_samples: list[dict[str, Any]] = field(default_factory=list)
@@ -155,6 +160,7 @@ class _Counts:
         self.is_last = other["is_last"]
         self.num_documents += other["num_documents"]
         self.num_bytes += other["num_bytes"]
+        self.num_passed_over += other["num_passed_over"]
         self.bad_by_reason.update(other["bad_by_reason"])
         self.samples = [*self.samples, *other["samples"]][:_NUM_SAMPLES]
         self.bad_samples = [*self.bad_samples, *other["bad_samples"]][:_NUM_SAMPLES]
@@ -225,6 +231,9 @@ class _Chunk:
         for item in self._rows:
             if isinstance(item, BadRow):
                 self._note_bad(item)
+            elif not self._is_wanted(item):
+                self.counts.next_row = item.row + 1
+                self.counts.num_passed_over += 1
             else:
                 num_bytes = self._note(item)
                 group.append(item)
@@ -248,6 +257,13 @@ class _Chunk:
         """Note, and tell, whether the file gave as many documents as were asked for."""
         self.counts.is_last = self._num_wanted == self.counts.num_documents
         return self.counts.is_last
+
+    def _is_wanted(self, record: RawRecord) -> bool:
+        """Tell whether the record's other fields are what the source asks for."""
+        if not self._file.where:
+            return True
+        fields = orjson.loads(record.meta or "{}")
+        return all(str(fields.get(name)) == value for name, value in self._file.where)
 
     def _note(self, record: RawRecord) -> int:
         counts = self.counts
@@ -311,6 +327,7 @@ def _report(parts: Sequence[Part], results: Sequence[Mapping[str, Any]]) -> Inge
         num_documents=total.num_documents,
         num_bytes=total.num_bytes,
         num_bad_rows=sum(total.bad_by_reason.values()),
+        num_passed_over=total.num_passed_over,
         bad_by_reason=dict(sorted(total.bad_by_reason.items())),
         num_files=len(parts),
         num_raw_bytes=None if None in sizes else sum(size or 0 for size in sizes),

@@ -20,9 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tonsai_pipeline.text import automaton, passes, repair
+from tonsai_pipeline.text import automaton, repair, scan
 from tonsai_pipeline.text.characters import character_kinds
+from tonsai_pipeline.text.clean import CLEANED, clean
 from tonsai_pipeline.text.composition import combining_classes, compose_texts
+from tonsai_pipeline.text.measure import count_zwsp, measure
+from tonsai_pipeline.text.rewrite import rewrite
 from tonsai_pipeline.text.utf8 import (
     Texts,
     Utf8Batch,
@@ -36,7 +39,7 @@ from tonsai_pipeline.text.utf8 import (
 NORMALIZER_VERSION = "1"
 
 #: The rules, in the order of the columns of the report.
-RULE_NAMES: tuple[str, ...] = ("composed", *passes.CLEANED, *repair.RULES[:-1], "left_as_typed")
+RULE_NAMES: tuple[str, ...] = ("composed", *CLEANED, *repair.RULES[:-1], "left_as_typed")
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,8 @@ def normalize_batch_report(
     """
     batch = batch_of_arrow(texts)
     result = _normalize(batch, options)
-    found = passes.measure(*result.batch, _symbols(), _transitions(fold_coeng_da=False))
-    columns = [*result.counts.T, passes.count_zwsp(*batch), *found.T]
+    found = measure(*result.batch, _symbols(), _transitions(False))
+    columns = [*result.counts.T, count_zwsp(*batch), *found.T]
     names = [f"num_{rule}" for rule in RULE_NAMES]
     names += ["num_zwsp", "num_clusters", "num_orphan_marks", "num_invalid_clusters"]
     arrays = [pa.array(np.ascontiguousarray(column)) for column in columns]
@@ -155,8 +158,8 @@ def malformed_texts(texts: Texts) -> pa.Int64Array:
 
     `normalize_batch` refuses a batch with such a text; a caller that goes on without it asks first.
     """
-    needs, place = _inspect(batch_of_arrow(texts), DEFAULT_OPTIONS)
-    return pa.array(place, mask=(needs & passes.MALFORMED) == 0)
+    found = _scan(batch_of_arrow(texts), DEFAULT_OPTIONS)
+    return pa.array(found.place, mask=(found.needs & scan.MALFORMED) == 0)
 
 
 # --- how ------------------------------------------------------------------------------------------
@@ -167,48 +170,57 @@ class _Normalized(NamedTuple):
     counts: npt.NDArray[np.int32]
 
 
-_CLEANED = slice(1, 1 + len(passes.CLEANED))
+_CLEANED = slice(1, 1 + len(CLEANED))
 # The last rule of `repair`, joiners, is counted with those of `clean`.
 _JOINER = RULE_NAMES.index("joiner")
-_REPAIRED = slice(1 + len(passes.CLEANED), len(RULE_NAMES) - 1)
+_REPAIRED = slice(1 + len(CLEANED), len(RULE_NAMES) - 1)
 
 
 def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
     """Clean, compose and repair; counts have the shape (num_texts, len(RULE_NAMES))."""
     counts = np.zeros((len(batch.offsets) - 1, len(RULE_NAMES)), dtype=np.int32)
-    needs, place = _inspect(batch, options)
-    if (needs & passes.MALFORMED).any():
-        row = int(np.argmax(needs & passes.MALFORMED))
-        raise ValueError(f"text {row} is not valid UTF-8 at byte {place[row]}")
-    switches = _switches(options)
-    if (needs & passes.UNCLEAN).any():
-        capacity = int(batch.offsets[-1] - batch.offsets[0] + place.sum())
-        tables = character_kinds(), combining_classes()
-        *cleaned, counts[:, _CLEANED] = passes.clean(
-            *batch, frozen(needs), *tables, switches, capacity
+    found = _scan(batch, options)
+    if found.some_need(scan.MALFORMED):
+        row = int(np.argmax(found.needs & scan.MALFORMED))
+        raise ValueError(f"text {row} is not valid UTF-8 at byte {found.place[row]}")
+    if found.some_need(scan.UNCLEAN):
+        capacity = int(batch.offsets[-1] - batch.offsets[0] + found.place.sum())
+        tables = character_kinds(), _symbols(), _transitions(False), combining_classes()
+        *cleaned, counts[:, _CLEANED] = clean(
+            *batch, frozen(found.needs), *tables, _switches(options), capacity
         )
         batch = Utf8Batch(*map(frozen, cleaned))
-        needs, _ = _inspect(batch, options)
-    if len(rows := np.flatnonzero(needs & passes.UNCOMPOSED)):
-        batch, changed = compose_texts(batch, rows)
+        found = _scan(batch, options)
+    if found.some_need(scan.UNCOMPOSED):
+        batch, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
         if changed:
             counts[changed, 0] = 1
-            needs, _ = _inspect(batch, options)
-    if (needs & passes.UNORDERED).any():
-        tables = _symbols(), _transitions(options.coeng_da == "fold"), combining_classes()
-        *repaired, found = passes.repair_texts(*batch, frozen(needs), *tables, switches)
-        counts[:, _REPAIRED] = found[:, :-2]
-        counts[:, _JOINER] += found[:, -2]
-        counts[:, -1] = found[:, -1]
+            found = _scan(batch, options)
+    if len(found.spans):
+        *repaired, seen = rewrite(
+            *batch, frozen(found.spans), combining_classes(), _switches(options)
+        )
+        counts[:, _REPAIRED] = seen[:, :-2]
+        counts[:, _JOINER] += seen[:, -2]
+        counts[:, -1] = seen[:, -1]
         batch = Utf8Batch(*map(frozen, repaired))
     return _Normalized(_compact(batch), counts)
 
 
-def _inspect(
-    batch: Utf8Batch, options: NormalizeOptions
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    transitions = _transitions(options.coeng_da == "fold")
-    return passes.inspect(*batch, _symbols(), transitions, combining_classes(), _switches(options))
+class _Found(NamedTuple):
+    """What `scan` returned."""
+
+    needs: npt.NDArray[np.uint8]
+    place: npt.NDArray[np.int64]
+    spans: npt.NDArray[np.int64]
+
+    def some_need(self, bit: int) -> bool:
+        return bool((self.needs & bit).any())
+
+
+def _scan(batch: Utf8Batch, options: NormalizeOptions) -> _Found:
+    tables = _symbols(), _transitions(options.coeng_da == "fold"), combining_classes()
+    return _Found(*scan.scan(*batch, *tables, _switches(options)))
 
 
 def _compact(batch: Utf8Batch) -> Utf8Batch:
@@ -221,7 +233,7 @@ def _compact(batch: Utf8Batch) -> Utf8Batch:
 
 @cache
 def _symbols() -> npt.NDArray[np.uint8]:
-    return frozen(passes.packed_symbols())
+    return frozen(scan.packed_symbols())
 
 
 @cache
@@ -235,8 +247,8 @@ def _switches(options: NormalizeOptions) -> int:
         repair.FOLD_COENG_DA * (options.coeng_da == "fold")
         | repair.COLLAPSE_DUPLICATES * options.collapse_duplicate_marks
         | repair.STRIP_JOINERS * options.strip_joiners
-        | passes.STRIP_ZWSP * options.strip_zwsp
-        | passes.STRIP_IGNORABLES * options.strip_ignorables
-        | passes.FOLD_SPACES * options.fold_spaces
-        | passes.FOLD_DEPRECATED * options.fold_deprecated
+        | scan.STRIP_ZWSP * options.strip_zwsp
+        | scan.STRIP_IGNORABLES * options.strip_ignorables
+        | scan.FOLD_SPACES * options.fold_spaces
+        | scan.FOLD_DEPRECATED * options.fold_deprecated
     )

@@ -11,10 +11,17 @@ Source: UTN #61 v2: p. 16 (structure), pp. 17-18 and 22-25 (strong and weak clus
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.text import structure
+from tonsai_pipeline.text.structure import (
+    end_of_consonants,
+    is_above_vowel,
+    is_strong,
+    slot_of,
+    zwnj_is_meant,
+)
 
 #: Code points of the longest syllable that is looked at; a longer one is no syllable and is left
 #: as typed. The longest in 9 MB of real text has 10. The bound keeps hostile input linear.
@@ -49,11 +56,6 @@ RULES = (
     JOINER,
 ) = (1 << bit for bit in range(len(RULES)))
 
-_SLOTS = cp.SLOTS
-_STRONG = cp.STRONG
-_BASE, _COENG_SLOT, _ZWNJ_SLOT, _FINAL_COENG = 1, 3, 5, 12
-_BELOW = 7
-
 
 @njit(cache=True)
 def repair_syllable(syllable, length, keys, before, switches):
@@ -82,69 +84,6 @@ def repair_syllable(syllable, length, keys, before, switches):
             break
         fired |= applied
     return length, fired
-
-
-@njit(cache=True)
-def slot_of(code_point):
-    """Return the slot (`codepoints.Slot`) of a code point, 0 outside a syllable."""
-    if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
-        return np.int32(_SLOTS[code_point - cp.KHMER_FIRST])
-    if code_point == cp.ZWNJ:
-        return np.int32(_ZWNJ_SLOT)
-    if code_point == cp.ZWJ:
-        return np.int32(_FINAL_COENG)
-    return np.int32(0)
-
-
-@njit(cache=True)
-def is_strong(syllable, end):
-    """Tell whether the consonants `syllable[:end]` form a strong cluster (UTN #61 pp. 17, 22)."""
-    strong = False
-    for at in range(end):
-        if syllable[at] == cp.LETTER_BA:
-            return False
-        if cp.KHMER_FIRST <= syllable[at] <= cp.KHMER_LAST:
-            strong = strong or _STRONG[syllable[at] - cp.KHMER_FIRST] != 0
-    return strong
-
-
-@njit(cache=True)
-def end_of_consonants(syllable, length):
-    """Return where Base Robat? (Coeng Base)* ends."""
-    at = 1
-    if at < length and syllable[at] == cp.ROBAT:
-        at += 1
-    while at + 1 < length and syllable[at] == cp.COENG and slot_of(syllable[at + 1]) == _BASE:
-        at += 2
-    return at
-
-
-@njit(cache=True)
-def is_above_vowel(syllable, at, length):
-    """Tell whether an above vowel stands at `at`: one mark, or AA with nikahit (UTN #61 p. 16)."""
-    if at >= length:
-        return False
-    mark = syllable[at]
-    if cp.VOWEL_I <= mark <= cp.VOWEL_YY or mark == cp.VOWEL_OE or mark == cp.ATTHACAN:
-        return True
-    return mark == cp.VOWEL_AA and at + 1 < length and syllable[at + 1] == cp.NIKAHIT
-
-
-@njit(cache=True)
-def zwnj_is_meant(syllable, at, length):
-    """Tell whether the ZWNJ at `at` keeps a shifter from moving below its base (UTN #61 p. 16)."""
-    consonants = end_of_consonants(syllable, length)
-    if at != consonants + 1:
-        return False
-    shifter = syllable[consonants]
-    above = is_above_vowel(syllable, at + 1, length)
-    if is_strong(syllable, consonants):
-        return shifter == cp.TRIISAP and above
-    after = at + 1
-    if after < length and cp.VOWEL_E <= syllable[after] <= cp.VOWEL_AI:
-        after += 1
-    samyok = after < length and syllable[after] == cp.SAMYOK_SANNYA
-    return shifter == cp.MUUSIKATOAN and (above or samyok)
 
 
 # --- the steps of a round -----------------------------------------------------------------------
@@ -203,7 +142,9 @@ def _sort(syllable, length, keys):
     for at in range(length):
         key = slot_of(syllable[at])
         opened = at > 0 and (syllable[at - 1] == cp.COENG or syllable[at - 1] == cp.ZWJ)
-        keys[at] = keys[at - 1] if opened and (key == _BASE or key == _COENG_SLOT) else key
+        keys[at] = (
+            keys[at - 1] if opened and (key == structure.BASE or key == structure.COENG) else key
+        )
     moved = False
     for at in range(1, length):
         mark, key, to = syllable[at], keys[at], at
@@ -223,7 +164,7 @@ def repeats(mark, syllable, length):
     keep both.
     """
     slot = slot_of(mark)
-    if slot <= _BASE or slot == _COENG_SLOT or slot == _FINAL_COENG:
+    if slot <= structure.BASE or slot == structure.COENG or slot == structure.FINAL_COENG:
         return False
     if length < 2 or syllable[length - 1] != mark:
         return False
@@ -268,7 +209,7 @@ def _compose_vowels(syllable, length):
         at = 1
         while at < length - 1:
             other = at + 1
-            if slot_of(syllable[other]) == _BELOW and other + 1 < length:
+            if slot_of(syllable[other]) == structure.VOWEL_BELOW and other + 1 < length:
                 other += 1
             if syllable[at] == cp.VOWEL_E and syllable[other] == half:
                 syllable[at] = whole
@@ -325,7 +266,7 @@ def _move_coeng_ro(syllable, length):
             first = syllable[at] == cp.COENG and syllable[at + 1] == cp.LETTER_RO
             other = syllable[at + 3]
             if first and syllable[at + 2] == cp.COENG and other != cp.LETTER_RO:
-                if slot_of(other) == _BASE:
+                if slot_of(other) == structure.BASE:
                     syllable[at + 1], syllable[at + 3] = other, cp.LETTER_RO
                     moved = again = True
     return moved

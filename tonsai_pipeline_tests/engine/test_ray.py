@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from tonsai_pipeline_tests.engine.work import square, write_text
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[Engine]:
     ray = pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-    root = str(Path(__file__).parents[2])
-    environment = {"env_vars": {"PYTHONPATH": root}}
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {"env_vars": {"PYTHONPATH": path}}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     engine = open_engine("ray")
     yield engine

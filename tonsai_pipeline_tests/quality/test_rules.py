@@ -41,7 +41,7 @@ EXAMPLES = {
     DropReason.too_few_words: "Save the file.",
     DropReason.too_few_letters: PROSE + " -- .. ,, ;;" * 60,
     DropReason.too_many_symbols: tagged_titles(1),
-    DropReason.too_many_digits: PROSE + " 12" * 200,
+    DropReason.too_many_digits: PROSE + " 12" * 42,
     DropReason.too_many_placeholders: PROSE + " {name} of %s" * 8,
     DropReason.too_many_links: PROSE + " www.a.org" * 12,
     DropReason.words_too_short: "It is so: I am on it, or if it is to be up. " * 3,
@@ -109,8 +109,8 @@ def test_a_stricter_limit_never_keeps_more(seed: int, name: str, part: float) ->
 
 
 def test_the_margin_orders_prose_above_junk() -> None:
-    scores = margin(measure(pa.array([PROSE, tagged_titles(1), menu(1)])), ENGLISH)
-    assert scores[0] > 0.9 > 0.7 > scores[1:].max()
+    scores = margin(measure(pa.array([english_prose(60, 3), tagged_titles(1), menu(1)])), ENGLISH)
+    assert scores[0] > 0.85 > 0.7 > scores[1:].max()
     assert scores.min() >= 0
 
 

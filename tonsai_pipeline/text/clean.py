@@ -1,0 +1,194 @@
+"""Texts -> the same texts without characters that only machines see, and without deprecated letters.
+
+Compiled. Texts that `scan` found `UNCLEAN` are rewritten, the others copied.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from tonsai_pipeline.text import automaton as fsm
+from tonsai_pipeline.text import characters as ch
+from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.text import scan
+from tonsai_pipeline.text.clusters import kind_of
+from tonsai_pipeline.text.repair import STRIP_JOINERS
+from tonsai_pipeline.text.scan import class_of, khmer_index, next_state, symbol_of_foreign
+from tonsai_pipeline.text.utf8 import copy_bytes, decode, encode
+
+#: What is counted, in characters.
+CLEANED = ("zwsp_stripped", "ignorable", "space", "deprecated", "joiner")
+_ZWSP, _IGNORABLE, _SPACE, _DEPRECATED, _JOINER = range(len(CLEANED))
+
+_NUM_CLEANED = len(CLEANED)
+_COENG_INDEX = cp.COENG - cp.KHMER_FIRST
+_ELSE, _KHMER, _UNSPACED = range(3)
+
+
+@njit(cache=True, nogil=True)
+def clean(data, offsets, needs, kinds, symbols, transitions, combining, switches, capacity):
+    """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
+
+    A zero-width space stays only between two letters of another script that writes no spaces, such
+    as Thai. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
+
+    Args:
+        kinds: `characters.character_kinds()`.
+        capacity: bytes that the result may take.
+
+    Returns:
+        data and offsets of the new batch, and the counts, int32, shape (num_texts, len(CLEANED)).
+    """
+    num_texts = len(offsets) - 1
+    out = np.empty(capacity, dtype=np.uint8)
+    new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
+    counts = np.zeros((num_texts, _NUM_CLEANED), dtype=np.int32)
+    tables = (kinds, symbols, transitions, combining)
+    to = 0
+    for text in range(num_texts):
+        start, end = offsets[text], offsets[text + 1]
+        if needs[text] & scan.UNCLEAN:
+            to = _clean_text(data, start, end, out, to, tables, switches, counts[text])
+        else:
+            to = copy_bytes(data, start, end, out, to)
+        new_offsets[text + 1] = to
+    return out[:to], new_offsets, counts
+
+
+@njit(cache=True, nogil=True)
+def _clean_text(data, at, end, out, to, tables, switches, counts):
+    """Write one text, cleaned, at byte `to` of `out`; return the byte after it."""
+    kinds, symbols, transitions, combining = tables
+    copied, known_until, before, after = at, at, _ELSE, _ELSE
+    state, held = fsm.OUT, False
+    while at < end:
+        index = khmer_index(data, at, end)
+        if index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
+            state = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
+            held = index == _COENG_INDEX
+            before = before if symbols[index] & scan.IS_COMBINING else _KHMER
+            at += 3
+            continue
+        if data[at] < 0x80:
+            state, held, before = fsm.OUT, False, _ELSE
+            at += 1
+            continue
+        code_point, length = decode(data, at)
+        rule = -1
+        if is_invisible(code_point):
+            if at >= known_until:
+                known_until, after = _surroundings_after(data, at, end, kinds, combining)
+            # A joiner inside a syllable is for `repair` to judge; after a coeng none has a meaning.
+            meant = state >= fsm.AT_BASE and not held
+            if meant and code_point == cp.ZWJ:
+                meant = _coeng_at(data, at + length, end)
+            rule = _rule_for_invisible(code_point, before, after, meant, switches)
+        else:
+            rule = _rule_for_visible(code_point, switches)
+            if not _is_mark(code_point, kinds, combining):
+                before = _surrounding(code_point, kinds)
+        if rule >= 0:
+            counts[rule] += 1
+            to = copy_bytes(data, copied, at, out, to)
+            to = _write_fold(code_point, out, to)
+            copied = at + length
+        if rule < 0 or rule == _SPACE:
+            state, held = next_state(transitions, state, symbol_of_foreign(code_point)), False
+        elif rule == _DEPRECATED:
+            state, held = _state_after_fold(code_point, state, held, transitions)
+        at += length
+    return copy_bytes(data, copied, end, out, to)
+
+
+@njit(cache=True, nogil=True)
+def is_invisible(code_point):
+    """Tell whether `clean` decides about a character by what is beside it."""
+    if code_point == cp.ZWSP or code_point == cp.ZWNJ or code_point == cp.ZWJ:
+        return True
+    return code_point == cp.BOM or code_point == cp.SOFT_HYPHEN
+
+
+@njit(cache=True, nogil=True)
+def _coeng_at(data, at, end):
+    """Tell whether a coeng follows: a ZWJ before it makes a final coeng, as in Middle Khmer."""
+    return at < end and khmer_index(data, at, end) == _COENG_INDEX
+
+
+@njit(cache=True, nogil=True)
+def _rule_for_invisible(code_point, before, after, meant, switches):
+    """Return the rule that strips an invisible character here, -1 to keep it."""
+    khmer = before == _KHMER or after == _KHMER
+    if code_point == cp.ZWSP:
+        parts_words = before == _UNSPACED and after == _UNSPACED
+        return -1 if parts_words or not switches & scan.STRIP_ZWSP else _ZWSP
+    if code_point == cp.ZWNJ or code_point == cp.ZWJ:
+        return _JOINER if switches & STRIP_JOINERS and khmer and not meant else -1
+    return _IGNORABLE if switches & scan.STRIP_IGNORABLES else -1
+
+
+@njit(cache=True, nogil=True)
+def _rule_for_visible(code_point, switches):
+    """Return the rule that folds a visible character, -1 to keep it."""
+    if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
+        return _DEPRECATED if switches & scan.FOLD_DEPRECATED else -1
+    separator = code_point == cp.LINE_SEPARATOR or code_point == cp.PARAGRAPH_SEPARATOR
+    spacing = separator or code_point == cp.NO_BREAK_SPACE
+    return _SPACE if spacing and switches & scan.FOLD_SPACES else -1
+
+
+@njit(cache=True, nogil=True)
+def _write_fold(code_point, out, to):
+    """Write what a character is folded to, if anything; return the byte after it."""
+    if code_point == cp.NO_BREAK_SPACE:
+        return encode(0x20, out, to)
+    if code_point == cp.LINE_SEPARATOR or code_point == cp.PARAGRAPH_SEPARATOR:
+        return encode(0x0A, out, to)
+    if code_point == cp.INDEPENDENT_QAQ:
+        return encode(cp.LETTER_QA, out, to)
+    if code_point == cp.INDEPENDENT_QAA:
+        return encode(cp.VOWEL_AA, out, encode(cp.LETTER_QA, out, to))
+    if code_point == cp.BEYYAL:
+        to = encode(cp.LETTER_LO, out, encode(cp.KHAN, out, to))
+        return encode(cp.KHAN, out, to)
+    return to
+
+
+@njit(cache=True, nogil=True)
+def _state_after_fold(code_point, state, held, transitions):
+    """Return the state, and whether a coeng is open, after what a letter was folded to."""
+    if code_point == cp.INHERENT_AQ or code_point == cp.INHERENT_AA:
+        return state, held
+    if code_point == cp.BEYYAL:
+        return fsm.OUT, False
+    state = next_state(transitions, state, fsm.BASE)
+    if code_point == cp.INDEPENDENT_QAA:
+        state = next_state(transitions, state, fsm.VOWEL)
+    return state, False
+
+
+@njit(cache=True, nogil=True)
+def _surrounding(code_point, kinds):
+    """Return what kind of neighbour a visible character is."""
+    if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
+        return _KHMER
+    if cp.LUNAR_FIRST <= code_point <= cp.LUNAR_LAST:
+        return _KHMER
+    return _UNSPACED if kind_of(code_point, kinds) == ch.IDEOGRAPH else _ELSE
+
+
+@njit(cache=True, nogil=True)
+def _is_mark(code_point, kinds, combining):
+    """Tell whether a character hangs on another one: NFC may move it, and no script begins there."""
+    return class_of(code_point, combining) != 0 or kind_of(code_point, kinds) == ch.MARK
+
+
+@njit(cache=True, nogil=True)
+def _surroundings_after(data, at, end, kinds, combining):
+    """Return the byte and the kind of the next character that is visible and no mark."""
+    while at < end:
+        code_point, length = decode(data, at)
+        if not _is_mark(code_point, kinds, combining) and not is_invisible(code_point):
+            return at, _surrounding(code_point, kinds)
+        at += length
+    return end, _ELSE
