@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def _pair_recall(pairs: brute_force.Pairs, keys: pa.Array, config: DedupConfig) 
     table: dict = {
         "num_pairs": {
             f"{low:.2f}": int(((pairs.jaccard >= low) & (pairs.jaccard < high)).sum())
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in itertools.pairwise(edges)
         }
     }
     for num_bands, rows_per_band in _SHAPES:

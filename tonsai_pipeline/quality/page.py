@@ -187,7 +187,9 @@ def _count_marks(data, at, end, code, previous, previous_code, counts):
     following = data[at]
     letter_follows = (following | 0x20) >= 0x61 and (following | 0x20) <= 0x7A
     digit_follows = 0x30 <= following <= 0x39
-    if (code == 0x3A and following == 0x2F and at + 1 < end and data[at + 1] == 0x2F) or (code == 0x77 and previous_code == 0x77 and following == 0x2E):
+    if code == 0x3A and following == 0x2F and at + 1 < end and data[at + 1] == 0x2F:
+        counts[Count.LINKS] += 1
+    elif code == 0x77 and previous_code == 0x77 and following == 0x2E:  # "ww."
         counts[Count.LINKS] += 1
     elif (
         code == 0x40

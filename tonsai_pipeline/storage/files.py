@@ -93,6 +93,7 @@ _WAYS_OUT = {
     errno.EROFS: "the file system is read-only: point TONSAI_HOME at a writable folder",
     errno.EACCES: "permission denied: make the folder writable or point TONSAI_HOME elsewhere",
     errno.EPERM: "permission denied: make the folder writable or point TONSAI_HOME elsewhere",
+    errno.EEXIST: "a file stands where a folder is needed: move it or point TONSAI_HOME elsewhere",
     errno.ENOTDIR: "a file stands where a folder is needed: move it or point TONSAI_HOME elsewhere",
 }
 

@@ -83,39 +83,34 @@ def scan(data, offsets, symbols, transitions, combining, switches):
         at, end, start = offsets[text], offsets[text + 1], offsets[text]
         state, previous, need, num_before = fsm.OUT, np.uint16(0), 0, num_spans
         while at < end:
-            following, length = fsm.OUT, 1
-            if data[at] >= 0x80:
-                index = khmer_index(data, at, end)
-                length = 3 if index >= 0 else sequence_length(data, at, end)
+            following, length, own = fsm.OUT, 1, np.uint16(0)
+            if data[at] < 0x80:
+                while at + length < end and data[at + length] < 0x80:
+                    length += 1
+            elif (index := khmer_index(data, at, end)) >= 0:
+                length, symbol = 3, symbols[index]
+                following = next_state(transitions, state, symbol & SYMBOL_BITS)
+                if symbol & IS_COMBINING:
+                    own = np.uint16(_COENG_CLASS if index == _COENG_INDEX else _ATTHACAN_CLASS)
+                    need |= UNCOMPOSED * (previous > own)
+                elif symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
+                    need |= UNCLEAN
+                    place[text] += _MAX_BYTES_ADDED
+            else:
+                length = sequence_length(data, at, end)
                 if length == 0:
                     need, place[text] = MALFORMED, at - offsets[text]
                     break
-                if index >= 0:
-                    symbol = symbols[index]
-                    following = next_state(transitions, state, symbol & SYMBOL_BITS)
-                    if symbol & IS_COMBINING:
-                        own = np.uint16(_COENG_CLASS if index == _COENG_INDEX else _ATTHACAN_CLASS)
-                        need |= UNCOMPOSED * (previous > own)
-                        previous = own
-                    else:
-                        previous = np.uint16(0)
-                        if symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
-                            need |= UNCLEAN
-                            place[text] += _MAX_BYTES_ADDED
-                else:
-                    code_point, _ = decode(data, at)
-                    following = next_state(transitions, state, symbol_of_foreign(code_point))
-                    need |= UNCLEAN * is_unclean(code_point, switches)
-                    own = class_of(code_point, combining)
-                    need |= UNCOMPOSED * needs_composing(previous, own)
-                    previous = own & 0xFF
-            else:
-                previous = np.uint16(0)
+                code_point, _ = decode(data, at)
+                following = next_state(transitions, state, symbol_of_foreign(code_point))
+                own = class_of(code_point, combining)
+                need |= UNCLEAN * is_unclean(code_point, switches)
+                need |= UNCOMPOSED * needs_composing(previous, own)
             if state >= fsm.DIRTY and following < fsm.DIRTY:
                 spans, num_spans = add_span(spans, num_spans, start, at)
             if following == fsm.AT_BASE:
                 start = at
-            state = following
+            state, previous = following, own & 0xFF
             at += length
         if state >= fsm.DIRTY:
             spans, num_spans = add_span(spans, num_spans, start, end)

@@ -41,7 +41,7 @@ EXAMPLES = {
     DropReason.too_few_words: "Save the file.",
     DropReason.too_few_letters: PROSE + " -- .. ,, ;;" * 60,
     DropReason.too_many_symbols: tagged_titles(1),
-    DropReason.too_many_digits: PROSE + " 12" * 42,
+    DropReason.too_many_digits: PROSE + " 12" * 55,
     DropReason.too_many_placeholders: PROSE + " {name} of %s" * 8,
     DropReason.too_many_links: PROSE + " www.a.org" * 12,
     DropReason.words_too_short: "It is so: I am on it, or if it is to be up. " * 3,

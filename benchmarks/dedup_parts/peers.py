@@ -1,0 +1,126 @@
+"""The same documents through datatrove's MinHash and ours -> speed, duplicates found, documents dropped wrongly.
+
+datatrove gets the raw texts, as its own pipelines do; the truth is all pairs by exact Jaccard over our shingles.
+Its word tokenizers for Khmer and English are packages of their own: `uv pip install khmer-nltk spacy`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from loguru import logger
+
+from dedup_parts import brute_force
+from dedup_parts.street import Street, column, dropped_rows, real_recipe
+from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
+from tonsai_pipeline.text.dedup_key import dedup_key_batch
+
+_LANGUAGES = {"khm": "khm", "eng": "eng"}
+
+
+def measure(data: Path, work: Path) -> dict:
+    """Run both on every Khmer file, then on every English one."""
+    logger.remove()
+    return {lang: _measure_language(data, lang, work / lang) for lang in _LANGUAGES}
+
+
+def _measure_language(data: Path, lang: str, work: Path) -> dict:
+    recipe = real_recipe(data)
+    sources = tuple(source for source in recipe.sources if source.lang == lang)
+    street = Street(work / "ours", recipe.model_copy(update={"sources": sources}))
+    normalized = street.normalized(data)
+    ids = column(normalized, "doc_id").to_pylist()
+    texts = column(normalized, "text").combine_chunks()
+    sets = shingle_sets(shingle(dedup_key_batch(texts)))
+    pairs = brute_force.all_pairs(sets, min_jaccard=0.5)
+    ours = street.deduplicated(street.signed(normalized), normalized)
+    place = {doc_id: index for index, doc_id in enumerate(ids)}
+    gone = np.zeros(len(ids), bool)
+    gone[[place[row["doc_id"]] for row in dropped_rows(street, ours)]] = True
+    seconds = street.seconds["sign"] + street.seconds["deduplicate"]
+    result = {
+        "num_documents": len(ids),
+        "mb": sum(len(text.as_py().encode()) for text in texts) / 1e6,
+        "ours": {"seconds": seconds, **_judge(gone, pairs, sets)},
+    }
+    raw = _raw_texts(street, set(ids))
+    for name, strips in (("datatrove", True), ("datatrove_keeps_marks", False)):
+        seconds, removed = _datatrove(raw, lang, work / name, strips_marks=strips)
+        result[name] = {"seconds": seconds, **_judge(removed, pairs, sets)}
+        result[f"ratio_{name}"] = seconds / result["ours"]["seconds"]
+    return result
+
+
+def _raw_texts(street: Street, ids: set[str]) -> list[str]:
+    """Return the texts as the files have them, of the documents that normalization kept."""
+    keys = [dump.key for dump in _dumps(street)]
+    raw = {key: street.store.current("raw_documents", key) for key in keys}
+    pairs = zip(column(raw, "doc_id").to_pylist(), column(raw, "text").to_pylist(), strict=True)
+    return [text for doc_id, text in pairs if doc_id in ids]
+
+
+def _dumps(street: Street) -> tuple:
+    from tonsai_pipeline.stages.catalog import find_dumps
+
+    return find_dumps(street.recipe, street.store.layout, street.root).enabled
+
+
+def _datatrove(
+    texts: list[str], lang: str, folder: Path, *, strips_marks: bool
+) -> tuple[float, np.ndarray]:
+    """Run stages 1 to 3 in this process; return the seconds and which documents are removed."""
+    from datatrove.data import Document
+    from datatrove.pipeline.dedup.minhash import (
+        MinhashConfig,
+        MinhashDedupBuckets,
+        MinhashDedupCluster,
+        MinhashDedupSignature,
+    )
+    from datatrove.utils.text import TextNormConfig
+
+    config = MinhashConfig(norm_config=TextNormConfig(norm_unicode_diacritics=strips_marks))
+    signature = MinhashDedupSignature(str(folder / "signatures"), config, language=lang)
+    # 0.10.1 hands str to xxhash, which since version 4 takes bytes alone: the same hash, encoded here.
+    signature._hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())  # noqa: SLF001
+    signature.get_shingles(texts[0])  # loads the tokenizer's model
+    started = time.perf_counter()
+    signature.run(Document(text=text, id=str(index)) for index, text in enumerate(texts))
+    buckets = MinhashDedupBuckets(
+        str(folder / "signatures"), str(folder / "buckets"), config=config
+    )
+    for rank in range(config.num_buckets):
+        buckets.run(None, rank, config.num_buckets)
+    MinhashDedupCluster(str(folder / "buckets"), str(folder / "removed"), config=config).run(None)
+    seconds = time.perf_counter() - started
+    removed = np.zeros(len(texts), bool)
+    removed[np.fromfile(folder / "removed" / "000000.remove", "<u4")] = True
+    return seconds, removed
+
+
+def _judge(gone: np.ndarray, pairs: brute_force.Pairs, sets: Shingles) -> dict:
+    """Compare what was dropped with the pairs there are.
+
+    `num_false_drops` counts dropped documents without a twin of 0.8 among the kept ones, `num_gross_false_drops`
+    those without even one of 0.5; documents without a letter are in neither.
+    """
+    high = pairs.jaccard >= 0.8
+    resolved = gone[pairs.earlier] | gone[pairs.later]
+    result = {
+        "num_dropped": int(gone.sum()),
+        "num_duplicate_pairs": int(high.sum()),
+        "pairs_resolved_frac": float(resolved[high].mean()),
+    }
+    says_something = np.diff(sets.offsets) > 0
+    for name, chosen in (
+        ("num_false_drops", high),
+        ("num_gross_false_drops", pairs.jaccard >= 0.5),
+    ):
+        has_twin = np.zeros(len(gone), bool)
+        earlier, later = pairs.earlier[chosen], pairs.later[chosen]
+        has_twin[later[~gone[earlier]]] = True
+        has_twin[earlier[~gone[later]]] = True
+        result[name] = int((gone & ~has_twin & says_something).sum())
+    return result

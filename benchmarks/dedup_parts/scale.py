@@ -1,0 +1,152 @@
+"""Synthetic documents by the hundred thousand through the stages -> seconds, peak memory, cost of one more dump."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from dedup_parts import synthetic
+from dedup_parts.street import Street
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS
+from tonsai_pipeline.storage.documents import part_name, write_part
+from tonsai_pipeline.storage.store import Artifact
+
+_NUM_DUMPS = 8
+_ROWS_PER_PART = 25_000
+_ROWS_PER_GROUP = 5_000
+#: The smaller corpora that the exponent is taken from: these shares of the largest.
+_SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
+
+
+def measure(work: Path, *, num_documents: int, num_workers: int) -> dict:
+    """Run growing corpora from nothing, then add a dump of 5 % to the largest."""
+    runs = {}
+    for share in _SHARES:
+        size = int(num_documents * share)
+        runs[f"{size:,}"] = _full_run(work / str(size), size, num_workers)
+        if share < 1:
+            shutil.rmtree(work / str(size))
+    first, last = (list(runs.values())[index] for index in (0, -1))
+    exponent = math.log(last["seconds"] / first["seconds"]) / math.log(_SHARES[-1] / _SHARES[0])
+    added = _append(work / str(num_documents), num_documents, num_workers)
+    return {
+        "runs": runs,
+        "exponent": exponent,
+        "one_more_dump": {**added, "frac_of_full_run": added["seconds"] / last["seconds"]},
+    }
+
+
+def _full_run(folder: Path, num_documents: int, num_workers: int) -> dict:
+    street = _street(folder, num_workers)
+    normalized = _write_corpus(street, num_documents)
+    num_bytes = sum(sum(p.stat().st_size for p in a.parts()) for a in normalized.values())
+    with PeakMemory() as peak:
+        signatures = street.signed(normalized)
+        artifact = street.deduplicated(signatures, normalized)
+    street.engine.close()
+    copies, near = synthetic.planted(num_documents)
+    report = artifact.report
+    return {
+        "seconds": street.seconds["sign"] + street.seconds["deduplicate"],
+        "sign_s": street.seconds["sign"],
+        "deduplicate_s": street.seconds["deduplicate"],
+        "peak_memory_gb": peak.num_bytes / 1e9,
+        "parquet_gb": num_bytes / 1e9,
+        "planted_copies": copies,
+        "planted_near_copies": near,
+        **{name: report[name] for name in ("num_exact", "num_near", "num_kept", "num_pairs")},
+    }
+
+
+def _append(folder: Path, num_documents: int, num_workers: int) -> dict:
+    """Add a dump of a twentieth of the corpus; everything before is cached."""
+    street = _street(folder, num_workers)
+    normalized = _write_corpus(street, num_documents)
+    key = f"synthetic@{_NUM_DUMPS + 1:08d}"
+    normalized[key] = _write_dump(street, key, num_documents, num_documents + num_documents // 20)
+    street.seconds.clear()
+    with PeakMemory() as peak:
+        artifact = street.deduplicated(street.signed(normalized), normalized)
+    street.engine.close()
+    return {
+        "seconds": street.seconds["sign"] + street.seconds["deduplicate"],
+        "sign_s": street.seconds["sign"],
+        "deduplicate_s": street.seconds["deduplicate"],
+        "peak_memory_gb": peak.num_bytes / 1e9,
+        "num_dropped": artifact.report["by_dump"][key]["num_documents"]
+        - artifact.report["by_dump"][key]["num_kept"],
+    }
+
+
+def _street(folder: Path, num_workers: int) -> Street:
+    source = Source(name="synthetic", lang="eng")
+    return Street(folder, Recipe(name="scale", sources=(source,)), num_workers=num_workers)
+
+
+def _write_corpus(street: Street, num_documents: int) -> dict[str, Artifact]:
+    size = num_documents // _NUM_DUMPS
+    return {
+        f"synthetic@{index + 1:08d}": _write_dump(
+            street, f"synthetic@{index + 1:08d}", index * size, (index + 1) * size
+        )
+        for index in range(_NUM_DUMPS)
+    }
+
+
+def _write_dump(street: Street, key: str, first: int, stop: int) -> Artifact:
+    def make(folder: Path) -> dict[str, int]:
+        for chunk, start in enumerate(range(first, stop, _ROWS_PER_PART)):
+            end = min(start + _ROWS_PER_PART, stop)
+            groups = (
+                synthetic.documents(key, row, min(row + _ROWS_PER_GROUP, end))
+                for row in range(start, end, _ROWS_PER_GROUP)
+            )
+            write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
+        return {"num_documents": stop - first}
+
+    return street.store.materialize(
+        "normalized_documents",
+        key,
+        make,
+        stage_version="synthetic",
+        settings={"first": first, "stop": stop},
+        inputs={},
+    )
+
+
+class PeakMemory:
+    """Samples the resident memory of this process and its children, added up, five times a second.
+
+    Pages that they share, mapped files among them, count once for each: the sum is too high, never too low.
+    """
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.2):
+            total = 0
+            for process in (own, *own.children(recursive=True)):
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            self.num_bytes = max(self.num_bytes, total)

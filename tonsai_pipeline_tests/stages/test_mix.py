@@ -1,0 +1,194 @@
+"""Mixing: pointers, a split that does not move, shares that follow the recipe, errors that say what would fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.recipe.mixture import MixtureConfig, MixtureStage, ValidationSplit
+from tonsai_pipeline.schema import MIXTURE_DOCUMENTS
+from tonsai_pipeline.stages.mix import STAGE_VERSION, mix
+from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose
+from tonsai_pipeline_tests.stages.scored import Corpus, build_corpus, score_corpus, small_corpus
+
+SPLIT = ValidationSplit(frac=0.05, min_documents=4, max_documents=10)
+
+
+def mixed(
+    corpus: Corpus, store: Store, engine: Engine, config: MixtureConfig | None = None
+) -> Artifact:
+    config = config or MixtureConfig(validation=SPLIT)
+    scored = score_corpus(corpus, store, engine)
+    return store.materialize(
+        "training_mixture",
+        None,
+        lambda folder: mix(
+            scored, folder, sources=corpus.sources, config=config, engine=engine, store=store
+        ),
+        stage_version=STAGE_VERSION,
+        settings=config.settings() | {"sources": [source.settings() for source in corpus.sources]},
+        inputs={"scored_documents": scored.data_version},
+    )
+
+
+def pointers(mixture: Artifact, store: Store) -> pa.Table:
+    entries = cast("dict[str, Any]", read_json(mixture.path / "dumps.json"))
+    tables = [
+        read_part(p) for entry in entries.values() for p in store.resolve(entry["path"]).parts()
+    ]
+    return pa.concat_tables(tables)
+
+
+def shares(mixture: Artifact) -> dict[str, Any]:
+    return cast("dict[str, Any]", read_json(mixture.path / "shares.json"))
+
+
+def test_kept_documents_are_in_it_once_and_dropped_ones_are_not(
+    store: Store, engine: Engine
+) -> None:
+    mixture = mixed(small_corpus(store), store, engine)
+    table = pointers(mixture, store)
+    assert table.schema.equals(MIXTURE_DOCUMENTS)
+    assert table.num_rows == len(set(table.column("doc_id").to_pylist())) == 3 * 52
+    assert set(table.column("source").to_pylist()) == {"khm_news", "khm_web", "eng_news"}
+    assert (
+        mixture.report["num_documents"] + sum(mixture.report["num_validation"].values()) == 3 * 52
+    )
+
+
+def test_each_language_has_its_validation_documents(store: Store, engine: Engine) -> None:
+    mixture = mixed(small_corpus(store), store, engine)
+    table = pointers(mixture, store).to_pandas() if False else pointers(mixture, store)
+    held = table.filter(pa.compute.equal(table.column("split"), "validation"))
+    counts = {code: held.column("lang").to_pylist().count(code) for code in ("khm", "eng")}
+    assert counts == mixture.report["num_validation"]
+    assert all(4 <= count <= 10 for count in counts.values())
+
+
+def test_a_document_does_not_change_sides_when_a_dump_comes(store: Store, engine: Engine) -> None:
+    texts = {"eng_a@20240101": [english_prose(12, seed) for seed in range(200)]}
+    config = MixtureConfig(
+        languages={"eng": 1.0}, validation=ValidationSplit(frac=0.1, min_documents=1)
+    )
+    before = pointers(mixed(build_corpus(store, texts), store, engine, config), store)
+    texts["eng_a@20240201"] = [english_prose(12, 1000 + seed) for seed in range(200)]
+    after = pointers(mixed(build_corpus(store, texts), store, engine, config), store)
+    sides = dict(zip(after["doc_id"].to_pylist(), after["split"].to_pylist(), strict=True))
+    old = zip(before["doc_id"].to_pylist(), before["split"].to_pylist(), strict=True)
+    assert all(sides[doc_id] == side for doc_id, side in old)
+
+
+def test_shares_follow_languages_and_weights(store: Store, engine: Engine) -> None:
+    texts = {
+        "khm_a@20240101": [khmer_prose(12, s) for s in range(30)],
+        "khm_b@20240101": [khmer_prose(12, 100 + s) for s in range(30)],
+        "eng_c@20240101": [english_prose(12, s) for s in range(30)],
+    }
+    corpus = build_corpus(store, texts, weights={"khm_a": 3.0})
+    made = shares(mixed(corpus, store, engine))
+    found = {name: entry["share"] for name, entry in made["sources"].items()}
+    assert found == pytest.approx({"khm_a": 0.45, "khm_b": 0.15, "eng_c": 0.4})
+    assert made["max_epochs"] == 4
+    assert made["total_tokens"] is None
+
+
+def test_a_source_that_was_dropped_leaves_its_share_to_its_sisters_and_is_named(
+    store: Store, engine: Engine
+) -> None:
+    mixture = mixed(small_corpus(store), store, engine)
+    found = {name: entry["share"] for name, entry in shares(mixture)["sources"].items()}
+    assert found == pytest.approx(
+        {"khm_news": 0.3, "khm_web": 0.3, "khm_menus": 0, "eng_news": 0.4, "eng_titles": 0}
+    )
+    assert any("khm_menus" in said for said in mixture.report["warnings"])
+
+
+def test_a_source_of_weight_zero_is_neither_trained_on_nor_held_out(
+    store: Store, engine: Engine
+) -> None:
+    texts = {
+        "khm_a@20240101": [khmer_prose(12, s) for s in range(30)],
+        "eng_b@20240101": [english_prose(12, s) for s in range(30)],
+        "eng_test@20240101": [english_prose(12, 500 + s) for s in range(30)],
+    }
+    corpus = build_corpus(store, texts, weights={"eng_test": 0.0})
+    table = pointers(mixed(corpus, store, engine), store)
+    assert set(table.column("source").to_pylist()) == {"khm_a", "eng_b"}
+
+
+def test_a_language_without_documents_is_an_error_that_says_so(
+    store: Store, engine: Engine
+) -> None:
+    corpus = build_corpus(store, {"khm_a@20240101": [khmer_prose(12, s) for s in range(9)]})
+    with pytest.raises(DataError, match="language 'eng' is to give 40.0% of all tokens"):
+        mixed(corpus, store, engine)
+
+
+def test_a_run_longer_than_the_text_is_refused_with_what_would_do(
+    store: Store, engine: Engine
+) -> None:
+    config = MixtureConfig(validation=SPLIT, total_tokens=10**9)
+    with pytest.raises(DataError, match="Feasible: lower total_tokens to"):
+        mixed(small_corpus(store), store, engine, config)
+
+
+def test_quality_buckets_and_group_sizes_become_repeats(store: Store, engine: Engine) -> None:
+    config = MixtureConfig(
+        validation=SPLIT, bucket_repeats=(0.5, 2.0), rehydrate={1: 1.0, 2: 2.0, 5: 3.0}
+    )
+    table = pointers(mixed(small_corpus(store), store, engine, config), store)
+    train = table.filter(pa.compute.equal(table.column("split"), "train"))
+    repeats = train.column("repeats").to_numpy()
+    assert set(repeats.tolist()) <= {0.5, 1.0, 1.5, 2.0, 4.0, 6.0}
+    assert {0.5, 6.0} <= set(repeats.tolist())
+    scores = train.column("score").to_numpy()
+    assert scores[repeats == 6.0].mean() > scores[repeats == 0.5].mean()
+
+
+def test_the_lowest_bucket_can_be_left_out(store: Store, engine: Engine) -> None:
+    whole = mixed(small_corpus(store), store, engine)
+    config = MixtureConfig(validation=SPLIT, bucket_repeats=(0, 1))
+    half = mixed(small_corpus(store), store, engine, config)
+    assert 0.3 < half.report["num_documents"] / whole.report["num_documents"] < 0.7
+    assert half.report["num_validation"] == whole.report["num_validation"]
+
+
+def test_stages_have_shares_of_their_own(store: Store, engine: Engine) -> None:
+    late = MixtureStage(last_frac=0.2, languages={"khm": 0.9, "eng": 0.1}, weights={"khm_web": 0})
+    config = MixtureConfig(validation=SPLIT, stages=(late,))
+    made = shares(mixed(small_corpus(store), store, engine, config))
+    assert [stage["frac"] for stage in made["stages"]] == pytest.approx([0.8, 0.2])
+    assert made["stages"][1]["shares"] == pytest.approx(
+        {"khm_news": 0.9, "khm_web": 0, "eng_news": 0.1}
+    )
+    assert made["sources"]["khm_news"]["share"] == pytest.approx(0.8 * 0.3 + 0.2 * 0.9)
+
+
+def test_the_number_of_workers_does_not_show_in_the_bytes(
+    tmp_path: Path, engine: Engine, two_workers: Engine
+) -> None:
+    versions = []
+    for name, used in (("one", engine), ("two", two_workers)):
+        store = Store(Layout(tmp_path / name, "test"))
+        versions.append(mixed(small_corpus(store), store, used).data_version)
+    assert versions[0] == versions[1]
+
+
+def test_the_report_says_what_each_source_comes_to(store: Store, engine: Engine) -> None:
+    report = mixed(small_corpus(store), store, engine).report
+    entry = report["by_source"]["khm_news"]
+    assert entry["estimated_epochs"] <= 4
+    assert entry["estimated_effective_tokens"] <= entry["estimated_tokens_in_run"]
+    total = sum(found["estimated_tokens_in_run"] for found in report["by_source"].values())
+    assert total == report["estimated_total_tokens"]
+    khmer = sum(f["estimated_share"] for f in report["by_source"].values() if f["lang"] == "khm")
+    assert khmer == pytest.approx(0.6, abs=0.005)
