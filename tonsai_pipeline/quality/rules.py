@@ -27,6 +27,7 @@ class DropReason(StrEnum):
     wrong_language = auto()
     legacy_font = auto()
     broken_khmer = auto()
+    listed_words = auto()
     too_few_words = auto()
     too_few_letters = auto()
     too_many_symbols = auto()
@@ -45,7 +46,6 @@ class DropReason(StrEnum):
     repeated_paragraphs = auto()
     repeated_phrases = auto()
     repeated_passages = auto()
-    listed_words = auto()
     low_score = auto()
 
 
@@ -173,6 +173,7 @@ def _checks(
             & (words >= limits.min_words),
         ),
         (DropReason.broken_khmer, bad > limits.max_bad_clusters_frac),
+        (DropReason.listed_words, of(Signal.listed_word_frac) > limits.max_listed_word_frac),
         (DropReason.too_few_words, words < limits.min_words),
         (DropReason.too_few_letters, of(Signal.letter_frac) < limits.min_letter_frac),
         (DropReason.too_many_symbols, of(Signal.symbol_frac) > limits.max_symbol_frac),
@@ -230,7 +231,6 @@ def _checks(
             DropReason.repeated_passages,
             long & _any_above(signals, limits, "duplicate_{}_gram_frac", (5, 6, 7, 8, 9, 10)),
         ),
-        (DropReason.listed_words, of(Signal.listed_word_frac) > limits.max_listed_word_frac),
     ]
 
 

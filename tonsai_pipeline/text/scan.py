@@ -81,17 +81,18 @@ def scan(data, offsets, symbols, transitions, combining, switches):
     spans, num_spans = np.empty((_FIRST_CAPACITY, 2), dtype=np.int64), 0
     for text in range(num_texts):
         at, end, start = offsets[text], offsets[text + 1], offsets[text]
-        state, previous, need, num_before = fsm.OUT, np.uint16(0), 0, num_spans
+        state, previous, need, num_before = fsm.OUT, 0, 0, num_spans
         while at < end:
-            following, length, own = fsm.OUT, 1, np.uint16(0)
+            following, length, own = fsm.OUT, 1, 0
+            index = khmer_index(data, at, end)
             if data[at] < 0x80:
                 while at + length < end and data[at + length] < 0x80:
                     length += 1
-            elif (index := khmer_index(data, at, end)) >= 0:
+            elif index >= 0:
                 length, symbol = 3, symbols[index]
                 following = next_state(transitions, state, symbol & SYMBOL_BITS)
                 if symbol & IS_COMBINING:
-                    own = np.uint16(_COENG_CLASS if index == _COENG_INDEX else _ATTHACAN_CLASS)
+                    own = _COENG_CLASS if index == _COENG_INDEX else _ATTHACAN_CLASS
                     need |= UNCOMPOSED * (previous > own)
                 elif symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
                     need |= UNCLEAN
@@ -145,7 +146,7 @@ def symbol_of_foreign(code_point):
 @njit(cache=True, nogil=True)
 def class_of(code_point, combining):
     """Return the entry of `combining_classes()`."""
-    return combining[code_point] if code_point < len(combining) else np.uint16(0)
+    return np.int64(combining[code_point]) if code_point < len(combining) else 0
 
 
 @njit(cache=True, nogil=True)

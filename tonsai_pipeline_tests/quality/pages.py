@@ -47,7 +47,7 @@ def khmer_prose(num_sentences: int, seed: int) -> str:
     dice = np.random.default_rng(seed)
     pick = [_KHMER_SUBJECTS, _KHMER_VERBS, _KHMER_OBJECTS, _KHMER_TAILS]
     said = [
-        "".join(str(dice.choice(words)) for words in pick) + _khmer_number(dice) + "។"
+        "".join(str(dice.choice(words)) for words in pick) + _khmer_name(dice) + "។"
         for _ in range(num_sentences)
     ]
     return "\n".join(" ".join(said[i : i + 4]) for i in range(0, num_sentences, 4))
@@ -66,5 +66,8 @@ def tagged_titles(seed: int, num_lines: int = 12) -> str:
     return "\n".join(" ".join(dice.choice(words, size=9)) for _ in range(num_lines))
 
 
-def _khmer_number(dice: np.random.Generator) -> str:
-    return " " + "".join(chr(0x17E0 + int(d)) for d in str(dice.integers(10**4))) + " "
+def _khmer_name(dice: np.random.Generator) -> str:
+    clusters = [
+        dice.choice(list("កខគងចជញដតថនបផពមយរលសហ")) + dice.choice(list("ាិីុូេែំ")) for _ in range(6)
+    ]
+    return " " + "".join(clusters) + " "

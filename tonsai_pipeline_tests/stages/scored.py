@@ -13,7 +13,7 @@ from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.schema import KEPT_DOCUMENTS, NORMALIZED_DOCUMENTS
 from tonsai_pipeline.stages.score import STAGE_VERSION, score
-from tonsai_pipeline.storage.documents import part_name, write_part
+from tonsai_pipeline.storage.documents import part_name, read_part, write_part
 from tonsai_pipeline.storage.files import digest_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import count_clusters_batch, languages_batch
@@ -114,7 +114,10 @@ def score_corpus(
         ),
         stage_version=STAGE_VERSION,
         settings=config.settings(),
-        inputs={"deduplicated_documents": corpus.deduplicated.data_version},
+        inputs={
+            "deduplicated_documents": corpus.deduplicated.data_version,
+            **{dump: found.data_version for dump, found in corpus.normalized.items()},
+        },
     )
 
 
@@ -163,8 +166,6 @@ def _table(dump: str, texts: list[str], first: int) -> pa.Table:
 
 
 def _keep(normalized: Artifact, folder: Path, dropped: int) -> dict[str, int]:
-    from tonsai_pipeline.storage.documents import read_part
-
     for path in normalized.parts():
         ids = read_part(path, ["doc_id"]).column("doc_id")
         rows = [row for row in range(len(ids)) if not dropped or row % dropped != dropped - 1]

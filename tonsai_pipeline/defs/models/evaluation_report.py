@@ -57,7 +57,7 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
                 fingerprint=model.data_version,
             )
             spec = config.spec(_JOB, run.write(), folder, num_processes=1)
-            launch_job(context, spec, grace_s=config.grace_s)
+            launch_job(context, spec, config)
             report: Any = read_json(folder / REPORT_NAME)
             return {"languages": report["languages"], "samples": report["samples"][:6]}
 

@@ -32,6 +32,12 @@ class JobOptions(dg.Config):
     resume: Literal["auto", "never", "required"] = Field(
         default="auto", description="Go on from the newest whole checkpoint of the same work"
     )
+    max_retries: int = Field(
+        default=1,
+        ge=0,
+        description="Starts after a crash, each from the newest checkpoint; an error that the job itself names "
+        "is not tried again",
+    )
     grace_s: float = Field(default=300.0, gt=0, description="Seconds for saving after a cancel")
     force: bool = Field(default=False, description="Do the work again even if it is finished")
 
@@ -50,13 +56,32 @@ class JobOptions(dg.Config):
 
 
 def launch_job(
-    context: dg.AssetExecutionContext, spec: LaunchSpec, *, grace_s: float
+    context: dg.AssetExecutionContext, spec: LaunchSpec, options: JobOptions
 ) -> LaunchResult:
     """Run a job to its end and show its numbers on the asset page as they come.
+
+    A crash is followed by another start here and not by Dagster's retry policy, which would also retry a
+    run that a person cancels.
 
     Raises:
         TrainError: The job did not finish; the message says where it can go on.
     """
+    for num_left in range(options.max_retries, -1, -1):
+        result = _launch_once(context, spec, options.grace_s)
+        is_crash = result.state == "failed" and not result.failure.get("is_ours")
+        if not is_crash or not num_left:
+            break
+        context.log.warning(
+            f"the job crashed ({result.failure.get('message') or f'exit code {result.exit_code}'}); "
+            f"starting it again from its newest checkpoint, {num_left} tries left"
+        )
+    result.raise_for_failure()
+    return result
+
+
+def _launch_once(
+    context: dg.AssetExecutionContext, spec: LaunchSpec, grace_s: float
+) -> LaunchResult:
     with dg.open_pipes_session(
         context=context,
         context_injector=dg.PipesTempFileContextInjector(),
@@ -67,7 +92,6 @@ def launch_job(
             spec, env=session.get_bootstrap_env_vars(), on_poll=observer.poll, grace_s=grace_s
         )
         observer.flush()
-    result.raise_for_failure()
     return result
 
 

@@ -36,8 +36,6 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
         group_name="models",
         kinds={"deepspeed", "huggingface"},
         pool="gpu",
-        # A retry goes on from the newest whole checkpoint.
-        retry_policy=dg.RetryPolicy(max_retries=1, delay=10),
         code_version=code_version(STAGE_VERSION, recipe.model, recipe.train),
         check_specs=[
             check_spec(
@@ -69,7 +67,7 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
                 resume="never" if config.force else config.resume,
             )
             spec = config.spec(_JOB, run.write(), output_dir)
-            result = launch_job(context, spec, grace_s=config.grace_s)
+            result = launch_job(context, spec, config)
             link_or_copy(output_dir / MODEL_NAME, folder / MODEL_NAME)
             for kept in (METRICS_NAME, STATUS_NAME):
                 link_or_copy(output_dir / kept, folder / kept)
