@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.util import Finalize
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -92,6 +93,9 @@ class LocalEngine:
             self._pool = ProcessPoolExecutor(
                 self.num_workers, mp_context=context, initializer=_start_worker
             )
+            # A process that multiprocessing started, as a Dagster run is, joins its children before it ends
+            # its threads, and would wait for idle workers for ever.
+            Finalize(self, self._pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=10)
         return self._pool
 
 

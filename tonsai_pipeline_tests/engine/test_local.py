@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline_tests.engine.work import pid_after, square
+from tonsai_pipeline_tests.engine.work import pid_after, square, use_and_leave
 
 
 @pytest.mark.parametrize("workers", ["engine", "two_workers"])
@@ -40,6 +41,16 @@ def test_a_closed_engine_starts_again_when_it_is_used() -> None:
     for _ in range(2):
         assert len(list(engine.map(square, range(4), label="square"))) == 4
         engine.close()
+
+
+@pytest.mark.slow
+def test_a_process_that_multiprocessing_started_ends_although_its_workers_are_idle() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=use_and_leave)
+    process.start()
+    process.join(60)
+    has_ended = process.exitcode == 0
+    process.kill()
+    assert has_ended
 
 
 @pytest.mark.slow

@@ -36,6 +36,13 @@ def write_text(payload: str, folder: Path) -> Mapping[str, Any]:
     return {"num_chars": len(payload), "pid": os.getpid()}
 
 
+def use_and_leave() -> None:
+    """Use two workers and end without closing the engine, as a Dagster run does."""
+    from tonsai_pipeline.engine.local import LocalEngine
+
+    assert len(list(LocalEngine(2).map(square, range(4), label="square"))) == 4
+
+
 def main(folder: str) -> None:
     """Start two workers that write their process ids and sleep; killed by the test."""
     from tonsai_pipeline.engine.local import LocalEngine

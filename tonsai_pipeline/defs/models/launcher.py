@@ -71,9 +71,11 @@ def launch_job(
         is_crash = result.state == "failed" and not result.failure.get("is_ours")
         if not is_crash or not num_left:
             break
+        reason = result.failure.get("message") or f"exit code {result.exit_code}"
         context.log.warning(
-            f"the job crashed ({result.failure.get('message') or f'exit code {result.exit_code}'}); "
-            f"starting it again from its newest checkpoint, {num_left} tries left"
+            "the job crashed (%s); starting it again from its newest checkpoint, %d tries left",
+            reason,
+            num_left,
         )
     result.raise_for_failure()
     return result
