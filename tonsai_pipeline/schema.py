@@ -111,6 +111,10 @@ class DropReason(StrEnum):
     EXACT = "exact"
     #: Its shingles are those of an earlier kept document, to the configured similarity.
     NEAR = "near"
+    #: It holds text of an evaluation set.
+    CONTAMINATED = "contaminated"
+    #: Most of it are lines that many earlier documents have.
+    BOILERPLATE = "boilerplate"
 
 
 #: The keep-list of a dump: rows of the normalized part of the same name that stay. `group_size` counts the
@@ -123,17 +127,42 @@ KEPT_DOCUMENTS = pa.schema(
     ]
 )
 
-#: Documents dropped by deduplication, and for which kept one (in an earlier dump or this one).
+#: Documents dropped by deduplication. Duplicates: for which kept document (in an earlier dump or this one), at
+#: which similarity. Contaminated ones: because of which evaluation item ("<set>/<column>/<row>"), at which overlap.
+#: Boilerplate: `similarity` is the share of its bytes in lines that many documents have.
 DROPPED_DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("row_in_part", pa.int32(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("similarity", pa.float32(), nullable=False),
-        pa.field("kept_doc_id", pa.string(), nullable=False),
-        pa.field("kept_dump", pa.string(), nullable=False),
-        pa.field("kept_part", pa.string(), nullable=False),
-        pa.field("kept_row_in_part", pa.int32(), nullable=False),
+        pa.field("kept_doc_id", pa.string()),
+        pa.field("kept_dump", pa.string()),
+        pa.field("kept_part", pa.string()),
+        pa.field("kept_row_in_part", pa.int32()),
+        pa.field("evaluation_item", pa.string()),
+    ]
+)
+
+#: Documents that hold text of an evaluation set: the item they hold most of, and the share of its n-grams.
+CONTAMINATED_DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row_in_part", pa.int32(), nullable=False),
+        pa.field("evaluation_set", pa.string(), nullable=False),
+        pa.field("evaluation_item", pa.string(), nullable=False),
+        pa.field("overlap_frac", pa.float32(), nullable=False),
+    ]
+)
+
+#: The items of all evaluation sets. `num_ngrams` counts distinct ones; an item shorter than one
+#: n-gram has one, which only a document that is the same text has too.
+EVALUATION_ITEMS = pa.schema(
+    [
+        pa.field("evaluation_set", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("num_ngrams", pa.int32(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
     ]
 )
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Protocol, cast
 
 import typer
 
@@ -107,11 +107,10 @@ def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
             yield "standard input", sys.stdin.buffer
             continue
         try:
-            opened: Any = gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+                yield str(file), cast("BinaryIO", stream)
         except OSError as error:
             raise DumpError(f"{file}: {error.strerror or error}") from error
-        with opened as stream:
-            yield str(file), stream
 
 
 def _filter(
@@ -220,10 +219,8 @@ class _JsonLines:
 
 
 def _add(counts: Counter[str], seen: pa.StructArray) -> None:
-    import pyarrow.compute as pc
-
     for field in seen.type:
-        counts[field.name] += pc.sum(seen.field(field.name)).as_py() or 0
+        counts[field.name] += int(seen.field(field.name).to_numpy().sum())
 
 
 def _print_report(counts: Counter[str]) -> None:

@@ -25,6 +25,9 @@ from tonsai_pipeline.dedup.lsh import Buckets
 
 UNKNOWN, KEPT, DROPPED = np.uint8(0), np.uint8(1), np.uint8(2)
 
+#: In the place of a twin: the document was dropped for another reason than a twin.
+CONTAMINATED = np.int64(-2)
+
 
 class Nominations(NamedTuple):
     """Pairs to verify.
@@ -76,7 +79,8 @@ class Decisions:
 
     Args:
         status: `UNKNOWN`, `KEPT` or `DROPPED`; uint8, shape (num_docs,).
-        twins: Ordinal of the kept twin of a dropped document, else `NO_TWIN`; int64, same shape.
+        twins: Ordinal of the kept twin of a dropped document, `CONTAMINATED`, or `NO_TWIN` if it stays; int64,
+            same shape.
         similarity: Similarity to the twin, else 0; float64, same shape.
     """
 

@@ -203,7 +203,7 @@ def _minimize(hashes, a, b, row):
             scale, shift = a[k], b[k]
             left = min(np.uint32(scale * first + shift), np.uint32(scale * second + shift))
             right = min(np.uint32(scale * third + shift), np.uint32(scale * fourth + shift))
-            row[k] = min(row[k], min(left, right))
+            row[k] = min(row[k], left, right)
     for i in range(whole, len(hashes)):
         mixed = _mix32(fold32(hashes[i]))
         for k in range(len(a)):

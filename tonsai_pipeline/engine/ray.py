@@ -6,6 +6,7 @@ The data root must be a folder that every node sees.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ class RayEngine:
     """
 
     def __init__(self, num_workers: int | None = None) -> None:
+        # Ray sees that it was started by `uv run` and would install the project anew for every worker. The
+        # nodes of a cluster have the environment already: that is what makes it the same code.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:
             import ray
         except ImportError as error:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-#: A window of fewer rows than this leaves too much padding at its end. Measured on lognormal lengths around 400
-#: tokens and rows of 2,048: fill of 99.5 % at 128 rows, 97 % at 32.
+#: A window of fewer rows than this leaves too much padding at its end. Measured with `best_fit` on lognormal
+#: lengths (mean 400 tokens, sigma 1) and rows of 2,048, mean of 20 draws: fill of 98.6 % at 32 rows, 99.3 % at 64,
+#: 99.6 % at 128, 99.9 % at 1,024.
 MIN_WINDOW_ROWS = 128
 
 

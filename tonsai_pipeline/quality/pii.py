@@ -60,7 +60,9 @@ def count_pii(texts: Texts) -> dict[str, pa.Array]:
     """
     counts = {}
     for kind, pattern in PATTERNS.items():
-        counts[kind] = pc.count_substring_regex(texts, pattern).cast(pa.int32())
+        options = pc.MatchSubstringOptions(pattern)
+        found = pc.call_function("count_substring_regex", [texts], options)
+        counts[kind] = found.cast(pa.int32())
         if kind == "phone":  # the one that could be counted a second time
             texts = mask_pii(texts, ["phone"])
     return counts
@@ -88,5 +90,6 @@ def mask_pii(texts: Texts, kinds: Iterable[str]) -> Texts:
         )
     for kind, pattern in PATTERNS.items():
         if kind in wanted:
-            texts = pc.replace_substring_regex(texts, pattern, rf"\1{MASKS[kind]}\2")
+            options = pc.ReplaceSubstringOptions(pattern, rf"\1{MASKS[kind]}\2")
+            texts = pc.call_function("replace_substring_regex", [texts], options)
     return texts

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from pathlib import PurePath
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.sources import DumpFormat, HubDataset, Name
 
 
 class SignatureConfig(Section):
@@ -20,6 +22,60 @@ class SignatureConfig(Section):
     """Khmer clusters in a shingle. 12 are about 25 letters or 5 words; fewer make unlike texts look alike."""
     words_per_shingle: int = Field(default=5, ge=1, le=63)
     """Words in a shingle, in scripts that write spaces between words."""
+
+
+class EvaluationSet(Section):
+    """A benchmark that the corpus must not contain."""
+
+    name: Name
+    """Short name, for reports."""
+    path: RecipePath | None = None
+    """File in any format that sources have; a relative path starts at the recipe's folder."""
+    hub: HubDataset | None = None
+    """A data set on the Hub instead of a path. Pin its revision."""
+    format: DumpFormat = "auto"
+    """File format; `auto` decides by the file name."""
+    text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
+    """Fields that hold text: questions, passages, answers. Each is an item of its own."""
+
+    @model_validator(mode="after")
+    def _path_or_hub(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError(f"evaluation set '{self.name}' needs either 'path' or 'hub'")
+        return self
+
+
+class DecontaminateConfig(Section):
+    """Documents that hold text of an evaluation set, found by shared n-grams, are dropped."""
+
+    evaluation_sets: tuple[EvaluationSet, ...] = ()
+    """The sets; none switches it off."""
+    clusters_per_ngram: int = Field(default=25, ge=1, le=63)
+    """Khmer clusters in an n-gram. 25 say as much as 8 English words (3.1 clusters a word, measured)."""
+    words_per_ngram: int = Field(default=8, ge=1, le=63)
+    """Words in an n-gram. Items shorter than one n-gram are found only where they are a whole document."""
+    min_overlap_frac: float = Field(default=0.5, gt=0, le=1)
+    """A document that holds this share of the n-grams of any one item is dropped, 0..1."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [one.name for one in self.evaluation_sets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"evaluation set names must be unique: {', '.join(names)}")
+        return self
+
+
+class RepetitionConfig(Section):
+    """A second pass over what stays: documents that are mostly lines of many others, such as menus and notices."""
+
+    enabled: bool = False
+    """False leaves such documents to the quality rules, which see one document at a time."""
+    min_line_chars: int = Field(default=20, ge=1)
+    """Shorter lines do not count, in characters of the folded line."""
+    max_documents: int = Field(default=20, ge=1)
+    """A line is boilerplate in every document after this many that have it, in catalog order."""
+    max_boilerplate_frac: float = Field(default=0.5, gt=0, le=1)
+    """A document with a larger share of its bytes in such lines is dropped, 0..1."""
 
 
 class DedupConfig(Section):
@@ -39,17 +95,30 @@ class DedupConfig(Section):
     measure: Literal["jaccard", "containment"] = "jaccard"
     """`jaccard`: shared shingles over all shingles of both. `containment`: share of the later document's
     shingles that the kept one has, which also drops excerpts of longer texts."""
-    policy: Literal["first_dump", "prefer_source"] = "first_dump"
+    policy: Literal["first_dump", "best_quality", "prefer_source"] = "first_dump"
     """Who stays: `first_dump`, the document of the earliest dump (a new dump never changes an old
     decision); `prefer_source`, the document of the source named first in `prefer_sources` (a new dump of
-    a preferred source does change decisions about the others, and they are made again)."""
+    a preferred source does change decisions about the others, and they are made again); `best_quality`, the
+    document whose quality signals are best (every new dump ranks the corpus again and may change any decision)."""
     prefer_sources: tuple[str, ...] = ()
     """Sources in order of preference, for `prefer_source`; unnamed ones come last, in catalog order."""
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
+    """Evaluation sets that are kept out of the corpus."""
+    repetition: RepetitionConfig = RepetitionConfig()
+    """Lines that many documents share."""
     max_dropped_frac: float = Field(default=0.8, ge=0, le=1)
     """Guard: no source may lose a larger share of its documents. Copies of the same source's earlier dumps
     do not count: a weekly snapshot repeats the last one."""
     max_group_frac: float = Field(default=0.02, gt=0, le=1)
     """Guard: no group of duplicates may be a larger share of the corpus; groups below 100 never fail."""
+
+    def settings(self) -> dict[str, object]:
+        """Return what changes the result; of evaluation files the name, for their content is an input."""
+        settings = super().settings()
+        decontaminate = cast("dict[str, Any]", settings["decontaminate"])
+        for one in decontaminate["evaluation_sets"]:
+            one["path"] = one["path"] and PurePath(one["path"]).name
+        return settings
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:

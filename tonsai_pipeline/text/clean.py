@@ -33,9 +33,8 @@ def clean(data, offsets, needs, kinds, symbols, transitions, combining, switches
     A zero-width space stays only between two letters of another script that writes no spaces, such
     as Thai. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
 
-    Args:
-        kinds: `characters.character_kinds()`.
-        capacity: bytes that the result may take.
+    `kinds` is `characters.character_kinds()`, `capacity` the bytes that the result may take; the rest
+    is as for `scan`.
 
     Returns:
         data and offsets of the new batch, and the counts, int32, shape (num_texts, len(CLEANED)).
@@ -104,9 +103,9 @@ def _clean_text(data, at, end, out, to, tables, switches, counts):
 @njit(cache=True, nogil=True)
 def is_invisible(code_point):
     """Tell whether `clean` decides about a character by what is beside it."""
-    if code_point == cp.ZWSP or code_point == cp.ZWNJ or code_point == cp.ZWJ:
+    if code_point in (cp.ZWSP, cp.ZWNJ, cp.ZWJ):
         return True
-    return code_point == cp.BOM or code_point == cp.SOFT_HYPHEN
+    return code_point in (cp.BOM, cp.SOFT_HYPHEN)
 
 
 @njit(cache=True, nogil=True)
@@ -118,11 +117,11 @@ def _coeng_at(data, at, end):
 @njit(cache=True, nogil=True)
 def _rule_for_invisible(code_point, before, after, meant, switches):
     """Return the rule that strips an invisible character here, -1 to keep it."""
-    khmer = before == _KHMER or after == _KHMER
+    khmer = _KHMER in (before, after)
     if code_point == cp.ZWSP:
         parts_words = before == _UNSPACED and after == _UNSPACED
         return -1 if parts_words or not switches & scan.STRIP_ZWSP else _ZWSP
-    if code_point == cp.ZWNJ or code_point == cp.ZWJ:
+    if code_point in (cp.ZWNJ, cp.ZWJ):
         return _JOINER if switches & STRIP_JOINERS and khmer and not meant else -1
     return _IGNORABLE if switches & scan.STRIP_IGNORABLES else -1
 
@@ -132,7 +131,7 @@ def _rule_for_visible(code_point, switches):
     """Return the rule that folds a visible character, -1 to keep it."""
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
         return _DEPRECATED if switches & scan.FOLD_DEPRECATED else -1
-    separator = code_point == cp.LINE_SEPARATOR or code_point == cp.PARAGRAPH_SEPARATOR
+    separator = code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR)
     spacing = separator or code_point == cp.NO_BREAK_SPACE
     return _SPACE if spacing and switches & scan.FOLD_SPACES else -1
 
@@ -142,7 +141,7 @@ def _write_fold(code_point, out, to):
     """Write what a character is folded to, if anything; return the byte after it."""
     if code_point == cp.NO_BREAK_SPACE:
         return encode(0x20, out, to)
-    if code_point == cp.LINE_SEPARATOR or code_point == cp.PARAGRAPH_SEPARATOR:
+    if code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR):
         return encode(0x0A, out, to)
     if code_point == cp.INDEPENDENT_QAQ:
         return encode(cp.LETTER_QA, out, to)
@@ -157,7 +156,7 @@ def _write_fold(code_point, out, to):
 @njit(cache=True, nogil=True)
 def _state_after_fold(code_point, state, held, transitions):
     """Return the state, and whether a coeng is open, after what a letter was folded to."""
-    if code_point == cp.INHERENT_AQ or code_point == cp.INHERENT_AA:
+    if code_point in (cp.INHERENT_AQ, cp.INHERENT_AA):
         return state, held
     if code_point == cp.BEYYAL:
         return fsm.OUT, False

@@ -1,8 +1,8 @@
-"""Text -> Khmer orthographic clusters, words of other scripts, and runs of one script.
+r"""Text -> Khmer orthographic clusters, words of other scripts, and runs of one script.
 
 A cluster is what a reader sees as one letter with all that hangs on it: a base, its subscripts
 (coeng and base), vowel and signs. Khmer writes no spaces between words, so clusters are the
-smallest unit that never cuts a letter in half; Python's `\\w` does.
+smallest unit that never cuts a letter in half; Python's `\w` does.
 
 The compiled `next_unit` reads a UTF-8 buffer without a copy; shingling, language and quality
 signals are built on it.
@@ -113,9 +113,7 @@ def kind_of(code_point, kinds):
 def next_unit(data, at, end, kinds):
     """Return start byte, end byte and kind of the first unit at or after byte `at`.
 
-    Args:
-        data: valid UTF-8.
-        kinds: `characters.character_kinds()`.
+    `data` is valid UTF-8, `kinds` is `characters.character_kinds()`.
 
     Returns:
         (start, stop, CLUSTER | WORD), or (end, end, NO_UNIT).
@@ -123,7 +121,7 @@ def next_unit(data, at, end, kinds):
     while at < end:
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
-        if kind == ch.KHMER_BASE or kind == ch.KHMER_MARK:
+        if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
             return at, _end_of_cluster(data, at + length, end, code_point, kinds), CLUSTER
         if kind == ch.IDEOGRAPH:
             return at, _end_of_marks(data, at + length, end, kinds), WORD
@@ -155,7 +153,7 @@ def _end_of_cluster(data, at, end, previous, kinds):
     while at < end:
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
-        joiner = code_point == cp.ZWNJ or code_point == cp.ZWJ
+        joiner = code_point in (cp.ZWNJ, cp.ZWJ)
         held = kind == ch.KHMER_BASE and previous == cp.COENG
         if not (kind == ch.KHMER_MARK or joiner or held):
             return at
@@ -180,14 +178,14 @@ def _end_of_word(data, at, end, kinds):
     while at < end:
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
-        if (code_point == 0x27 or code_point == 0x2019) and at + length < end:
+        if (code_point in {39, 8217}) and at + length < end:
             after, _ = decode(data, at + length)
             kind = kind_of(after, kinds)
-            if kind != ch.LATIN and kind != ch.LETTER:
+            if kind not in (ch.LATIN, ch.LETTER):
                 return at
-        if kind == ch.SEPARATOR or kind == ch.IDEOGRAPH:
+        if kind in (ch.SEPARATOR, ch.IDEOGRAPH):
             return at
-        if kind == ch.KHMER_BASE or kind == ch.KHMER_MARK:
+        if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
             return at
         at += length
     return at
@@ -217,11 +215,11 @@ def _script_runs(data, kinds):
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
         script = 0
-        if kind == ch.KHMER_BASE or kind == ch.KHMER_MARK:
+        if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
             script = 1
         elif kind == ch.LATIN:
             script = 2
-        elif kind == ch.LETTER or kind == ch.IDEOGRAPH:
+        elif kind in (ch.LETTER, ch.IDEOGRAPH):
             script = 3
         if num_runs == 0:
             starts[0], scripts[0], num_runs = 0, script, 1

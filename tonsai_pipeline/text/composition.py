@@ -48,9 +48,9 @@ def combining_classes() -> npt.NDArray[np.uint16]:
 
 
 def compose(text: str) -> str:
-    """Return the text in Normalization Form C, in linear time.
+    r"""Return the text in Normalization Form C, in linear time.
 
-    >>> compose("cafe\\u0301") == "caf\\u00e9"
+    >>> compose("cafe\u0301") == "caf\u00e9"
     True
     """
     if unicodedata.is_normalized("NFC", text):

@@ -94,7 +94,7 @@ def _fold_text(data, at, end, out, to, kinds, folds):
         if kind == ch.SEPARATOR:
             gap = True
             continue
-        khmer = kind == ch.KHMER_BASE or kind == ch.KHMER_MARK
+        khmer = kind in (ch.KHMER_BASE, ch.KHMER_MARK)
         if gap and not (empty or khmer or after_khmer):
             out[to] = 0x20
             to += 1

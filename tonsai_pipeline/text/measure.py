@@ -25,9 +25,8 @@ _MAX_SYLLABLE = repair.MAX_SYLLABLE
 def measure(data, offsets, symbols, transitions):
     """Count syllables, marks without a base and broken syllables of valid UTF-8.
 
-    Args:
-        symbols: `scan.packed_symbols()`.
-        transitions: `automaton.transition_table`, coeng DA not folded.
+    `symbols` is `scan.packed_symbols()`, `transitions` the `automaton.transition_table` that does not
+    fold coeng DA.
 
     Returns:
         int32, shape (num_texts, 3): num_clusters, num_orphan_marks, num_invalid_clusters. A
@@ -84,7 +83,7 @@ def _is_mark(index):
 @njit(cache=True, nogil=True)
 def _is_broken(data, start, end, state, syllable):
     """Tell whether the syllable that ends in `state` is none of Modern Khmer."""
-    if state == fsm.AT_COENG or state == fsm.AT_SECOND_COENG:
+    if state in (fsm.AT_COENG, fsm.AT_SECOND_COENG):
         return True
     if state < fsm.DIRTY:
         return False

@@ -69,7 +69,7 @@ class NormalizeOptions:
             raise ValueError(f"coeng_da must be 'fold' or 'preserve', not {self.coeng_da!r}")
         for field in fields(self)[1:]:
             if not isinstance(getattr(self, field.name), bool):
-                raise ValueError(f"{field.name} must be true or false")
+                raise ValueError(f"{field.name} must be true or false")  # noqa: TRY004 - a setting
 
     @property
     def fingerprint(self) -> str:
@@ -100,7 +100,7 @@ DEFAULT_OPTIONS = NormalizeOptions()
 
 
 def normalize(text: str, options: NormalizeOptions = DEFAULT_OPTIONS) -> str:
-    """Return the text as Unicode asks it to be stored. Idempotent; the result is in NFC.
+    r"""Return the text as Unicode asks it to be stored. Idempotent; the result is in NFC.
 
     Raises:
         ValueError: the text holds a lone surrogate; the position is named.
@@ -108,7 +108,7 @@ def normalize(text: str, options: NormalizeOptions = DEFAULT_OPTIONS) -> str:
     Examples:
         The vowel sign E and the vowel sign II, typed apart, are one vowel:
 
-        >>> normalize("\\u1780\\u17c1\\u17b8") == "\\u1780\\u17be"
+        >>> normalize("\u1780\u17c1\u17b8") == "\u1780\u17be"
         True
     """
     if text.isascii():

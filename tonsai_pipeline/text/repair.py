@@ -61,10 +61,9 @@ RULES = (
 def repair_syllable(syllable, length, keys, before, switches):
     """Repair `syllable[:length]` in place.
 
-    Args:
-        syllable: code points, int32, at least `MAX_SYLLABLE` long; the first is a base.
-        keys, before: scratch of the same size.
-        switches: `FOLD_COENG_DA | COLLAPSE_DUPLICATES | STRIP_JOINERS`.
+    `syllable` holds code points, int32, is at least `MAX_SYLLABLE` long and starts with a base; `keys`
+    and `before` are scratch of the same size; `switches` are `FOLD_COENG_DA | COLLAPSE_DUPLICATES |
+    STRIP_JOINERS`.
 
     Returns:
         The new length, and the rules that applied as a set of bits.
@@ -120,7 +119,7 @@ def _one_round(syllable, length, keys, switches):
 
 @njit(cache=True)
 def _same(first, second, length):
-    for at in range(length):
+    for at in range(length):  # noqa: SIM110 - numba compiles no generators
         if first[at] != second[at]:
             return False
     return True
@@ -142,9 +141,7 @@ def _sort(syllable, length, keys):
     for at in range(length):
         key = slot_of(syllable[at])
         opened = at > 0 and (syllable[at - 1] == cp.COENG or syllable[at - 1] == cp.ZWJ)
-        keys[at] = (
-            keys[at - 1] if opened and (key == structure.BASE or key == structure.COENG) else key
-        )
+        keys[at] = keys[at - 1] if opened and (key in (structure.BASE, structure.COENG)) else key
     moved = False
     for at in range(1, length):
         mark, key, to = syllable[at], keys[at], at
@@ -164,7 +161,7 @@ def repeats(mark, syllable, length):
     keep both.
     """
     slot = slot_of(mark)
-    if slot <= structure.BASE or slot == structure.COENG or slot == structure.FINAL_COENG:
+    if slot <= structure.BASE or slot in (structure.COENG, structure.FINAL_COENG):
         return False
     if length < 2 or syllable[length - 1] != mark:
         return False
@@ -187,7 +184,7 @@ def _drop_repeated_coengs(syllable, length):
     kept = 1
     for at in range(1, length):
         mark = syllable[at]
-        idle = mark == cp.COENG or mark == cp.ZWNJ or mark == cp.ZWJ
+        idle = mark in (cp.COENG, cp.ZWNJ, cp.ZWJ)
         if not (idle and syllable[kept - 1] == cp.COENG):
             syllable[kept] = mark
             kept += 1
@@ -265,10 +262,10 @@ def _move_coeng_ro(syllable, length):
         for at in range(1, length - 3):
             first = syllable[at] == cp.COENG and syllable[at + 1] == cp.LETTER_RO
             other = syllable[at + 3]
-            if first and syllable[at + 2] == cp.COENG and other != cp.LETTER_RO:
-                if slot_of(other) == structure.BASE:
-                    syllable[at + 1], syllable[at + 3] = other, cp.LETTER_RO
-                    moved = again = True
+            movable = other != cp.LETTER_RO and slot_of(other) == structure.BASE
+            if first and movable and syllable[at + 2] == cp.COENG:
+                syllable[at + 1], syllable[at + 3] = other, cp.LETTER_RO
+                moved = again = True
     return moved
 
 

@@ -26,8 +26,7 @@ _COENG_CLASS, _ATTHACAN_CLASS = 9, 230
 def rewrite(data, offsets, spans, combining, switches):
     """Repair the syllables at `spans`.
 
-    Args:
-        spans: as `scan` returns them.
+    `spans`, `combining` and `switches` are as for `scan`.
 
     Returns:
         data and offsets of the new batch (never longer), and the counts, int32, shape
@@ -107,9 +106,9 @@ def _fits(syllable, size, data, at, end, combining):
         return True
     last = syllable[size - 1]
     code_point, _ = decode(data, at)
-    if (last == cp.COENG or last == cp.ZWJ) and slot_of(code_point) == structure.BASE:
+    if (last in (cp.COENG, cp.ZWJ)) and slot_of(code_point) == structure.BASE:
         return False
-    if last != cp.COENG and last != cp.ATTHACAN:
+    if last not in (cp.COENG, cp.ATTHACAN):
         return True
     following = class_of(code_point, combining) & 0xFF
     return following == 0 or following >= (_COENG_CLASS if last == cp.COENG else _ATTHACAN_CLASS)

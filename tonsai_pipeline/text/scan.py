@@ -63,11 +63,8 @@ def packed_symbols() -> np.ndarray:
 def scan(data, offsets, symbols, transitions, combining, switches):
     """Find out what each text needs.
 
-    Args:
-        symbols: `packed_symbols()`.
-        transitions: `automaton.transition_table`.
-        combining: `composition.combining_classes()`.
-        switches: bits of `NormalizeOptions`.
+    `symbols` is `packed_symbols()`, `transitions` an `automaton.transition_table`, `combining` is
+    `composition.combining_classes()`, `switches` are the bits of `NormalizeOptions`.
 
     Returns:
         needs, uint8 (num_texts,): bits `MALFORMED | UNCLEAN | UNCOMPOSED | UNORDERED`; place, int64
@@ -160,11 +157,11 @@ def is_unclean(code_point, switches):
     """Tell whether `clean` has to look at a code point outside the Khmer block."""
     if code_point == cp.ZWSP:
         return switches & STRIP_ZWSP != 0
-    if code_point == cp.ZWNJ or code_point == cp.ZWJ:
+    if code_point in (cp.ZWNJ, cp.ZWJ):
         return switches & STRIP_JOINERS != 0
-    if code_point == cp.BOM or code_point == cp.SOFT_HYPHEN:
+    if code_point in (cp.BOM, cp.SOFT_HYPHEN):
         return switches & STRIP_IGNORABLES != 0
-    separator = code_point == cp.LINE_SEPARATOR or code_point == cp.PARAGRAPH_SEPARATOR
+    separator = code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR)
     return switches & FOLD_SPACES != 0 and (separator or code_point == cp.NO_BREAK_SPACE)
 
 

@@ -76,6 +76,7 @@ def languages_batch(texts: Texts, model: LanguageModel | None = None) -> pa.Stri
     `mixed` is a text with Khmer of less than `MIN_KHMER_FRAC`. A text without letters is `other`.
 
     Args:
+        texts: Arrow strings, valid UTF-8.
         model: asked about texts that the words call khm or eng; where it is sure of another
             language the text is `other`.
     """
@@ -106,7 +107,8 @@ class ParagraphLanguage(NamedTuple):
 
 def paragraph_languages(text: str, model: LanguageModel | None = None) -> list[ParagraphLanguage]:
     """Return the language of each line that is not blank: how a mixed page is taken apart."""
-    spans, at = [], 0
+    spans: list[tuple[int, int]] = []
+    at = 0
     for line in text.splitlines(keepends=True):
         body = line.strip()
         if body:
@@ -117,7 +119,8 @@ def paragraph_languages(text: str, model: LanguageModel | None = None) -> list[P
         return []
     lines = pa.array([text[start:end] for start, end in spans])
     found = languages_batch(lines, model).to_pylist()
-    return [ParagraphLanguage(*span, name) for span, name in zip(spans, found, strict=True)]
+    rows = zip(spans, found, strict=True)
+    return [ParagraphLanguage(start, end, name) for (start, end), name in rows]
 
 
 # --- how ------------------------------------------------------------------------------------------
@@ -222,13 +225,13 @@ def _count_letters(data, offsets, kinds):
             code_point, length = decode(data, at)
             at += length
             kind = kind_of(code_point, kinds)
-            if kind == ch.KHMER_BASE or kind == ch.KHMER_MARK:
+            if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
                 counts[text, _KHMER] += 1
-                sibilant = code_point == cp.LETTER_SHA or code_point == cp.LETTER_SSO
+                sibilant = code_point in (cp.LETTER_SHA, cp.LETTER_SSO)
                 counts[text, _ODD] += sibilant or code_point == cp.ATTHACAN
             elif kind == ch.LATIN:
                 counts[text, _LATIN] += 1
                 counts[text, _ACCENTED] += length > 1
-            elif kind == ch.LETTER or kind == ch.IDEOGRAPH:
+            elif kind in (ch.LETTER, ch.IDEOGRAPH):
                 counts[text, _OTHER] += 1
     return counts

@@ -70,7 +70,7 @@ def is_above_vowel(syllable, at, length):
     if at >= length:
         return False
     mark = syllable[at]
-    if cp.VOWEL_I <= mark <= cp.VOWEL_YY or mark == cp.VOWEL_OE or mark == cp.ATTHACAN:
+    if cp.VOWEL_I <= mark <= cp.VOWEL_YY or mark in (cp.VOWEL_OE, cp.ATTHACAN):
         return True
     return mark == cp.VOWEL_AA and at + 1 < length and syllable[at + 1] == cp.NIKAHIT
 

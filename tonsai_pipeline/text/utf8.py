@@ -7,14 +7,15 @@ writable array apart, and one signature a function keeps compilation short.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-Texts = pa.Array | pa.ChunkedArray
+#: An Arrow array of strings of any kind.
+Texts: TypeAlias = "pa.Array | pa.ChunkedArray"
 
 
 class Utf8Batch(NamedTuple):

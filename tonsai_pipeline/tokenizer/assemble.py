@@ -44,7 +44,8 @@ INFO_NAME = "tonsai_tokenizer.json"
 NORMALIZER_NAME = "normalizer_config.json"
 _INFO_FORMAT = "tonsai-tokenizer/1"
 
-_COENG_DA = chr(cp.COENG) + chr(cp.LETTER_DA)
+#: Only in a cluster, as `text.normalize` does: what has no base is not repaired.
+_COENG_DA = rf"(?<=[\u1780-\u17D3\u17DD\u200C\u200D]){chr(cp.COENG)}{chr(cp.LETTER_DA)}"
 _COENG_TA = chr(cp.COENG) + chr(cp.LETTER_TA)
 _ZWSP_BESIDE_KHMER = rf"(?<=[\s\u1780-\u17FF]){chr(cp.ZWSP)}+|{chr(cp.ZWSP)}+(?=[\s\u1780-\u17FF])"
 
@@ -185,7 +186,7 @@ def _normalizer(options: NormalizeOptions) -> normalizers.Normalizer:
     if options.strip_ignorables:
         steps.append(normalizers.Replace(chr(cp.BOM), ""))
     if options.coeng_da == "fold":
-        steps.append(normalizers.Replace(_COENG_DA, _COENG_TA))
+        steps.append(normalizers.Replace(Regex(_COENG_DA), _COENG_TA))
     return normalizers.Sequence(steps)
 
 

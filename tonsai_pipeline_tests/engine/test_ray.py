@@ -17,6 +17,7 @@ from tonsai_pipeline_tests.engine.work import square, write_text
 
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[Engine]:
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     ray = pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {"env_vars": {"PYTHONPATH": path}}
@@ -71,5 +72,5 @@ def test_without_a_cluster_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) 
             raise ConnectionError("Could not find any running Ray instance.")
 
     monkeypatch.setitem(sys.modules, "ray", Ray())  # pyright: ignore[reportArgumentType]
-    with pytest.raises(RecipeError, match="no cluster answers; set RAY_ADDRESS.*ray start --head"):
+    with pytest.raises(RecipeError, match=r"no cluster answers; set RAY_ADDRESS.*ray start --head"):
         open_engine("ray")

@@ -5,138 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from tonsai_pipeline.dedup.lsh import band_keys
-from tonsai_pipeline.dedup.minhash import sign_keys
 from tonsai_pipeline.dedup.shingles import shingle
-from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate
+from tonsai_pipeline.stages.deduplicate import deduplicate
 from tonsai_pipeline.stages.deduplicate import join as join_module
-from tonsai_pipeline.stages.sign import scheme_of
 from tonsai_pipeline.storage.documents import read_part
-from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import dedup_key
 from tonsai_pipeline_tests.stages.corpora import normalized_dump, signed_corpus
-
-Texts = Mapping[str, Sequence[str]]
-
-
-def corpus(seed: int, sizes: Mapping[str, int]) -> dict[str, list[str]]:
-    """Write dumps full of exact copies, light edits, chains of edits and unrelated documents."""
-    rng = np.random.default_rng(seed)
-    written: list[str] = []
-    dumps: dict[str, list[str]] = {}
-    for dump, size in sizes.items():
-        texts = []
-        for _ in range(size):
-            texts.append(_document(rng, written))
-            written.append(texts[-1])
-        dumps[dump] = texts
-    return dumps
-
-
-def _document(rng: np.random.Generator, written: list[str]) -> str:
-    kind = rng.random()
-    if not written or kind < 0.35:
-        words = [f"w{number}" for number in rng.integers(0, 5000, rng.integers(3, 120))]
-        return " ".join(words)
-    origin = written[int(rng.integers(max(0, len(written) - 60), len(written)))]
-    if kind < 0.5:
-        return origin.upper() + " ..."
-    words = origin.split()
-    for place in rng.integers(0, len(words), 1 + len(words) // 60):
-        words[place] = f"edit{rng.integers(0, 1000)}"
-    return " ".join(words)
-
-
-def by_the_rule(texts: Texts, config: DedupConfig) -> dict[str, list[int]]:
-    """Return the rows that stay in each dump: every earlier kept candidate is compared."""
-    scheme = scheme_of(config.signatures)
-    flat = [dedup_key(text) for dump in texts.values() for text in dump]
-    keys = pa.array(flat, pa.large_string())
-    sets = shingle(keys)
-    shingles = [set(sets.of(doc).tolist()) for doc in range(len(flat))]
-    values = sign_keys(keys, scheme, scheme.permutations()).values
-    bands = band_keys(values, num_bands=config.num_bands, rows_per_band=config.rows_per_band)
-    kept: list[int] = []
-    for doc in range(len(flat)):
-        old = np.array(kept, np.int64)
-        candidates = old[(bands[old] == bands[doc]).any(axis=1)] if kept and shingles[doc] else []
-        is_copy = any(flat[other] == flat[doc] for other in kept)
-        if not is_copy and not any(
-            _jaccard(shingles[other], shingles[doc]) >= config.min_similarity
-            for other in candidates
-        ):
-            kept.append(doc)
-    stays, start = {}, 0
-    for dump, said in texts.items():
-        stays[dump] = [doc - start for doc in kept if start <= doc < start + len(said)]
-        start += len(said)
-    return stays
-
-
-def _jaccard(left: set[int], right: set[int]) -> float:
-    return len(left & right) / len(left | right)
-
-
-class House:
-    """A store with an engine, and the asset's call."""
-
-    def __init__(self, root: Path, num_workers: int = 1) -> None:
-        self.store = Store(Layout(root, "test"))
-        self.engine = open_engine("local", num_workers=num_workers)
-
-    def deduplicate(
-        self, texts: Texts, config: DedupConfig | None = None, *, rows_per_part: int = 1000
-    ) -> Artifact:
-        config = config or DedupConfig()
-        signed, normalized = signed_corpus(
-            self.store, texts, self.engine, rows_per_part=rows_per_part
-        )
-        return self.store.materialize(
-            "deduplicated_documents",
-            None,
-            lambda folder: deduplicate(
-                signed, normalized, folder, config=config, engine=self.engine, store=self.store
-            ),
-            stage_version=STAGE_VERSION,
-            settings=config.settings(),
-            inputs={dump: artifact.data_version for dump, artifact in signed.items()},
-        )
-
-    def links(self, artifact: Artifact) -> dict[str, Artifact]:
-        dumps = cast("dict[str, dict[str, str]]", read_json(artifact.path / "dumps.json"))
-        return {dump: self.store.resolve(value["path"]) for dump, value in dumps.items()}
-
-    def kept(self, artifact: Artifact, rows_per_part: int = 1000) -> dict[str, list[int]]:
-        """Return the rows that stay, numbered through each dump."""
-        return {
-            dump: [
-                number * rows_per_part + row
-                for number, path in enumerate(link.parts())
-                for row in read_part(path, ["row_in_part"]).column(0).to_pylist()
-            ]
-            for dump, link in self.links(artifact).items()
-        }
-
-    def dropped(self, artifact: Artifact) -> list[dict]:
-        return [
-            row
-            for link in self.links(artifact).values()
-            for path in link.parts("dropped")
-            for row in read_part(path).to_pylist()
-        ]
+from tonsai_pipeline_tests.stages.dedup_house import House, by_the_rule, corpus, jaccard
 
 
 @pytest.fixture
@@ -176,7 +59,7 @@ def test_every_dropped_document_names_a_kept_twin_and_its_similarity(house):
         own_dump, _, own = row["doc_id"].rpartition("/0/")
         mine, twin = dedup_key(texts[own_dump][int(own)]), dedup_key(texts[dump][int(place)])
         sets = [set(shingle(pa.array([key])).hashes.tolist()) for key in (mine, twin)]
-        assert row["similarity"] == pytest.approx(_jaccard(*sets), abs=1e-6)
+        assert row["similarity"] == pytest.approx(jaccard(*sets), abs=1e-6)
         assert (row["reason"] == "exact") == (mine == twin)
 
 

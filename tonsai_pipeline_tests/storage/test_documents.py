@@ -15,7 +15,9 @@ from tonsai_pipeline.storage.documents import (
     write_part,
 )
 
-SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("text", pa.large_string())])
+SCHEMA = pa.schema(
+    [pa.field("id", pa.int64(), nullable=False), pa.field("text", pa.large_string())]
+)
 
 
 def batch(*texts: str | None, first: int = 0) -> pa.RecordBatch:
@@ -83,5 +85,7 @@ def test_a_part_that_cannot_be_read_is_named_with_the_way_out(tmp_path: Path, da
     else:
         data[60:400] = b"\xff" * 340
         path.write_bytes(data)
-    with pytest.raises(DataError, match=r"part-00000-00000\.parquet: not a readable part: .*run the stage"):
+    with pytest.raises(
+        DataError, match=r"part-00000-00000\.parquet: not a readable part: .*run the stage"
+    ):
         list(read_batches(path))

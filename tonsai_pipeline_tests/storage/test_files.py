@@ -21,8 +21,14 @@ from tonsai_pipeline.storage.files import (
 )
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -64,18 +70,23 @@ def test_after_an_error_the_old_file_is_unchanged_and_nothing_else_is_left(tmp_p
 def test_a_disk_that_says_no_names_the_file_and_the_way_out(
     tmp_path: Path, code: int, way_out: str
 ) -> None:
-    with pytest.raises(StorageError, match=rf"a\.bin: .*{way_out}"), atomic_path(tmp_path / "a.bin"):
+    with (
+        pytest.raises(StorageError, match=rf"a\.bin: .*{way_out}"),
+        atomic_path(tmp_path / "a.bin"),
+    ):
         raise OSError(code, os.strerror(code))
     assert names(tmp_path) == []
 
 
-def test_a_real_full_disk_is_a_storage_error() -> None:
+def test_a_real_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    with pytest.raises(StorageError, match="the disk is full"), atomic_path(Path("/dev/shm/a.bin")), full.open(
-        "wb", buffering=0
-    ) as stream:
+    with (
+        full.open("wb", buffering=0) as stream,
+        pytest.raises(StorageError, match="the disk is full"),
+        atomic_path(tmp_path / "a.bin"),
+    ):
         stream.write(b"x")
 
 

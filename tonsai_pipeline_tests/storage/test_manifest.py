@@ -29,7 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 def manifest_of(folder: Path) -> Manifest:
     files = describe_files(folder)
-    return Manifest("asset", None, "1", "f" * 64, data_version(files), {"a": 1}, {"in": "v"}, files, {"n": 2})
+    return Manifest(
+        "asset", None, "1", "f" * 64, data_version(files), {"a": 1}, {"in": "v"}, files, {"n": 2}
+    )
 
 
 def test_a_manifest_survives_its_file_and_lists_what_counts(folder: Path) -> None:
@@ -71,15 +73,29 @@ def test_a_fingerprint_depends_on_everything_that_decides_the_work(changed: str)
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), r"no manifest\.json: the stage .* did not finish"),
+        (
+            lambda folder: (folder / "manifest.json").unlink(),
+            r"no manifest\.json: the stage .* did not finish",
+        ),
         (lambda folder: (folder / "manifest.json").write_bytes(b""), "damaged"),
-        (lambda folder: write_json(folder / "manifest.json", {"format": "other/9"}), "not a tonsai-artifact/1"),
-        (lambda folder: write_json(folder / "manifest.json", {"format": "tonsai-artifact/1"}), "damaged"),
+        (
+            lambda folder: write_json(folder / "manifest.json", {"format": "other/9"}),
+            "not a tonsai-artifact/1",
+        ),
+        (
+            lambda folder: write_json(folder / "manifest.json", {"format": "tonsai-artifact/1"}),
+            "damaged",
+        ),
         (lambda folder: (folder / "part-1").unlink(), r"part-1: is missing, the manifest says 6"),
-        (lambda folder: (folder / "part-1").write_bytes(b"x"), r"part-1: has 1 bytes, the manifest says 6"),
+        (
+            lambda folder: (folder / "part-1").write_bytes(b"x"),
+            r"part-1: has 1 bytes, the manifest says 6",
+        ),
     ],
 )
-def test_a_damaged_folder_is_told_by_file_and_way_out(folder: Path, damage: object, message: str) -> None:
+def test_a_damaged_folder_is_told_by_file_and_way_out(
+    folder: Path, damage: object, message: str
+) -> None:
     write_manifest(folder, manifest_of(folder))
     damage(folder)  # pyright: ignore[reportCallIssue]
     with pytest.raises(ManifestError, match=message):

@@ -53,7 +53,8 @@ def test_work_is_done_once_and_then_found(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"stage_version": "2"}, {"settings": {"a": 2}}, {"inputs": {"in": "w"}}, {"partition": "p"}]
+    "change",
+    [{"stage_version": "2"}, {"settings": {"a": 2}}, {"inputs": {"in": "w"}}, {"partition": "p"}],
 )
 def test_any_change_of_what_decides_the_work_is_new_work_beside_the_old(
     store: Store, change: dict[str, Any]
@@ -84,7 +85,9 @@ def test_the_current_result_is_the_last_one_asked_for(store: Store) -> None:
 
 
 def test_what_was_never_made_says_what_to_run(store: Store) -> None:
-    with pytest.raises(ManifestError, match=r"asset\[p\]: not materialized yet.*tonsai run --select asset"):
+    with pytest.raises(
+        ManifestError, match=r"asset\[p\]: not materialized yet.*tonsai run --select asset"
+    ):
         store.current("asset", "p")
 
 
@@ -171,7 +174,9 @@ def test_two_callers_of_the_same_work_wait_for_each_other(store: Store) -> None:
     assert work.num_done == 1
 
 
-def test_a_read_only_home_is_an_error_with_a_way_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_home_is_an_error_with_a_way_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if os.geteuid() != 0:
         store.layout.root.mkdir()
         store.layout.root.chmod(0o500)

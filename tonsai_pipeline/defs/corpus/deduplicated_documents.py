@@ -10,7 +10,7 @@ from tonsai_pipeline.defs.plots import bar_chart, heat_map
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate
+from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate, evaluation_inputs
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -62,7 +62,8 @@ def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
             stage_version=STAGE_VERSION,
             settings=recipe.dedup.settings(),
             inputs=data_versions(signatures, "signatures")
-            | data_versions(normalized, "normalized"),
+            | data_versions(normalized, "normalized")
+            | evaluation_inputs(recipe.dedup.decontaminate),
             force=config.force,
         )
         return materialized(

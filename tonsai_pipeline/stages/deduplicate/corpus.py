@@ -1,8 +1,10 @@
-"""Where a document lies: (dump, part, row) <-> ordinal, its running number in catalog order.
+"""Where a document lies: (dump, part, row) <-> ordinal, its running number in catalog order <-> its turn.
 
-    part names and row counts of every dump ──place──▶ Corpus ──locate(ordinals)──▶ dump, part, row
+    part names and row counts of every dump ──place──▶ PlacedDump ──locate(ordinals)──▶ dump, part, row
+    dumps, and who is asked ──▶ Scope: ordinals <-> turns
 
-Ordinals say who was first. Those of a dump depend on the dumps before it alone, as its decisions do.
+The *turn* says who comes first, and first seen wins. In catalog order it is the ordinal, so that the decisions of
+a dump depend on the dumps before it alone. Ranked by quality it is the rank in the whole corpus.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.storage.documents import count_rows
+from tonsai_pipeline.storage.runs import load_array
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -66,6 +69,58 @@ class Address:
     dump: np.ndarray
     part: np.ndarray
     row: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The dumps that are decided together, and those that were decided before them.
+
+    Args:
+        dumps: The corpus up to and with the dumps that are decided now, in catalog order.
+        num_current: How many of them, at the end, are decided now.
+        ranking: Folder with `turns.npy` (by ordinal) and `ordinals.npy` (by turn), int64, if the corpus is
+            ranked; all of it is decided together then. None: the turn is the ordinal.
+    """
+
+    dumps: tuple[PlacedDump, ...]
+    num_current: int = 1
+    ranking: Path | None = None
+
+    @property
+    def earlier(self) -> tuple[PlacedDump, ...]:
+        """Dumps that are decided already."""
+        return self.dumps[: -self.num_current]
+
+    @property
+    def current(self) -> tuple[PlacedDump, ...]:
+        """Dumps that are decided now."""
+        return self.dumps[-self.num_current :]
+
+    @property
+    def base(self) -> int:
+        """First turn that is decided now."""
+        return self.current[0].base
+
+    @property
+    def num_docs(self) -> int:
+        """Documents that are decided now."""
+        return sum(dump.num_docs for dump in self.current)
+
+    def turns(self, ordinals: np.ndarray) -> np.ndarray:
+        """Return the turns of documents of the current dumps; int64."""
+        if self.ranking is None:
+            return ordinals
+        return np.array(load_array(self.ranking / "turns.npy", mapped=True)[ordinals])
+
+    def ordinals(self, turns: np.ndarray) -> np.ndarray:
+        """Return the ordinals of documents by their turns; int64."""
+        if self.ranking is None:
+            return turns
+        return np.array(load_array(self.ranking / "ordinals.npy", mapped=True)[turns])
+
+    def locate(self, turns: np.ndarray) -> Address:
+        """Return where the documents with these turns lie."""
+        return locate(self.dumps, self.ordinals(turns))
 
 
 def place(key: str, normalized: Artifact, signatures: Artifact, *, base: int) -> PlacedDump:

@@ -1,9 +1,9 @@
-"""Runs of all dumps -> exact twins and candidate buckets of one dump, one range of keys at a time.
+"""Runs of all dumps -> exact twins and candidate buckets of a scope, one range of keys at a time.
 
-    exact runs ──range r──▶ (row, first document with the same text)
-    band runs  ──range r──▶ buckets: kept documents of earlier dumps, undecided ones of this dump
+    exact runs ──range r──▶ (document, first document with the same text)
+    band runs  ──range r──▶ buckets: kept documents of earlier dumps, undecided ones of the current dumps
 
-A task holds this dump's entries of its range, and of the earlier dumps only the entries that meet them; what
+A task holds the current dumps' entries of its range, and of the earlier dumps only the entries that meet them; what
 it reads of those goes by in one pass. Memory is set by the number of ranges, not by the corpus.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from tonsai_pipeline.dedup.exact import NO_TWIN, first_twins
 from tonsai_pipeline.dedup.lsh import bucket, meeting
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump
+from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.index import read_bands, read_exact
 from tonsai_pipeline.storage.runs import NUM_RANGES, load_array, save_array
 
@@ -29,9 +29,9 @@ ENTRIES_PER_JOIN = 2_000_000
 
 @dataclass(frozen=True)
 class JoinTask:
-    """A range of keys of one dump, and the dumps before it."""
+    """A range of keys of the dumps that are decided now, and the dumps before them."""
 
-    dumps: tuple[PlacedDump, ...]
+    scope: Scope
     first: int
     last: int
     work: Path
@@ -42,44 +42,47 @@ class JoinTask:
         return f"{self.first:04d}-{self.last:04d}"
 
 
-def cut_ranges(dumps: tuple[PlacedDump, ...], num_entries: int, work: Path) -> list[JoinTask]:
-    """Cut the keys of the last dump into ranges that fit in memory."""
+def cut_ranges(scope: Scope, num_entries: int, work: Path) -> list[JoinTask]:
+    """Cut the keys of the current dumps into ranges that fit in memory."""
     num_cuts = 1
     while num_cuts < NUM_RANGES and num_entries / num_cuts > ENTRIES_PER_JOIN:
         num_cuts *= 2
     step = NUM_RANGES // num_cuts
-    return [JoinTask(dumps, first, first + step, work) for first in range(0, NUM_RANGES, step)]
+    return [JoinTask(scope, first, first + step, work) for first in range(0, NUM_RANGES, step)]
 
 
-def join_exact(dumps: tuple[PlacedDump, ...], folder: Path, *, engine: Engine) -> np.ndarray:
-    """Find the first document with the same text for every document of the last dump.
+def join_exact(scope: Scope, folder: Path, *, engine: Engine) -> np.ndarray:
+    """Find the first document with the same text for every document of the current dumps.
 
     Returns:
-        Ordinals, int64, shape (num_docs,); `NO_TWIN` where the document is the first.
+        Turns, by turn less `scope.base`; int64, shape (num_docs,); `NO_TWIN` where the document is the first.
     """
     work = folder / ".work" / "exact"
-    tasks = cut_ranges(dumps, dumps[-1].num_docs, work)
+    tasks = cut_ranges(scope, scope.num_docs, work)
     parts = [Part(f"exact-{task.name}", task) for task in tasks]
     map_parts(engine, _join_exact_range, parts, folder=folder, label="exact copies")
-    firsts = np.full(dumps[-1].num_docs, NO_TWIN, dtype=np.int64)
+    firsts = np.full(scope.num_docs, NO_TWIN, dtype=np.int64)
     for task in tasks:
-        rows, twins = load_array(work / f"{task.name}.npy")
-        firsts[rows] = twins
+        turns, twins = load_array(work / f"{task.name}.npy")
+        firsts[turns - scope.base] = twins
     return firsts
 
 
 def join_bands(
-    dumps: tuple[PlacedDump, ...],
-    firsts: np.ndarray,
-    folder: Path,
-    *,
-    num_bands: int,
-    engine: Engine,
+    scope: Scope, is_open: np.ndarray, folder: Path, *, num_bands: int, engine: Engine
 ) -> list[JoinTask]:
-    """Write the buckets of the last dump's documents, range by range; return the ranges that have any."""
+    """Write the buckets of the current documents, range by range; return the ranges that have any.
+
+    Args:
+        scope: The dumps.
+        is_open: Documents that may still be kept, by turn less `scope.base`; bool, shape (num_docs,).
+        folder: The building folder.
+        num_bands: Bands of a signature.
+        engine: Where ranges are joined.
+    """
     work = folder / ".work" / "buckets"
-    save_array(work / "firsts.npy", firsts)
-    tasks = cut_ranges(dumps, dumps[-1].num_docs * num_bands, work)
+    save_array(work / "is_open.npy", is_open)
+    tasks = cut_ranges(scope, scope.num_docs * num_bands, work)
     parts = [Part(f"bands-{task.name}", task) for task in tasks]
     results = map_parts(engine, _join_bands_range, parts, folder=folder, label="candidates")
     return [task for task, result in zip(tasks, results, strict=True) if result["num_buckets"] > 0]
@@ -87,48 +90,43 @@ def join_bands(
 
 def _join_exact_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     del folder
-    *earlier, current = task.dumps
-    keys, rows = _own(current, read_exact, task)
+    keys, turns = _own(task, read_exact)
     order = np.argsort(keys[:, 0], kind="stable")
     wanted = np.ascontiguousarray(keys[order, 0])
     old_keys, old_ordinals = [], []
-    for dump in earlier:
+    for dump in task.scope.earlier:
         for found, old_rows in _slices(dump, read_exact, task):
             met = meeting(np.ascontiguousarray(found[:, 0]), wanted)
             old_keys.append(found[met])
             old_ordinals.append(old_rows[met] + dump.base)
     twins = (
-        first_twins(
-            np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, rows + current.base])
-        )[-len(rows) :]
-        if len(rows)
+        first_twins(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))[
+            -len(turns) :
+        ]
+        if len(turns)
         else np.zeros(0, np.int64)
     )
     is_copy = twins != NO_TWIN
-    save_array(task.work / f"{task.name}.npy", np.stack([rows[is_copy], twins[is_copy]]))
+    save_array(task.work / f"{task.name}.npy", np.stack([turns[is_copy], twins[is_copy]]))
     return {"num_copies": int(is_copy.sum())}
 
 
 def _join_bands_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     del folder
-    *earlier, current = task.dumps
-    firsts = load_array(task.work / "firsts.npy", mapped=True)
-    keys, rows = _own(current, read_bands, task)
-    is_first = firsts[rows] == NO_TWIN
-    keys, rows = keys[is_first], rows[is_first]
+    keys, turns = _own(task, read_bands)
+    is_open = load_array(task.work / "is_open.npy", mapped=True)[turns - task.scope.base]
+    keys, turns = keys[is_open], turns[is_open]
     order = np.argsort(keys, kind="stable")
-    keys, rows = keys[order], rows[order]
+    keys, turns = keys[order], turns[order]
     old_keys, old_ordinals = [], []
-    for dump in earlier:
+    for dump in task.scope.earlier:
         twins = load_array(_decisions(dump) / "twins.npy", mapped=True)
         for found, old_rows in _slices(dump, read_bands, task):
             met = meeting(found, keys)
             met = met[twins[old_rows[met]] == NO_TWIN]
             old_keys.append(found[met])
             old_ordinals.append(old_rows[met] + dump.base)
-    buckets = bucket(
-        np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, rows + current.base])
-    )
+    buckets = bucket(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))
     save_array(task.work / f"{task.name}.members.npy", buckets.members)
     save_array(task.work / f"{task.name}.offsets.npy", buckets.offsets)
     return {"num_buckets": buckets.num_buckets}
@@ -137,13 +135,15 @@ def _join_bands_range(task: JoinTask, folder: Path) -> dict[str, Any]:
 _Reader = Callable[[PlacedDump, int, int, int], tuple[np.ndarray, np.ndarray]]
 
 
-def _own(dump: PlacedDump, read: _Reader, task: JoinTask) -> tuple[np.ndarray, np.ndarray]:
-    """Read a range of every part of a dump, in part order."""
-    slices = list(_slices(dump, read, task))
-    return (
-        np.concatenate([keys for keys, _ in slices]),
-        np.concatenate([rows for _, rows in slices]),
-    )
+def _own(task: JoinTask, read: _Reader) -> tuple[np.ndarray, np.ndarray]:
+    """Read a range of every part of the current dumps; return (keys, turns)."""
+    slices = [
+        (keys, rows + dump.base)
+        for dump in task.scope.current
+        for keys, rows in _slices(dump, read, task)
+    ]
+    ordinals = np.concatenate([rows for _, rows in slices])
+    return np.concatenate([keys for keys, _ in slices]), task.scope.turns(ordinals)
 
 
 def _slices(

@@ -30,7 +30,7 @@ from tonsai_pipeline.dedup.minhash import SignatureScheme
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
 from tonsai_pipeline.dedup.verify import Measure, similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
+from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part
 from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
 from tonsai_pipeline.storage.runs import load_array, save_array
@@ -52,7 +52,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class RoundCounts:
-    """What the rounds of one dump did."""
+    """What the rounds did."""
 
     num_rounds: int
     num_pairs: int
@@ -61,9 +61,9 @@ class RoundCounts:
 
 @dataclass(frozen=True)
 class _Job:
-    """What stays the same in all rounds of a dump."""
+    """What stays the same in all rounds."""
 
-    dumps: tuple[PlacedDump, ...]
+    scope: Scope
     folder: Path
     verification: Verification
     engine: Engine
@@ -71,9 +71,9 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the shingle sets of documents lie: parallel arrays over documents, by ascending ordinal."""
+    """Where the shingle sets of documents lie: parallel arrays over documents, by ascending turn."""
 
-    ordinals: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    turns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     file_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -81,7 +81,7 @@ class _Files:
 
 
 def decide(
-    dumps: tuple[PlacedDump, ...],
+    scope: Scope,
     ranges: list[JoinTask],
     start: Decisions,
     folder: Path,
@@ -89,17 +89,17 @@ def decide(
     verification: Verification,
     engine: Engine,
 ) -> tuple[Decisions, RoundCounts]:
-    """Decide every document of the last dump.
+    """Decide every document of the current dumps.
 
     Args:
-        dumps: The corpus up to and with the dump.
+        scope: The dumps.
         ranges: Ranges whose buckets lie in `.work/buckets`.
-        start: Decisions in which exact copies are already dropped.
+        start: Decisions in which exact copies and contaminated documents are already dropped.
         folder: The building folder.
         verification: How pairs are verified.
         engine: Where parts are processed.
     """
-    job = _Job(dumps, folder, verification, engine)
+    job = _Job(scope, folder, verification, engine)
     decisions, edges, files = start, Edges.none(), _Files()
     counts, open_ranges = RoundCounts(0, 0, 0), ranges
     while (decisions.status == UNKNOWN).any():
@@ -109,7 +109,7 @@ def decide(
         )
         files = _fetch(job, np.unique(pairs), files, work)
         found = _verify_all(job, pairs, files, work)
-        decisions, edges = settle(decisions, edges.joined(found), unfinished, base=dumps[-1].base)
+        decisions, edges = settle(decisions, edges.joined(found), unfinished, base=scope.base)
         counts = RoundCounts(
             counts.num_rounds + 1,
             counts.num_pairs + len(pairs),
@@ -134,7 +134,7 @@ def _nominate_all(
     save_array(work / "status.npy", decisions.status)
     before = work.with_name(f"round-{round_index - 1}") if round_index else None
     tasks = [
-        _NominateTask(task, work, before, job.dumps[-1].base, round_limit(round_index))
+        _NominateTask(task, work, before, job.scope.base, round_limit(round_index))
         for task in ranges
     ]
     parts = [Part(f"{work.name}-nominate-{task.range.name}", task) for task in tasks]
@@ -188,19 +188,20 @@ class _FetchTask:
     scheme: SignatureScheme
 
 
-def _fetch(job: _Job, ordinals: np.ndarray, known: _Files, work: Path) -> _Files:
+def _fetch(job: _Job, turns: np.ndarray, known: _Files, work: Path) -> _Files:
     """Make the shingle sets of documents that have none yet; return where all of them lie."""
-    missing = np.setdiff1d(ordinals, known.ordinals, assume_unique=True)
+    missing = np.setdiff1d(turns, known.turns, assume_unique=True)
     tasks, owners = [], []
-    address = locate(job.dumps, missing)
+    address = job.scope.locate(missing)
     for (dump, part), chosen in by_part(address).items():
-        path = job.dumps[dump].normalized / job.dumps[dump].part_names[part]
+        placed = job.scope.dumps[dump]
+        path = placed.normalized / placed.part_names[part]
         output = work / "sets" / f"{dump:05d}-{path.stem}"
         tasks.append(_FetchTask(path, address.row[chosen], output, job.verification.scheme))
         owners.append(missing[chosen])
     parts = [Part(f"{work.name}-sets-{task.output.name}", task) for task in tasks]
     map_parts(job.engine, _fetch_part, parts, folder=job.folder, label=f"{work.name}: shingles")
-    ordered = [known.ordinals, *owners]
+    ordered = [known.turns, *owners]
     offsets = [load_array(_sibling(task.output, "offsets")) for task in tasks]
     numbers = range(len(known.paths), len(known.paths) + len(tasks))
     joined = _Files(
@@ -215,10 +216,10 @@ def _fetch(job: _Job, ordinals: np.ndarray, known: _Files, work: Path) -> _Files
         ),
         (*known.paths, *(_sibling(task.output, "hashes") for task in tasks)),
     )
-    order = np.argsort(joined.ordinals, kind="stable")
+    order = np.argsort(joined.turns, kind="stable")
     return replace(
         joined,
-        ordinals=joined.ordinals[order],
+        turns=joined.turns[order],
         starts=joined.starts[order],
         sizes=joined.sizes[order],
         file_of=joined.file_of[order],
@@ -263,7 +264,7 @@ class _VerifyTask:
 
 def _verify_all(job: _Job, pairs: np.ndarray, files: _Files, work: Path) -> Edges:
     """Measure every pair and return those that are duplicates."""
-    places = np.searchsorted(files.ordinals, pairs)
+    places = np.searchsorted(files.turns, pairs)
     cost = np.cumsum(files.sizes[places].sum(axis=1))
     bound = cost // _HASHES_PER_TASK + np.arange(len(pairs)) // _PAIRS_PER_TASK
     cuts = np.flatnonzero(np.diff(bound)) + 1
@@ -289,7 +290,7 @@ def _verify_all(job: _Job, pairs: np.ndarray, files: _Files, work: Path) -> Edge
 def _verify_chunk(task: _VerifyTask, folder: Path) -> dict[str, Any]:
     del folder
     sets = _load_sets(task.files)
-    places = np.searchsorted(task.files.ordinals, task.pairs)
+    places = np.searchsorted(task.files.turns, task.pairs)
     found = similarities(
         sets,
         places[:, 0],
@@ -305,7 +306,7 @@ def _subset(files: _Files, places: np.ndarray) -> _Files:
     """Return the files of some documents; only the files that these documents are in."""
     used, file_of = np.unique(files.file_of[places], return_inverse=True)
     return _Files(
-        files.ordinals[places],
+        files.turns[places],
         files.starts[places],
         files.sizes[places],
         file_of.astype(np.int32),

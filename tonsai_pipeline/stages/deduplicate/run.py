@@ -1,9 +1,10 @@
 """The chain over dumps: each one is decided after those before it, and only if they changed.
 
-    dump 1 ──▶ decisions ──▶ dump 2 ──▶ decisions ──▶ ...      fingerprint k = H(fingerprint k-1, signatures k)
+    dump 1 ──▶ decisions ──▶ dump 2 ──▶ decisions ──▶ ...      fingerprint k = H(fingerprint k-1, inputs k)
 
 Every link is an artifact of its own. A new dump adds a link; a changed dump k makes links k onward again; a
-reverted one finds all of them finished.
+reverted one finds all of them finished. With the policy `best_quality` there is no chain: the corpus is decided
+at once (`ranking.py`), and every link is made from that.
 """
 
 from __future__ import annotations
@@ -15,29 +16,31 @@ from typing import Any
 
 import numpy as np
 
-from tonsai_pipeline.dedup.exact import NO_TWIN
-from tonsai_pipeline.dedup.greedy import DROPPED, KEPT, Decisions, follow
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION
-from tonsai_pipeline.dedup.verify import Measure
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, locate, place
+from tonsai_pipeline.stages.deduplicate import contamination, ranking
+from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope, place
+from tonsai_pipeline.stages.deduplicate.decide import decide_scope
 from tonsai_pipeline.stages.deduplicate.index import INDEX_VERSION, build_index
-from tonsai_pipeline.stages.deduplicate.join import join_bands, join_exact
-from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts, Verification, decide
+from tonsai_pipeline.stages.deduplicate.repetition import drop_repetitive
+from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts
 from tonsai_pipeline.stages.deduplicate.summary import Summary, summarize
 from tonsai_pipeline.stages.deduplicate.tables import write_tables
 from tonsai_pipeline.stages.sign import scheme_of
 from tonsai_pipeline.storage.files import write_json
-from tonsai_pipeline.storage.runs import load_array, save_array
+from tonsai_pipeline.storage.runs import save_array
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 
 #: Version of the whole: index, joins, rounds, tables.
-STAGE_VERSION = f"1+index{INDEX_VERSION}+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}"
+STAGE_VERSION = f"2+index{INDEX_VERSION}+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}"
 
 INDEX_ASSET = "deduplicated_documents.index"
+DECIDED_ASSET = "deduplicated_documents.decided"
 KEEP_ASSET = "deduplicated_documents.keep"
+
+_NUM_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
@@ -65,38 +68,27 @@ def deduplicate(
         store: Where the artifact of each dump is kept.
 
     Raises:
-        DataError: Signatures do not match the normalized parts, or were made by another scheme.
+        DataError: Signatures do not match the normalized parts, or were made by another scheme; an
+            evaluation set cannot be read.
     """
-    placed: list[PlacedDump] = []
-    links: dict[str, Artifact] = {}
-    previous = "start"
-    base = 0
-    for key in dump_order(list(signatures), config):
-        dump = place(key, normalized[key], signatures[key], base=base)
-        if config.enabled:
-            index = _index(dump, signatures[key], config, engine=engine, store=store)
-            dump = replace(dump, index=index.path)
-        placed.append(dump)
-        inputs = {
-            "previous": previous,
-            "minhash_signatures": signatures[key].data_version,
-            "normalized_documents": normalized[key].data_version,
-        }
-        link = _decide_dump(tuple(placed), inputs, config, engine=engine, store=store)
-        placed[-1] = replace(placed[-1], decisions=link.path)
-        links[key] = link
-        previous = link.manifest.fingerprint
-        base += dump.num_docs
+    run = _Run(config, engine, store)
+    dumps = run.prepare(signatures, normalized)
+    dumps, links = run.by_quality(dumps) if config.policy == "best_quality" else run.chain(dumps)
+    final = links
+    if config.repetition.enabled:
+        final = drop_repetitive(dumps, links, config.repetition, engine=engine, store=store)
     catalog = {
         key: {
-            "path": store.relative(links[key]),
-            "data_version": links[key].data_version,
-            **links[key].report,
+            "path": store.relative(final[key]),
+            "data_version": final[key].data_version,
+            **final[key].report,
         }
         for key in signatures
     }
     write_json(folder / "dumps.json", catalog)
-    summary = summarize(tuple(placed), links, folder, config=config, engine=engine)
+    summary = summarize(
+        dumps, final, folder, contamination=run.contamination(), config=config, engine=engine
+    )
     return DeduplicateReport(**asdict(summary))
 
 
@@ -111,100 +103,193 @@ def dump_order(keys: list[str], config: DedupConfig) -> list[str]:
     return sorted(keys, key=lambda key: ranks.get(key.split("@")[0], len(ranks)))
 
 
-def _index(
-    dump: PlacedDump, signatures: Artifact, config: DedupConfig, *, engine: Engine, store: Store
-) -> Artifact:
-    """Return the dump's sorted runs."""
-    scheme = scheme_of(config.signatures)
-    return store.materialize(
-        INDEX_ASSET,
-        dump.key,
-        lambda folder: build_index(
-            signatures.path,
-            dump.part_names,
-            folder,
-            scheme=scheme,
-            num_bands=config.num_bands,
-            rows_per_band=config.rows_per_band,
-            engine=engine,
-        ),
-        stage_version=INDEX_VERSION,
-        settings={
-            "num_bands": config.num_bands,
-            "rows_per_band": config.rows_per_band,
-            "scheme_id": scheme.scheme_id,
-        },
-        inputs={"minhash_signatures": signatures.data_version},
-    )
+class _Run:
+    """What all steps of one call share: settings, engine, store, and the artifacts of every dump."""
 
+    def __init__(self, config: DedupConfig, engine: Engine, store: Store) -> None:
+        self._config, self._engine, self._store = config, engine, store
+        self._inputs: dict[str, dict[str, str]] = {}
+        self._normalized: Mapping[str, Artifact] = {}
+        self._evaluation: Artifact | None = None
+        self._contaminated: dict[str, Artifact] = {}
 
-def _decide_dump(
-    dumps: tuple[PlacedDump, ...],
-    inputs: Mapping[str, str],
-    config: DedupConfig,
-    *,
-    engine: Engine,
-    store: Store,
-) -> Artifact:
-    """Return the last dump's link of the chain."""
-    return store.materialize(
-        KEEP_ASSET,
-        dumps[-1].key,
-        lambda folder: _make_link(dumps, folder, config, engine),
-        stage_version=STAGE_VERSION,
-        settings={
+    def prepare(
+        self, signatures: Mapping[str, Artifact], normalized: Mapping[str, Artifact]
+    ) -> tuple[PlacedDump, ...]:
+        """Number all documents, in the order of the policy, and make what each dump needs by itself."""
+        self._normalized = normalized
+        decontaminate = self._config.decontaminate
+        if decontaminate.evaluation_sets:
+            self._evaluation = contamination.make_evaluation_index(decontaminate, store=self._store)
+        placed: list[PlacedDump] = []
+        base = 0
+        for key in dump_order(list(signatures), self._config):
+            dump = place(key, normalized[key], signatures[key], base=base)
+            if self._config.enabled:
+                dump = replace(dump, index=self._index(dump, signatures[key]).path)
+            placed.append(dump)
+            self._inputs[key] = {
+                "minhash_signatures": signatures[key].data_version,
+                "normalized_documents": normalized[key].data_version,
+            }
+            if self._evaluation is not None:
+                found = contamination.find_contaminated(
+                    key, normalized[key], self._evaluation, decontaminate,
+                    engine=self._engine, store=self._store,
+                )  # fmt: skip
+                self._contaminated[key] = found
+                self._inputs[key]["contaminated"] = found.data_version
+            base += dump.num_docs
+        return tuple(placed)
+
+    def chain(
+        self, dumps: tuple[PlacedDump, ...]
+    ) -> tuple[tuple[PlacedDump, ...], dict[str, Artifact]]:
+        """Decide dump after dump; return the dumps with their decisions, and the links."""
+        decided: list[PlacedDump] = []
+        links: dict[str, Artifact] = {}
+        previous = "start"
+        for dump in dumps:
+            so_far = (*decided, dump)
+            links[dump.key] = self._store.materialize(
+                KEEP_ASSET,
+                dump.key,
+                lambda folder, so_far=so_far: self._make_link(so_far, folder),
+                stage_version=STAGE_VERSION,
+                settings=self._settings(),
+                inputs={"previous": previous, **self._inputs[dump.key]},
+            )
+            decided.append(replace(dump, decisions=links[dump.key].path))
+            previous = links[dump.key].manifest.fingerprint
+        return tuple(decided), links
+
+    def by_quality(
+        self, dumps: tuple[PlacedDump, ...]
+    ) -> tuple[tuple[PlacedDump, ...], dict[str, Artifact]]:
+        """Decide all dumps at once; return the same as `chain`."""
+        quality = {
+            dump.key: ranking.measure_quality(
+                dump, self._normalized[dump.key], engine=self._engine, store=self._store
+            )
+            for dump in dumps
+        }
+        inputs = {
+            f"{key}/{name}": version
+            for key, versions in self._inputs.items()
+            for name, version in {**versions, "quality": quality[key].data_version}.items()
+        }
+        overlaps = np.concatenate([np.zeros(0), *(self._overlaps(dump) for dump in dumps)])
+        decided = self._store.materialize(
+            DECIDED_ASSET,
+            None,
+            lambda folder: ranking.decide_ranked(
+                dumps, quality, overlaps, folder, config=self._config, engine=self._engine
+            ),
+            stage_version=f"{STAGE_VERSION}+quality{ranking.QUALITY_VERSION}",
+            settings=self._settings(),
+            inputs=inputs,
+        )
+        links = {dump.key: self._link_of(dump, dumps, decided) for dump in dumps}
+        return tuple(replace(dump, decisions=links[dump.key].path) for dump in dumps), links
+
+    def contamination(self) -> dict[str, Any]:
+        """Report what decontamination found; empty if no evaluation set is named."""
+        if self._evaluation is None:
+            return {}
+        return contamination.contamination_report(
+            self._evaluation, self._contaminated, num_examples=_NUM_EXAMPLES
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what decides a link beside its inputs."""
+        config = self._config
+        return {
             "enabled": config.enabled,
             "num_bands": config.num_bands,
             "rows_per_band": config.rows_per_band,
             "scheme_id": scheme_of(config.signatures).scheme_id,
             "min_similarity": config.min_similarity,
             "measure": config.measure,
-        },
-        inputs=inputs,
-    )
+        }
 
-
-def _make_link(
-    dumps: tuple[PlacedDump, ...], folder: Path, config: DedupConfig, engine: Engine
-) -> dict[str, Any]:
-    """Decide one dump and write its tables."""
-    num_docs = dumps[-1].num_docs
-    decisions, counts = Decisions.start(num_docs), RoundCounts(0, 0, 0)
-    firsts = np.full(num_docs, NO_TWIN, np.int64)
-    if config.enabled and num_docs:
-        firsts = join_exact(dumps, folder, engine=engine)
-        decisions.status[firsts != NO_TWIN] = DROPPED
-        ranges = join_bands(dumps, firsts, folder, num_bands=config.num_bands, engine=engine)
-        verification = Verification(
-            scheme_of(config.signatures), config.min_similarity, Measure(config.measure)
+    def _index(self, dump: PlacedDump, signatures: Artifact) -> Artifact:
+        """Return the dump's sorted runs."""
+        config, scheme = self._config, scheme_of(self._config.signatures)
+        bands = {"num_bands": config.num_bands, "rows_per_band": config.rows_per_band}
+        return self._store.materialize(
+            INDEX_ASSET,
+            dump.key,
+            lambda folder: build_index(
+                signatures.path,
+                dump.part_names,
+                folder,
+                scheme=scheme,
+                engine=self._engine,
+                **bands,
+            ),
+            stage_version=INDEX_VERSION,
+            settings={**bands, "scheme_id": scheme.scheme_id},
+            inputs={"minhash_signatures": signatures.data_version},
         )
-        decisions, counts = decide(
-            dumps, ranges, decisions, folder, verification=verification, engine=engine
+
+    def _overlaps(self, dump: PlacedDump) -> np.ndarray:
+        """Return the overlap of every document with the evaluation sets, 0 for the clean ones."""
+        overlaps = np.zeros(dump.num_docs)
+        if dump.key in self._contaminated:
+            rows, fracs = contamination.contaminated_rows(self._contaminated[dump.key], dump.starts)
+            overlaps[rows] = fracs
+        return overlaps
+
+    def _make_link(self, dumps: tuple[PlacedDump, ...], folder: Path) -> dict[str, Any]:
+        """Decide the last dump and write its tables."""
+        overlaps = self._overlaps(dumps[-1])
+        verdict = decide_scope(
+            Scope(dumps), overlaps, folder, config=self._config, engine=self._engine
         )
-        decisions = _follow_copies(dumps, decisions, firsts)
-    is_copy = (decisions.status == DROPPED) & (decisions.twins == firsts)
-    save_array(folder / "twins.npy", decisions.twins)
-    save_array(folder / "similarity.npy", decisions.similarity.astype(np.float32))
-    save_array(folder / "is_copy.npy", is_copy)
-    tables = write_tables(dumps, decisions.twins, folder, engine=engine)
-    dropped_frac = 1.0 - tables["num_kept"] / num_docs if num_docs else 0.0
-    return {"num_documents": num_docs, "dropped_frac": dropped_frac, **tables, **asdict(counts)}
+        arrays = (verdict.twins, verdict.similarity, verdict.is_copy)
+        return self._write_link(dumps, dumps[-1], arrays, verdict.counts, folder)
 
+    def _link_of(
+        self, dump: PlacedDump, dumps: tuple[PlacedDump, ...], decided: Artifact
+    ) -> Artifact:
+        """Return the tables of one dump of a corpus that was decided at once."""
 
-def _follow_copies(
-    dumps: tuple[PlacedDump, ...], decisions: Decisions, firsts: np.ndarray
-) -> Decisions:
-    """Look up what became of the copied documents of earlier dumps, and apply it to the copies."""
-    base = dumps[-1].base
-    copied = np.unique(firsts[(firsts != NO_TWIN) & (firsts < base)])
-    known = Decisions.start(len(copied))
-    dump_of = locate(dumps, copied).dump
-    for index in np.unique(dump_of):
-        chosen = dump_of == index
-        rows = copied[chosen] - dumps[index].base
-        folder = dumps[index].decisions
-        assert folder is not None, "earlier dumps are decided"
-        known.twins[chosen] = load_array(folder / "twins.npy", mapped=True)[rows]
-        known.similarity[chosen] = load_array(folder / "similarity.npy", mapped=True)[rows]
-    known.status[:] = np.where(known.twins == NO_TWIN, KEPT, DROPPED)
-    return follow(decisions, firsts, known, copied, base=base)
+        def make(folder: Path) -> dict[str, Any]:
+            counts = RoundCounts(0, 0, 0)
+            return self._write_link(
+                dumps, dump, ranking.load_ranked(decided, dump.key), counts, folder
+            )
+
+        return self._store.materialize(
+            KEEP_ASSET,
+            dump.key,
+            make,
+            stage_version=STAGE_VERSION,
+            settings=self._settings(),
+            inputs={"decided": decided.data_version, **self._inputs[dump.key]},
+        )
+
+    def _write_link(
+        self,
+        dumps: tuple[PlacedDump, ...],
+        dump: PlacedDump,
+        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        counts: RoundCounts,
+        folder: Path,
+    ) -> dict[str, Any]:
+        twins, similarity, is_copy = arrays
+        save_array(folder / "twins.npy", twins)
+        save_array(folder / "similarity.npy", similarity.astype(np.float32))
+        save_array(folder / "is_copy.npy", is_copy)
+        found = self._contaminated.get(dump.key)
+        tables = write_tables(
+            dumps,
+            dump,
+            twins,
+            folder,
+            contaminated=None if found is None else found.path,
+            engine=self._engine,
+        )
+        dropped_frac = 1.0 - tables["num_kept"] / dump.num_docs if dump.num_docs else 0.0
+        sizes = {"num_documents": dump.num_docs, "dropped_frac": dropped_frac}
+        return {**sizes, **tables, **asdict(counts)}

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tonsai_pipeline.dedup.exact import NO_TWIN
 from tonsai_pipeline.dedup.shingles import mix64_array
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.recipe.dedup import DedupConfig
@@ -26,6 +25,9 @@ from tonsai_pipeline.storage.store import Artifact
 
 GROUPS_FILE = "groups.parquet"
 
+_TOTALS = (
+    "num_documents", "num_kept", "num_exact", "num_near", "num_contaminated", "num_boilerplate", "num_pairs",
+)  # fmt: skip
 _NUM_PAIRS = 20
 _NUM_GROUPS = 10
 _EXCERPT_CHARS = 400
@@ -42,6 +44,8 @@ class Summary:
         num_kept: Documents after.
         num_exact: Dropped as exact copies.
         num_near: Dropped as near duplicates.
+        num_contaminated: Dropped because they hold text of an evaluation set.
+        num_boilerplate: Dropped because they are mostly lines of many others.
         num_groups: Groups of two or more.
         num_pairs: Pairs that were compared exactly.
         by_dump: Counts by dump key.
@@ -50,6 +54,9 @@ class Summary:
         group_sizes: How many groups have which size; sizes from 10 on are counted by powers of ten.
         largest_groups: The largest groups, with the beginning of the kept text.
         pairs: Random dropped documents beside their twins.
+        contamination: Counts by evaluation set and dump, and documents beside the items they hold; empty if no
+            evaluation set is named.
+        boilerplate: Lines that most documents have, with their numbers of documents; empty without that pass.
         violations: What crossed a guard; empty if all is well.
     """
 
@@ -57,6 +64,8 @@ class Summary:
     num_kept: int
     num_exact: int
     num_near: int
+    num_contaminated: int
+    num_boilerplate: int
     num_groups: int
     num_pairs: int
     by_dump: Mapping[str, Mapping[str, float]]
@@ -65,6 +74,8 @@ class Summary:
     group_sizes: Mapping[str, int]
     largest_groups: list[Mapping[str, Any]]
     pairs: list[Mapping[str, Any]]
+    contamination: Mapping[str, Any]
+    boilerplate: list[Mapping[str, Any]]
     violations: list[str]
 
 
@@ -73,6 +84,7 @@ def summarize(
     links: Mapping[str, Artifact],
     folder: Path,
     *,
+    contamination: Mapping[str, Any],
     config: DedupConfig,
     engine: Engine,
 ) -> Summary:
@@ -82,16 +94,16 @@ def summarize(
         dumps: The corpus, decided.
         links: The artifact of each dump's decisions.
         folder: The building folder.
+        contamination: What decontamination reports.
         config: The recipe's `dedup` section, for the guards.
         engine: Where parts are read.
     """
     groups = _groups(dumps)
     ids = _write_groups(dumps, groups, folder, engine)
-    by_dump = {dump.key: dict(links[dump.key].report) for dump in dumps}
-    total = {
-        name: sum(counts[name] for counts in by_dump.values())
-        for name in ("num_documents", "num_kept", "num_exact", "num_near", "num_pairs")
-    }
+    reports = {dump.key: dict(links[dump.key].report) for dump in dumps}
+    lines = [line for report in reports.values() for line in report.pop("lines", [])]
+    by_dump = {key: {"num_boilerplate": 0, **report} for key, report in reports.items()}
+    total = {name: sum(counts[name] for counts in by_dump.values()) for name in _TOTALS}
     matrix = _matrix(dumps)
     by_source = _by_source(dumps, matrix)
     return Summary(
@@ -103,6 +115,8 @@ def summarize(
         group_sizes=_size_histogram(groups.sizes),
         largest_groups=_largest(dumps, groups, ids),
         pairs=_pairs(dumps),
+        contamination=contamination,
+        boilerplate=_most_seen(lines),
         violations=_violations(total["num_documents"], by_source, groups, ids, config),
     )
 
@@ -125,7 +139,7 @@ def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
     )
     for dump in dumps:
         twins = _twins(dump)
-        found, num = np.unique(twins[twins != NO_TWIN], return_counts=True)
+        found, num = np.unique(twins[twins >= 0], return_counts=True)
         kept.append(found)
         counts.append(num)
         foreign.append((found < dump.base).astype(np.int64))
@@ -165,7 +179,7 @@ def _matrix(dumps: tuple[PlacedDump, ...]) -> dict[str, dict[str, int]]:
     matrix: dict[str, dict[str, int]] = {}
     for dump in dumps:
         twins = _twins(dump)
-        owners = locate(dumps, twins[twins != NO_TWIN]).dump
+        owners = locate(dumps, twins[twins >= 0]).dump
         counts = np.bincount(owners, minlength=len(dumps))
         matrix[dump.key] = {other.key: int(n) for other, n in zip(dumps, counts, strict=True) if n}
     return matrix
@@ -218,7 +232,7 @@ def _pairs(dumps: tuple[PlacedDump, ...]) -> list[Mapping[str, Any]]:
     chosen: list[tuple[int, int, int, float, bool]] = []
     for dump in dumps:
         twins = _twins(dump)
-        rows = np.flatnonzero(twins != NO_TWIN)
+        rows = np.flatnonzero(twins >= 0)
         luck = mix64_array((rows + dump.base).astype(np.uint64))
         best = np.argsort(luck, kind="stable")[:_NUM_PAIRS]
         similarity, is_copy = _column(dump, "similarity"), _column(dump, "is_copy")
@@ -244,6 +258,15 @@ def _pairs(dumps: tuple[PlacedDump, ...]) -> list[Mapping[str, Any]]:
         }
         for _, dropped, kept, similarity, is_copy in sorted(chosen)[:_NUM_PAIRS]
     ]
+
+
+def _most_seen(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the lines that most documents have; each dump counts those before it as well."""
+    best: dict[str, int] = {}
+    for line in lines:
+        best[line["text"]] = max(best.get(line["text"], 0), line["num_documents"])
+    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:_NUM_PAIRS]
+    return [{"text": text, "num_documents": count} for text, count in ranked]
 
 
 def _violations(

@@ -28,9 +28,10 @@ class _TableTask:
     """One part of the dump that is written."""
 
     dumps: tuple[PlacedDump, ...]
+    current: PlacedDump
     part: int
-    folder: Path
     work: Path
+    contaminated: Path | None
 
 
 @dataclass(frozen=True)
@@ -43,36 +44,43 @@ class _IdTask:
 
 
 def write_tables(
-    dumps: tuple[PlacedDump, ...], twins: np.ndarray, folder: Path, *, engine: Engine
+    dumps: tuple[PlacedDump, ...],
+    current: PlacedDump,
+    twins: np.ndarray,
+    folder: Path,
+    *,
+    contaminated: Path | None,
+    engine: Engine,
 ) -> dict[str, int]:
-    """Write both tables of the last dump.
+    """Write both tables of a dump.
 
     Args:
-        dumps: The corpus up to and with the dump.
-        twins: Ordinal of the kept twin, `NO_TWIN` for a kept document; int64, shape (num_docs,). The same
-            array lies in the folder as `twins.npy`, beside `similarity.npy` and `is_copy.npy`.
+        dumps: The corpus, as far as twins lie in it.
+        current: The dump that is written.
+        twins: Ordinal of the kept twin, `CONTAMINATED`, or `NO_TWIN` for a kept document; int64, shape
+            (num_docs,). The same array lies in the folder as `twins.npy`, beside `similarity.npy` and
+            `is_copy.npy`.
         folder: The building folder.
+        contaminated: Folder of the dump's contaminated documents, if evaluation sets are named.
         engine: Where parts are processed.
 
     Returns:
-        Counts: documents kept, dropped as exact copies, dropped as near duplicates.
+        Counts: documents kept, dropped as exact copies, as near duplicates, as contaminated.
     """
     work = folder / ".work" / "tables"
-    current = dumps[-1]
-    wanted = np.unique(twins[twins != NO_TWIN])
+    wanted = np.unique(twins[twins >= 0])
     ids = document_ids(dumps, wanted, folder, work, engine=engine)
     save_array(work / "wanted.npy", wanted)
     write_part(work / "ids.parquet", [pa.table({"doc_id": ids})], _IDS)
-    local = twins[twins >= current.base] - current.base
+    is_local = (twins >= current.base) & (twins < current.base + current.num_docs)
+    local = twins[is_local] - current.base
     save_array(work / "group_sizes.npy", 1 + np.bincount(local, minlength=current.num_docs))
     parts = [
-        Part(f"tables-{Path(name).stem}", _TableTask(dumps, index, folder, work))
+        Part(f"tables-{Path(name).stem}", _TableTask(dumps, current, index, work, contaminated))
         for index, name in enumerate(current.part_names)
     ]
     results = map_parts(engine, _write_part_tables, parts, folder=folder, label="keep-lists")
-    return {
-        key: sum(result[key] for result in results) for key in ("num_kept", "num_exact", "num_near")
-    }
+    return {key: sum(result[key] for result in results) for key in _COUNTS}
 
 
 def document_ids(
@@ -102,6 +110,7 @@ def document_ids(
     return pa.concat_tables([_IDS.empty_table(), *tables]).column(0).combine_chunks()
 
 
+_COUNTS = ("num_kept", "num_exact", "num_near", "num_contaminated")
 _IDS = pa.schema([pa.field("doc_id", pa.string())])
 
 
@@ -113,7 +122,7 @@ def _read_ids(task: _IdTask, folder: Path) -> dict[str, Any]:
 
 def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
     """Write the keep-list and the dropped documents of one part."""
-    current = task.dumps[-1]
+    current = task.current
     name = current.part_names[task.part]
     here = slice(current.starts[task.part], current.starts[task.part + 1])
     twins = load_array(folder / "twins.npy", mapped=True)[here]
@@ -131,42 +140,64 @@ def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
     write_part(folder / name, [kept_table], KEPT_DOCUMENTS)
     gone = np.flatnonzero(twins != NO_TWIN)
     is_copy = load_array(folder / "is_copy.npy", mapped=True)[here][gone]
+    has_twin = twins[gone] >= 0
     if len(gone):
         similarity = load_array(folder / "similarity.npy", mapped=True)[here][gone]
-        table = _dropped_table(
-            task, ids, gone, twins=np.array(twins[gone]), is_copy=is_copy, similarity=similarity
-        )
-        write_part(folder / "dropped" / name, [table], DROPPED_DOCUMENTS)
-    num_exact = int(is_copy.sum())
-    return {"num_kept": len(kept), "num_exact": num_exact, "num_near": len(gone) - num_exact}
-
-
-def _dropped_table(
-    task: _TableTask,
-    ids: pa.Array,
-    gone: np.ndarray,
-    *,
-    twins: np.ndarray,
-    is_copy: np.ndarray,
-    similarity: np.ndarray,
-) -> pa.Table:
-    address = locate(task.dumps, twins)
-    places = np.searchsorted(load_array(task.work / "wanted.npy", mapped=True), twins)
-    kept_ids = read_part(task.work / "ids.parquet").column(0).combine_chunks()
-    dumps = [task.dumps[index] for index in address.dump]
-    return pa.table(
-        {
+        columns = {
             "doc_id": ids.take(pa.array(gone)),
             "row_in_part": pa.array(gone, pa.int32()),
-            "reason": pa.array(
-                np.where(is_copy, DropReason.EXACT.value, DropReason.NEAR.value), pa.string()
-            ),
+            "reason": pa.array(_reasons(is_copy, has_twin), pa.string()),
             "similarity": pa.array(similarity, pa.float32()),
-            "kept_doc_id": kept_ids.take(pa.array(places)),
-            "kept_dump": pa.array([dump.key for dump in dumps]),
-            "kept_part": pa.array(
-                [dump.part_names[part] for dump, part in zip(dumps, address.part, strict=True)]
-            ),
-            "kept_row_in_part": pa.array(address.row, pa.int32()),
+            **_twin_columns(task, np.array(twins[gone]), has_twin),
+            "evaluation_item": _evaluation_items(task, name, gone, has_twin),
         }
+        write_part(folder / "dropped" / name, [pa.table(columns)], DROPPED_DOCUMENTS)
+    counts = (
+        len(kept),
+        int(is_copy.sum()),
+        int((has_twin & ~is_copy).sum()),
+        int((~has_twin).sum()),
     )
+    return dict(zip(_COUNTS, counts, strict=True))
+
+
+def _reasons(is_copy: np.ndarray, has_twin: np.ndarray) -> np.ndarray:
+    near = np.where(has_twin, DropReason.NEAR.value, DropReason.CONTAMINATED.value)
+    return np.where(is_copy, DropReason.EXACT.value, near)
+
+
+def _twin_columns(task: _TableTask, twins: np.ndarray, has_twin: np.ndarray) -> dict[str, pa.Array]:
+    """Return who the kept twin of each dropped document is and where it lies; null if there is none."""
+    found = np.where(has_twin, twins, 0)
+    address = locate(task.dumps, found)
+    places = np.searchsorted(load_array(task.work / "wanted.npy", mapped=True), found)
+    kept_ids = read_part(task.work / "ids.parquet").column(0).combine_chunks()
+    dumps = [task.dumps[index] for index in address.dump]
+    parts = [dump.part_names[part] for dump, part in zip(dumps, address.part, strict=True)]
+    no_twin = ~has_twin
+    ids = kept_ids.take(pa.array(places, mask=no_twin))
+    return {
+        "kept_doc_id": ids,
+        "kept_dump": pa.array(np.array([dump.key for dump in dumps], object), mask=no_twin),
+        "kept_part": pa.array(np.array(parts, object), mask=no_twin),
+        "kept_row_in_part": pa.array(address.row.astype(np.int32), mask=no_twin),
+    }
+
+
+def _evaluation_items(
+    task: _TableTask, name: str, gone: np.ndarray, has_twin: np.ndarray
+) -> pa.Array:
+    """Return the evaluation item of each contaminated document, null for the others."""
+    items = np.full(len(gone), None, dtype=object)
+    if task.contaminated is not None and not has_twin.all():
+        table = read_part(task.contaminated / name)
+        said = [
+            f"{one}/{item}"
+            for one, item in zip(
+                table.column("evaluation_set").to_pylist(),
+                table.column("evaluation_item").to_pylist(),
+                strict=True,
+            )
+        ]
+        items[np.searchsorted(gone, table.column("row_in_part").to_numpy())] = said
+    return pa.array(items, pa.string())

@@ -1,0 +1,1 @@
+"""The sections of tokenize_pack.py, one file each."""
