@@ -49,6 +49,6 @@ def vectors(data: Path) -> Iterator[str]:
     for path in sorted((data / "vectors").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            for name in ("wrong", "right"):
+            for name in ("wrong", "right", "word"):
                 if isinstance(entry.get(name), str):
                     yield entry[name]

@@ -78,7 +78,7 @@ def script_runs(text: str) -> list[ScriptRun]:
     """
     batch = batch_of_text(text)
     starts, scripts = _script_runs(batch.data, ch.character_kinds())
-    ends = [*starts[1:].tolist(), len(text)]
+    ends = [*starts[1:].tolist(), len(text)][: len(starts)]
     rows = zip(starts.tolist(), ends, scripts.tolist(), strict=True)
     return [ScriptRun(start, end, _SCRIPTS[script]) for start, end, script in rows]
 

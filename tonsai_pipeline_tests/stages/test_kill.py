@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.engine.local import LocalEngine
-from tonsai_pipeline.recipe.sources import IngestConfig
+from tonsai_pipeline.recipe.sources import IngestConfig, NormalizeConfig
+from tonsai_pipeline.stages.normalize import STAGE_VERSION as NORMALIZE_VERSION
+from tonsai_pipeline.stages.normalize import normalize
 from tonsai_pipeline.storage.store import Artifact, Store
-from tonsai_pipeline_tests.crash import assert_survives_a_kill_from_outside, assert_survives_kills
+from tonsai_pipeline_tests.crash import (
+    assert_survives_a_kill_from_outside,
+    assert_survives_kills,
+    home,
+)
 from tonsai_pipeline_tests.stages.test_ingest import BROKEN, Files, ingest_dump, write_dump
 
 _HERE = "tonsai_pipeline_tests.stages.test_kill"
@@ -23,6 +29,24 @@ def run_ingest(store: Store, folder: str, num_workers: str) -> Artifact:
     engine = LocalEngine(int(num_workers))
     try:
         return ingest_dump(store, dump, engine, IngestConfig(part_bytes=8000))
+    finally:
+        engine.close()
+
+
+def run_normalize(store: Store, folder: str, num_workers: str) -> Artifact:
+    """What the killed process does behind a finished ingest."""
+    raw = run_ingest(store, folder, "1")
+    config = NormalizeConfig()
+    engine = LocalEngine(int(num_workers))
+    try:
+        return store.materialize(
+            "normalized_documents",
+            "web@20261101",
+            lambda building: normalize(raw, building, config=config, engine=engine),
+            stage_version=NORMALIZE_VERSION,
+            settings=config.settings(),
+            inputs={"raw_documents": raw.data_version},
+        )
     finally:
         engine.close()
 
@@ -48,4 +72,24 @@ def test_ingest_killed_from_outside_with_its_workers_goes_on_to_the_same_bytes(
 ) -> None:
     assert_survives_a_kill_from_outside(
         f"{_HERE}:run_ingest", [dump_folder, "2"], tmp_path, pattern="building/**/part-*.parquet"
+    )
+
+
+def test_normalize_killed_at_any_file_it_writes_goes_on_to_the_same_bytes(
+    dump_folder: str, tmp_path: Path
+) -> None:
+    run_ingest(home(tmp_path / "disturbed"), dump_folder, "1")
+    assert_survives_kills(
+        f"{_HERE}:run_normalize", [dump_folder, "1"], tmp_path, kills=[1, 2, 3, 9], at_least=6
+    )
+
+
+def test_normalize_killed_from_outside_with_its_workers_goes_on_to_the_same_bytes(
+    dump_folder: str, tmp_path: Path
+) -> None:
+    assert_survives_a_kill_from_outside(
+        f"{_HERE}:run_normalize",
+        [dump_folder, "2"],
+        tmp_path,
+        pattern="building/normalized_documents/**/part-*.parquet",
     )

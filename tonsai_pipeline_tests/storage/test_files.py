@@ -78,16 +78,16 @@ def test_a_disk_that_says_no_names_the_file_and_the_way_out(
     assert names(tmp_path) == []
 
 
-def test_a_real_full_disk_is_a_storage_error(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("this system has no /dev/full")
-    with (
-        full.open("wb", buffering=0) as stream,
-        pytest.raises(StorageError, match="the disk is full"),
-        atomic_path(tmp_path / "a.bin"),
-    ):
+def _write_to_full_disk(path: Path) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as stream, atomic_path(path):
         stream.write(b"x")
+
+
+def test_a_real_full_disk_is_a_storage_error(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(StorageError, match="the disk is full"):
+        _write_to_full_disk(tmp_path / "a.bin")
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:

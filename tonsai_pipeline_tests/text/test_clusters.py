@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 import regex
@@ -56,7 +58,7 @@ def test_clusters_are_those_of_the_definition(text: str) -> None:
 @given(any_text)
 def test_units_do_not_overlap_and_counts_agree(text: str) -> None:
     spans = sorted([*clusters(text).tolist(), *words(text).tolist()])
-    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
+    assert all(left[1] <= right[0] for left, right in pairwise(spans))
     assert all(start < end for start, end in spans)
     array = pa.array([text])
     assert count_clusters_batch(array).to_pylist() == [len(clusters(text))]
@@ -89,7 +91,7 @@ def test_runs_of_a_script_cover_the_text_and_alternate(text: str) -> None:
     runs = script_runs(text)
     assert "".join(text[run.start : run.end] for run in runs) == text
     scripts = [run.script for run in runs]
-    assert all(left != right for left, right in zip(scripts, scripts[1:], strict=False))
+    assert all(left != right for left, right in pairwise(scripts))
 
 
 def test_runs_name_their_script() -> None:

@@ -14,6 +14,7 @@ from tonsai_pipeline.eval.spec import REPORT_NAME, STAGE_VERSION, EvalRun
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
 
 _JOB = "tonsai_pipeline.eval.job"
@@ -56,8 +57,11 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
                 output_dir=folder,
                 fingerprint=model.data_version,
             )
-            spec = config.spec(_JOB, run.write(), folder, num_processes=1)
+            run_file = run.write()
+            spec = LaunchSpec(_JOB, run_file, folder, launcher="python")
             launch_job(context, spec, config)
+            # It names folders of this machine, which are no part of the result.
+            run_file.unlink()
             report: Any = read_json(folder / REPORT_NAME)
             return {"languages": report["languages"], "samples": report["samples"][:6]}
 

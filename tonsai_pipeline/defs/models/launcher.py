@@ -41,15 +41,13 @@ class JobOptions(dg.Config):
     grace_s: float = Field(default=300.0, gt=0, description="Seconds for saving after a cancel")
     force: bool = Field(default=False, description="Do the work again even if it is finished")
 
-    def spec(
-        self, module: str, run_file: Path, output_dir: Path, *, num_processes: int | None = None
-    ) -> LaunchSpec:
-        """Say what to start; `num_processes` overrides the option for a job that has only one."""
+    def spec(self, module: str, run_file: Path, output_dir: Path) -> LaunchSpec:
+        """Say what to start."""
         return LaunchSpec(
             module,
             run_file,
             output_dir,
-            num_processes=self.num_processes if num_processes is None else num_processes,
+            num_processes=self.num_processes,
             launcher=self.launcher,
             hostfile=Path(self.hostfile) if self.hostfile else None,
         )

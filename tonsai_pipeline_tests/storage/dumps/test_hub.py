@@ -40,9 +40,7 @@ def rows_of(location: HubLocation, **options: Any) -> list[Any]:
 def test_a_split_is_read_in_order_with_its_other_columns(
     folder: Path, streaming: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     rows = rows_of(HubLocation(str(folder), streaming=streaming))
     assert [row.text for row in rows] == TEXTS
     assert (rows[7].row, rows[7].url) == (7, "u")
@@ -83,11 +81,8 @@ def test_a_wrong_text_column_is_named_with_those_there_are(folder: Path) -> None
 def test_an_id_that_cannot_be_reached_names_itself_and_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import datasets
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(
         DumpError, match=r"'nobody/nothing', config 'c', split 'train'.*(network|check the id)"
     ):

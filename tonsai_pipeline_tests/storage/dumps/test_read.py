@@ -13,6 +13,7 @@ import pytest
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps import detect_format, read_dump_file
 from tonsai_pipeline.storage.dumps.records import BAD_ROW_REASONS, excerpt
+from tonsai_pipeline_tests.storage.dumps.files import texts
 from tonsai_pipeline_tests.storage.dumps.test_mediawiki import HEAD, page
 from tonsai_pipeline_tests.storage.dumps.test_warc import wet
 
@@ -27,8 +28,8 @@ def _array() -> bytes:
 
 
 def _parquet(path: Path) -> None:
-    texts = [f"row {row}" if row % 7 else None for row in range(NUM_ROWS)]
-    pq.write_table(pa.table({"text": texts}), path, row_group_size=7)
+    column = [f"row {row}" if row % 7 else None for row in range(NUM_ROWS)]
+    pq.write_table(pa.table({"text": column}), path, row_group_size=7)
 
 
 FILES: dict[str, Any] = {
@@ -97,10 +98,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(name: str) -> Non
 def test_a_given_format_overrides_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("one\ntwo\n")
-    assert [row.text for row in read_dump_file(str(path), format="text", text_layout="line")] == [
-        "one",
-        "two",
-    ]  # pyright: ignore[reportAttributeAccessIssue]
+    assert texts(path, format="text", text_layout="line") == ["one", "two"]
 
 
 def test_every_reason_in_the_readers_is_on_the_list() -> None:

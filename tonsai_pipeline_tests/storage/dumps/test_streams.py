@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import tracemalloc
 import zlib
@@ -172,18 +173,13 @@ def test_a_url_is_read_like_a_path() -> None:
 def test_a_disk_that_fails_while_reading_is_an_error_and_not_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class FailingFile:
-        def __enter__(self) -> FailingFile:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def read(self, size: int) -> bytes:
-            if size == 16:
-                return PLAIN[:16]
+    class FailingFile(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() < 16:
+                return super().read(16)
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "open", lambda *_: FailingFile())
+    monkeypatch.setattr(Path, "open", lambda *_: FailingFile(PLAIN))
     with pytest.raises(
         DumpError, match=r"a\.jsonl: reading failed after stored byte 16.*Input/output error"
     ):
