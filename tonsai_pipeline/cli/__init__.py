@@ -11,6 +11,7 @@ from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.normalize import normalize
+from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.plan import plan
 from tonsai_pipeline.cli.prepare import prepare
 from tonsai_pipeline.cli.pretrain import pretrain
@@ -38,6 +39,7 @@ app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
 app.command(rich_help_panel="Results")(report)
+app.command(rich_help_panel="Results")(peek)
 app.command(rich_help_panel="Results")(generate)
 app.command(rich_help_panel="Single steps")(normalize)
 app.command(rich_help_panel="Single steps")(prepare)

@@ -170,6 +170,9 @@ class _Normalized(NamedTuple):
     counts: npt.NDArray[np.int32]
 
 
+# A mark that NFC moves can leave a joiner outside its syllable, to be cleaned in a second round.
+# More than two are for hostile text.
+_MAX_ROUNDS = 8
 _CLEANED = slice(1, 1 + len(CLEANED))
 # The last rule of `repair`, joiners, is counted with those of `clean`.
 _JOINER = RULE_NAMES.index("joiner")
@@ -183,19 +186,16 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
     if found.some_need(scan.MALFORMED):
         row = int(np.argmax(found.needs & scan.MALFORMED))
         raise ValueError(f"text {row} is not valid UTF-8 at byte {found.place[row]}")
-    if found.some_need(scan.UNCLEAN):
-        capacity = int(batch.offsets[-1] - batch.offsets[0] + found.place.sum())
-        tables = character_kinds(), _symbols(), _transitions(False), combining_classes()
-        *cleaned, counts[:, _CLEANED] = clean(
-            *batch, frozen(found.needs), *tables, _switches(options), capacity
-        )
-        batch = Utf8Batch(*map(frozen, cleaned))
-        found = _scan(batch, options)
-    if found.some_need(scan.UNCOMPOSED):
-        batch, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
-        if changed:
-            counts[changed, 0] = 1
+    for _ in range(_MAX_ROUNDS):
+        if found.some_need(scan.UNCLEAN):
+            batch, seen = _clean(batch, found, options)
+            counts[:, _CLEANED] += seen
             found = _scan(batch, options)
+        composed, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
+        if not changed:
+            break
+        batch, found = composed, _scan(composed, options)
+        counts[changed, 0] = 1
     if len(found.spans):
         *repaired, seen = rewrite(
             *batch, frozen(found.spans), combining_classes(), _switches(options)
@@ -205,6 +205,15 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
         counts[:, -1] = seen[:, -1]
         batch = Utf8Batch(*map(frozen, repaired))
     return _Normalized(_compact(batch), counts)
+
+
+def _clean(
+    batch: Utf8Batch, found: _Found, options: NormalizeOptions
+) -> tuple[Utf8Batch, npt.NDArray[np.int32]]:
+    capacity = int(batch.offsets[-1] - batch.offsets[0] + found.place.sum())
+    tables = character_kinds(), _symbols(), _transitions(False), combining_classes()
+    data, offsets, seen = clean(*batch, frozen(found.needs), *tables, _switches(options), capacity)
+    return Utf8Batch(frozen(data), frozen(offsets)), seen
 
 
 class _Found(NamedTuple):

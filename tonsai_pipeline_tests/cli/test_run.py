@@ -92,6 +92,18 @@ def test_bad_rows_are_in_quarantine_and_stop_nothing(finished):
 
 
 @pytest.mark.slow
+def test_a_person_can_look_at_the_rows_of_any_table(finished):
+    place, _ = finished
+    shown = tonsai(
+        "peek", "raw_documents", "--dump", "khm_junk@20260901", "--folder", "quarantine", "--recipe", "tiny.yaml",
+        "-w", "reason = 'broken_json'", "-c", "reason,row", "-n", "2", "--json",
+        cwd=place,
+    )  # fmt: skip
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [row["reason"] for row in rows] == ["broken_json"] * 2
+
+
+@pytest.mark.slow
 def test_a_second_run_is_all_cache_hits_with_the_same_data_versions(finished):
     import dagster as dg
 

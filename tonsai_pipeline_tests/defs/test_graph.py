@@ -46,7 +46,8 @@ def test_every_made_asset_belongs_to_a_job_and_tells_its_story(graph):
     assert made == {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
     for name in made:
         node = graph.get(dg.AssetKey(name))
-        assert node.description and node.group_name in ("corpus", "training_data", "models")
+        assert node.description
+        assert node.group_name in ("corpus", "training_data", "models")
         assert node.code_version
 
 

@@ -59,7 +59,7 @@ def test_a_missing_recipe_lists_the_shipped_ones_and_the_nearest():
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text("name: [")
-    with pytest.raises(RecipeError, match="broken.yaml: not readable as YAML"):
+    with pytest.raises(RecipeError, match=r"broken\.yaml: not readable as YAML"):
         load_recipe(str(path))
 
 
