@@ -7,6 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
+from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
 from tonsai_pipeline.cli.generate import generate
@@ -40,6 +41,7 @@ app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
 app.command(rich_help_panel="Results")(report)
 app.command(rich_help_panel="Results")(peek)
+app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
 app.command(rich_help_panel="Results")(generate)
 app.command(rich_help_panel="Single steps")(normalize)
 app.command(rich_help_panel="Single steps")(prepare)

@@ -42,12 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="tonsai_pipeline.eval.job", description="Evaluate a model."
     )
     parser.add_argument("--run", type=Path, required=True, help="RUN.json, see eval/spec.py")
-    run = EvalRun.read(parser.parse_args(argv).run)
+    run_file: Path = parser.parse_args(argv).run
     try:
+        run = EvalRun.read(run_file)
         with open_reporter() as reporter:
             evaluate(run, reporter=reporter)
     except BaseException as error:
-        _record_failure(run, error)
+        _record_failure(run_file.parent, error)
         if isinstance(error, TonsaiError):
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             return 1
@@ -160,7 +161,7 @@ def _draw(training_dir: Path | None) -> bytes | None:
     return loss_curve([orjson.loads(line) for line in lines])
 
 
-def _record_failure(run: EvalRun, error: BaseException) -> None:
+def _record_failure(folder: Path, error: BaseException) -> None:
     record = {
         "time": time.time(),
         "rank": 0,
@@ -171,7 +172,7 @@ def _record_failure(run: EvalRun, error: BaseException) -> None:
         "checkpoint": None,
         "traceback": traceback.format_exc(),
     }
-    write_json(run.output_dir / "failure-0.json", record)
+    write_json(folder / "failure-0.json", record)
 
 
 if __name__ == "__main__":

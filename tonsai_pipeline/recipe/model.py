@@ -69,7 +69,10 @@ class ModelConfig(Section):
             raise ValueError(
                 "give `config_file` (new weights) or `base` (go on from a model), not both"
             )
-        foreign = sorted(_SIZES & self.model_fields_set)
+        # A run that was written to disk and read again has every field set, most to its default.
+        defaults = {name: type(self).model_fields[name].default for name in _SIZES}
+        given = _SIZES & self.model_fields_set
+        foreign = sorted(name for name in given if getattr(self, name) != defaults[name])
         if foreign and not self.from_sizes:
             raise ValueError(
                 f"{', '.join(foreign)}: decided by `config_file` or `base`, remove them here"

@@ -156,6 +156,8 @@ class ClassifierConfig(Section):
 class QualityConfig(Section):
     """Signals, rules, score."""
 
+    enabled: bool = True
+    """False: documents are scored, but none is dropped: for text that was filtered before."""
     khm: Thresholds = Field(default_factory=_khmer)
     """Limits for Khmer documents, and for those that mix Khmer with another language."""
     eng: Thresholds = Thresholds()

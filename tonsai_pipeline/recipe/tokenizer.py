@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.sources import Name
 
 
 class SampleConfig(Section):
@@ -24,6 +25,15 @@ class SampleConfig(Section):
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the choice of documents."""
+
+
+class ParallelConfig(Section):
+    """Two sources whose documents say the same in the same order: record i of one is record i of the other."""
+
+    khm: Name
+    """Name of the Khmer source."""
+    eng: Name
+    """Name of the English source."""
 
 
 class TokenizerConfig(Section):
@@ -58,6 +68,10 @@ class TokenizerConfig(Section):
     compare_gpt2: bool = True
     """Whether a second tokenizer of the same size is trained on the same text with GPT-2's word pattern, for the
     report; about doubles the time."""
+
+    parallel: ParallelConfig | None = None
+    """Two sources that are translations of each other, for the report: how many Khmer tokens say what one English
+    token says. Give them weight 0, or they are trained on."""
 
     base: str | None = None
     """A tokenizer folder or Hub id that is taken instead of training one."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.storage.files import atomic_path, digest_json
 from tonsai_pipeline.storage.shards import RowBlock, RowReader
 
@@ -76,11 +77,13 @@ def export_arrow(split: Path, folder: Path) -> ExportCounts:
     collators look for), `sources` and `num_bytes` one entry a segment.
 
     Raises:
-        DataError: The split is not readable.
+        DataError: The split is not readable, or has no rows: `datasets` cannot open an empty folder.
     """
     import datasets
 
     reader = RowReader(split)
+    if reader.num_rows == 0:
+        raise DataError(f"{split}: has no rows, and a dataset of none cannot be opened again")
     ids = datasets.Value(reader.header.dtype.name)
     features = datasets.Features(
         {

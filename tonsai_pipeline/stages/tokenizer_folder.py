@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -35,6 +35,7 @@ from tonsai_pipeline.tokenizer.fertility import (
     Fertility,
     describe_vocabulary,
     measure,
+    measure_parity,
     most_frequent_khmer,
 )
 from tonsai_pipeline.tokenizer.sample import SourceSample
@@ -53,6 +54,8 @@ class TokenizerReport:
         num_distinct_words: Different words.
         fertility: How held-out text of each language is cut (see `Fertility`).
         gpt2_fertility: The same by a tokenizer of the same size trained with GPT-2's words, or None.
+        parity: Tokens of Khmer and English that say the same (see `Parity`), or None without parallel text.
+        gpt2_parity: The same with GPT-2's words, or None.
         khmer_tokens_saved: Khmer tokens with GPT-2's words over Khmer tokens with ours, or None.
         tokens_by_script: What the vocabulary is made of.
         longest_khmer: The longest Khmer tokens.
@@ -67,10 +70,19 @@ class TokenizerReport:
     num_distinct_words: int
     fertility: Mapping[str, Mapping[str, Any]]
     gpt2_fertility: Mapping[str, Mapping[str, Any]] | None
+    parity: Mapping[str, float] | None
+    gpt2_parity: Mapping[str, float] | None
     khmer_tokens_saved: float | None
     tokens_by_script: Mapping[str, int]
     longest_khmer: Sequence[str]
     frequent_khmer: Sequence[tuple[str, int]]
+
+
+class ParallelTexts(NamedTuple):
+    """Texts that say the same: `khm[i]` is a translation of `eng[i]`."""
+
+    khm: Sequence[str]
+    eng: Sequence[str]
 
 
 def needs_words(config: TokenizerConfig) -> bool:
@@ -86,6 +98,7 @@ def save_tokenizer(
     config: TokenizerConfig,
     normalize: NormalizeConfig,
     sample: Mapping[str, SourceSample],
+    parallel: ParallelTexts | None = None,
 ) -> TokenizerReport:
     """Train, take or extend a tokenizer, write its folder, and measure it.
 
@@ -96,6 +109,7 @@ def save_tokenizer(
         config: The recipe's `tokenizer` section.
         normalize: The recipe's `normalize` section.
         sample: What the words are a sample of, for the report.
+        parallel: Texts that are translations of each other, for the report.
 
     Raises:
         DataError: There are no words to learn from, or the base tokenizer is damaged.
@@ -113,7 +127,7 @@ def save_tokenizer(
         raise RecipeError(f"tokenizer: {error}") from error
     for name, data in files.items():
         write_bytes(folder / name, data)
-    return _report(folder, tokenizer, counts, held_out, sample)
+    return _report(folder, tokenizer, counts, held_out, sample, parallel)
 
 
 def _train(
@@ -155,13 +169,17 @@ def _report(
     counts: WordCounts,
     held_out: Mapping[str, Sequence[str]],
     sample: Mapping[str, SourceSample],
+    parallel: ParallelTexts | None,
 ) -> TokenizerReport:
     info = parse_info((folder / INFO_NAME).read_bytes())
     ours = {lang: measure(tokenizer, texts) for lang, texts in held_out.items()}
+    parity = None if parallel is None else measure_parity(tokenizer, *parallel)
     plain: dict[str, Fertility] | None = None
+    plain_parity = None
     if counts.gpt2 is not None:
         peer = train_gpt2(counts.gpt2, info.vocab_size)
         plain = {lang: measure(peer, texts) for lang, texts in held_out.items()}
+        plain_parity = None if parallel is None else measure_parity(peer, *parallel)
     khmer = Language.KHM.value
     saved = plain[khmer].num_tokens / ours[khmer].num_tokens if plain and khmer in ours else None
     vocabulary = describe_vocabulary(tokenizer)
@@ -176,6 +194,8 @@ def _report(
         gpt2_fertility=None
         if plain is None
         else {lang: asdict(one) for lang, one in plain.items()},
+        parity=None if parity is None else asdict(parity),
+        gpt2_parity=None if plain_parity is None else asdict(plain_parity),
         khmer_tokens_saved=saved,
         tokens_by_script=vocabulary.tokens_by_script,
         longest_khmer=vocabulary.longest_khmer,

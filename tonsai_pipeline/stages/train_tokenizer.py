@@ -2,7 +2,7 @@
 
     training_mixture ──sample──▶ words ──count──┐
     raw text files ────────────▶ words ──count──┴▶ save_tokenizer ──▶ tokenizer.json, ... , TokenizerReport
-    held-out texts ──cut with it, and with GPT-2's words───────────────────────────────────▶┘
+    held-out and parallel texts ──cut with it, and with GPT-2's words──────────────────────▶┘
 
 The knowledge is in the `tokenizer` room; here are the texts.
 """
@@ -29,6 +29,7 @@ from tonsai_pipeline.stages.mixture_texts import (
     mixture_parts,
     read_texts,
 )
+from tonsai_pipeline.stages.parallel_texts import parallel_texts
 from tonsai_pipeline.stages.tokenizer_folder import (
     TokenizerReport,
     needs_words,
@@ -72,7 +73,8 @@ def train_tokenizer(
 
     Raises:
         DataError: The mixture has no text to train on.
-        RecipeError: The vocabulary is too small for alphabet and clusters, or there is no such base.
+        RecipeError: The vocabulary is too small for alphabet and clusters, there is no such base, or a parallel
+            source has no dump.
     """
     parts = mixture_parts(mixture, normalized, store)
     sample: dict[str, SourceSample] = {}
@@ -81,7 +83,13 @@ def train_tokenizer(
         sample = _plan(mixture, parts, config)
         counts = count_words(parts, sample, folder, config=config, engine=engine)
     return save_tokenizer(
-        counts, _held_out(parts), folder, config=config, normalize=normalize, sample=sample
+        counts,
+        _held_out(parts),
+        folder,
+        config=config,
+        normalize=normalize,
+        sample=sample,
+        parallel=None if config.parallel is None else parallel_texts(normalized, config.parallel),
     )
 
 

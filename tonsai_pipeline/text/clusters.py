@@ -24,6 +24,8 @@ from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow, batch_of_text, deco
 #: Kinds of units: `next_unit` returns `NO_UNIT` at the end of the text.
 NO_UNIT, CLUSTER, WORD = 0, 1, 2
 
+_APOSTROPHE, _RIGHT_QUOTE = 0x27, 0x2019
+
 Script = Literal["khmer", "latin", "other", "none"]
 
 
@@ -119,6 +121,9 @@ def next_unit(data, at, end, kinds):
         (start, stop, CLUSTER | WORD), or (end, end, NO_UNIT).
     """
     while at < end:
+        if data[at] < 0x80 and kinds[data[at]] == ch.SEPARATOR:
+            at += 1
+            continue
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
         if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
@@ -176,16 +181,20 @@ def _end_of_marks(data, at, end, kinds):
 def _end_of_word(data, at, end, kinds):
     """Return where a word ends; an apostrophe between two letters is inside it."""
     while at < end:
+        # Most words are ASCII: no need to decode.
+        if data[at] < 0x80 and data[at] != _APOSTROPHE:
+            if kinds[data[at]] == ch.SEPARATOR:
+                return at
+            at += 1
+            continue
         code_point, length = decode(data, at)
         kind = kind_of(code_point, kinds)
-        if (code_point in {39, 8217}) and at + length < end:
+        if code_point in (_APOSTROPHE, _RIGHT_QUOTE) and at + length < end:
             after, _ = decode(data, at + length)
             kind = kind_of(after, kinds)
             if kind not in (ch.LATIN, ch.LETTER):
                 return at
-        if kind in (ch.SEPARATOR, ch.IDEOGRAPH):
-            return at
-        if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
+        if kind in (ch.SEPARATOR, ch.IDEOGRAPH, ch.KHMER_BASE, ch.KHMER_MARK):
             return at
         at += length
     return at

@@ -25,9 +25,10 @@ from tonsai_pipeline.text.utf8 import (
     frozen,
 )
 
-#: Units of the longest word a lexicon can hold.
+#: Units of the longest word a lexicon can hold; a power of two.
 MAX_UNITS = 4
 
+#: A power of two, twice as many as the words: a look-up is a mask and, mostly, one comparison.
 _NUM_SLOTS = 4096
 _WHOLE = np.uint64(1) << np.uint64(63)
 
@@ -133,7 +134,7 @@ def count_words_of_lists(data, offsets, kinds, keys, lists, num_lists):
         start, stop, kind = next_unit(data, offsets[text], end, kinds)
         while kind != NO_UNIT:
             run = run + 1 if start == last and kind == CLUSTER else 1
-            recent[run % MAX_UNITS] = unit_hash(data, start, stop)
+            recent[run & (MAX_UNITS - 1)] = unit_hash(data, start, stop)
             if run == 1:
                 opened = start == offsets[text] or _is_gap_before(data, start)
             closed = opened and (stop == end or _is_gap(data, stop))
@@ -166,10 +167,10 @@ def _count_words_ending_here(recent, run, closed, keys, lists, counts):
     for num_units in range(1, min(run, MAX_UNITS) + 1):
         key = np.uint64(0)
         for unit in range(run - num_units + 1, run + 1):
-            key = join_hashes(key, recent[unit % MAX_UNITS])
-        slot = np.int64(key % np.uint64(len(keys)))
-        while keys[slot] != 0 and keys[slot] != key:
-            slot = (slot + 1) % len(keys)
+            key = join_hashes(key, recent[unit & (MAX_UNITS - 1)])
+        slot = np.int64(key & np.uint64(_NUM_SLOTS - 1))
+        while keys[slot] != 0 and keys[slot] != key:  # noqa: PLR1714 - of two types for numba
+            slot = (slot + 1) & (_NUM_SLOTS - 1)
         found = lists[slot]
         if keys[slot] == 0 or (found & _WHOLE and not (closed and num_units == run)):
             continue

@@ -96,6 +96,40 @@ def measure(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
     )
 
 
+@dataclass(frozen=True)
+class Parity:
+    """How many tokens Khmer and English need to say the same.
+
+    Args:
+        num_pairs: Pairs of texts.
+        khm_tokens: Tokens of the Khmer texts.
+        eng_tokens: Tokens of the English ones.
+        ratio: Khmer tokens for each English token; 1 is fair.
+    """
+
+    num_pairs: int
+    khm_tokens: int
+    eng_tokens: int
+    ratio: float
+
+
+def measure_parity(tokenizer: Tokenizer, khm: Sequence[str], eng: Sequence[str]) -> Parity:
+    """Compare the tokens of texts that are translations of each other.
+
+    Raises:
+        ValueError: There is not one English text for each Khmer one, or no text at all.
+    """
+    if len(khm) != len(eng):
+        raise ValueError(f"{len(khm)} Khmer and {len(eng)} English texts are no pairs")
+    tokens = [
+        sum(len(encoding.ids) for encoding in encode_texts(tokenizer, texts))
+        for texts in (khm, eng)
+    ]
+    if tokens[1] == 0:
+        raise ValueError("no text to measure")
+    return Parity(len(khm), tokens[0], tokens[1], tokens[0] / tokens[1])
+
+
 def describe_vocabulary(tokenizer: Tokenizer, *, num_longest: int = 20) -> VocabularyReport:
     """Count tokens by script and find the longest Khmer ones."""
     special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}

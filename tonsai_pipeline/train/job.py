@@ -57,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
-    run = TrainRun.read(arguments.run)
+    folder: Path = arguments.run.parent
     stop = StopRequest()
-    stop.install(is_hopeless=lambda: any(run.output_dir.glob("failure-*.json")))
+    stop.install(is_hopeless=lambda: any(folder.glob("failure-*.json")))
     try:
+        run = TrainRun.read(arguments.run)
         with open_reporter() as reporter:
             train(run, reporter=reporter, stop=stop)
     except BaseException as error:
-        _record_failure(run, error)
+        _record_failure(folder, error)
         if isinstance(error, TonsaiError):
             # Meant to be read by a person: the message is enough.
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -275,7 +276,7 @@ def _write_status(run: TrainRun, parts: _Parts, outcome: Outcome) -> None:
     write_json(run.output_dir / STATUS_NAME, status)
 
 
-def _record_failure(run: TrainRun, error: BaseException) -> None:
+def _record_failure(folder: Path, error: BaseException) -> None:
     """Leave the cause where the launcher finds it: the first process to fail knows it, the others only echo."""
     rank = int(os.environ.get("RANK", "0"))
     record = {
@@ -288,7 +289,7 @@ def _record_failure(run: TrainRun, error: BaseException) -> None:
         "checkpoint": getattr(error, "checkpoint", None),
         "traceback": traceback.format_exc(),
     }
-    write_json(run.output_dir / f"failure-{rank}.json", record)
+    write_json(folder / f"failure-{rank}.json", record)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ def test_a_contradiction_is_refused(
         section.model_validate(values)
 
 
+@pytest.mark.parametrize("values", [{"config_file": "a.json"}, {"base": "b"}, {"num_layers": 3}])
+def test_a_section_that_was_written_whole_reads_back(values: dict[str, Any]) -> None:
+    section = ModelConfig.model_validate(values)
+    assert ModelConfig.model_validate_json(section.model_dump_json()) == section
+
+
 @pytest.mark.parametrize("section", [ModelConfig, TrainConfig, EvaluateConfig])
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
     def visit(kind: type[BaseModel]) -> None:

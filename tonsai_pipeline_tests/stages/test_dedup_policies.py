@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tonsai_pipeline.dedup.greedy import CONTAMINATED
+from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.recipe.dedup import (
     DecontaminateConfig,
     DedupConfig,
     EvaluationSet,
     RepetitionConfig,
 )
+from tonsai_pipeline.sample.corpus import plan_dumps
+from tonsai_pipeline.sample.truth import Kind
 from tonsai_pipeline.stages.deduplicate import ranking
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.text import normalize_batch_report
 from tonsai_pipeline_tests.stages.dedup_house import House, by_the_rule, corpus
 
 PROSE = (
@@ -146,3 +154,55 @@ def test_every_document_is_kept_or_dropped_once_after_the_second_pass(house):
         assert sorted([*kept, *gone]) == list(
             range(30 if path.name != "part-00000-00002.parquet" else 20)
         )
+
+
+def test_every_planted_copy_of_the_sample_is_found(house):
+    dumps = plan_dumps(seed=5, scale=0.1)
+    unreadable = (Kind.BROKEN_ROW, Kind.NOT_AN_ARTICLE)
+    rows = {
+        dump.name: [row for row in dump.rows if row.truth.kind not in unreadable] for dump in dumps
+    }
+    texts = {
+        name: normalize_batch_report(pa.array([row.text for row in planned], pa.large_string()))[0]
+        for name, planned in sorted(rows.items(), key=lambda item: item[0].split("@")[1])
+    }
+    artifact = house.deduplicate({name: text.to_pylist() for name, text in texts.items()})
+    kept = {
+        rows[dump][n].truth.id for dump, numbers in house.kept(artifact).items() for n in numbers
+    }
+    truths = [row.truth for planned in rows.values() for row in planned]
+    copies = [t for t in truths if t.kind in (Kind.EXACT_COPY, Kind.WRONG_ENCODING)]
+    assert len(copies) >= 6
+    assert not [t.id for t in copies if {t.id, t.copy_of} <= kept]
+    near = [t for t in truths if t.kind == Kind.NEAR_COPY]
+    # A pair just above the limit may miss every band, one in seventy does; from 0.9 on none does.
+    assert not [t.id for t in near if t.jaccard >= 0.9 and {t.id, t.copy_of} <= kept]
+    assert not [t.id for t in near if t.jaccard < 0.75 and not {t.id, t.copy_of} <= kept]
+    groups = {t.copy_of for t in truths if t.copy_of} | {t.id for t in truths if t.copy_of}
+    # A template may say the same twice by chance, but no page that says something of its own goes.
+    lost = [t for t in truths if t.kind == Kind.GOOD and t.id not in kept | groups]
+    assert lost == []
+
+
+@pytest.mark.slow
+def test_ray_decides_as_the_local_engine_does(tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
+    texts = corpus(14, {"a@1": 90, "b@1": 60})
+    config = repetitive(20)
+    local = House(tmp_path / "local", num_workers=2)
+    expected = local.deduplicate(texts, config, rows_per_part=25)
+    local.engine.close()
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": path}},
+    )  # fmt: skip
+    engine = open_engine("ray")
+    try:
+        artifact = House(tmp_path / "ray", engine=engine).deduplicate(
+            texts, config, rows_per_part=25
+        )
+    finally:
+        engine.close()
+    assert artifact.data_version == expected.data_version

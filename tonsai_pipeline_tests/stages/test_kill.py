@@ -92,4 +92,5 @@ def test_normalize_killed_from_outside_with_its_workers_goes_on_to_the_same_byte
         [dump_folder, "2"],
         tmp_path,
         pattern="building/normalized_documents/**/part-*.parquet",
+        asset="normalized_documents",
     )

@@ -48,12 +48,17 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert names(path.parent) == ["a.bin"]
 
 
+def _fail_after_writing(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"new")
+        raise RuntimeError
+
+
 def test_after_an_error_the_old_file_is_unchanged_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     write_bytes(path, b"old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_bytes(b"new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _fail_after_writing(path)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
 

@@ -225,6 +225,7 @@ def test_the_rules_of_the_technical_note_agree_with_pheasa(text: str) -> None:
 @given(any_text, st.sampled_from(EVERY_SWITCH))
 @example("\u17d2\u17b4\u179a\u200c\u17b6\u200b\u17ca", NormalizeOptions())
 @example("a\u17dd\u0316\u200bb", NormalizeOptions())
+@example("\u178ae\u17d2\u0301\u1792\u200c\u178a\u17bb", NormalizeOptions())
 def test_normal_text_stays_normal_and_composed(text: str, options: NormalizeOptions) -> None:
     once = normalize(text, options)
     assert normalize(once, options) == once

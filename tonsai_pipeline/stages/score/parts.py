@@ -77,6 +77,7 @@ class ScoreTask:
         keep: Its keep-list.
         source_language: Language that the source fills.
         drop_wrong_language: Whether documents of another language are dropped.
+        drops: Whether anything is dropped; else documents are scored only.
         rules: By language, `khm` and `eng`.
     """
 
@@ -84,6 +85,7 @@ class ScoreTask:
     keep: Path
     source_language: str
     drop_wrong_language: bool
+    drops: bool
     rules: Mapping[str, LanguageRules]
 
 
@@ -160,6 +162,8 @@ def _score_batch(batch: pa.Table, task: ScoreTask) -> _Verdict:
     if task.drop_wrong_language:
         wrong = (language != task.source_language) & (language != Language.MIXED)
         reasons[wrong & (reasons == None)] = DropReason.wrong_language  # noqa: E711
+    if not task.drops:
+        reasons[:] = None
     columns = Signals(values).table()
     columns = columns.append_column("bad_clusters_frac", pa.array(bad, pa.float32()))
     for kind, counts in count_pii(texts).items():

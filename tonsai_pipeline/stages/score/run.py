@@ -193,7 +193,10 @@ def _score_dump(
     def make(folder: Path) -> dict[str, Any]:
         parts = [
             Part(
-                path.stem, ScoreTask(path, dump.keep.path / path.name, language, drop_wrong, rules)
+                path.stem,
+                ScoreTask(
+                    path, dump.keep.path / path.name, language, drop_wrong, config.enabled, rules
+                ),
             )
             for path in dump.normalized.parts()
         ]
@@ -212,6 +215,7 @@ def _score_dump(
         "eng": config.eng.settings(),
         "language": language,
         "wrong_language": config.wrong_language,
+        "enabled": config.enabled,
         "word_lists": {code: list(rule.phrases) for code, rule in rules.items()},
     }
     return store.materialize(
