@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption, WorkersOption
+from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 
 
 def dedup_lookup(
@@ -35,7 +35,15 @@ def dedup_lookup(
     ] = "text",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Matches shown for each text.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a match.")] = False,
-    workers: WorkersOption = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            help="Parallel parts; more pay off from millions of documents on.",
+        ),
+    ] = 1,
 ) -> None:
     """Look a text up among the signed documents: copies, near duplicates, and what became of them.
 
@@ -65,7 +73,7 @@ def dedup_lookup(
             of_every_dump(store, "normalized_documents"),
             config=loaded.dedup,
             min_similarity=min_similarity or loaded.dedup.min_similarity,
-            engine=open_engine("local", num_workers=workers or None),
+            engine=open_engine("local", num_workers=workers),
             work=Path(work),
             deduplicated=deduplicated,
             store=store,

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
+from tonsai_pipeline import errors
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
@@ -29,6 +30,10 @@ _HEADLINES = (
     "val_bpb_khm", "val_bpb_eng",
 )  # fmt: skip
 _INSTANCE_FILE = "dagster.yaml"
+
+
+_OUR_ERRORS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
+_FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 @dataclass(frozen=True)
@@ -132,9 +137,10 @@ class _Runner:
                 failed[key] = error
                 self._console.print(f"  [red]failed[/red] {key}: {error}")
         if failed:
+            others = "The others are done. " if len(failed) < len(keys) else ""
             raise TonsaiError(
-                f"{len(failed)} of {len(keys)} dumps failed: {', '.join(failed)}. The others are done. Mend the "
-                "files and run again, or go on without them: tonsai dumps remove <key>"
+                f"{len(failed)} of {len(keys)} dumps failed: {', '.join(failed)}. {others}Mend what is named above "
+                "and run again, or go on without them: tonsai dumps remove <key>"
             )
 
     def assets(self, names: list[str], partition: str | None = None) -> None:
@@ -196,13 +202,20 @@ def _headline(name: str, value: Any) -> str:
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
-    """Find the error that a person should read among a failed run's events."""
+    """Find the error that a person should read among a failed run's events: ours, or else the innermost."""
     for event in result.get_step_failure_events():
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        chain, error = [], event.step_failure_data.error
+        while error is not None:
+            chain.append(error)
             error = error.cause
-        if error is not None:
-            return TonsaiError(f"{event.step_key}: {error.message.strip()}")
+        ours = next((link for link in chain if link.cls_name in _OUR_ERRORS), None)
+        if ours is None and any(link.cls_name == _FAILED_CHECK for link in chain):
+            break
+        if chain:
+            message = (ours or chain[-1]).message.strip()
+            return TonsaiError(
+                f"{event.step_key}: {message.removeprefix('tonsai_pipeline.errors.')}"
+            )
     failed = [c for c in result.get_asset_check_evaluations() if not c.passed and c.blocking]
     said = "; ".join(
         f"{c.asset_key.to_user_string()}.{c.check_name}: {c.description}" for c in failed

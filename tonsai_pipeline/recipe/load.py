@@ -74,8 +74,18 @@ def parse_recipe(raw: dict[str, Any], *, where: str, folder: Path | None = None)
     try:
         return Recipe.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
-        lines = [_explain(detail, where) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        inner = [detail["loc"] for detail in details]
+        # A list whose only item is wrong is also "too short"; the item's own error says it better.
+        told = [
+            d for d in details if d["type"] != "too_short" or not _holds_another(d["loc"], inner)
+        ]
+        lines = [_explain(detail, where) for detail in told]
         raise RecipeError("\n".join(lines)) from error
+
+
+def _holds_another(outer: tuple[Any, ...], locations: list[tuple[Any, ...]]) -> bool:
+    return any(len(loc) > len(outer) and loc[: len(outer)] == outer for loc in locations)
 
 
 def _explain(detail: Any, where: str) -> str:

@@ -38,16 +38,31 @@ def parallel_texts(normalized: Mapping[str, Artifact], config: ParallelConfig) -
     return ParallelTexts([khm[place] for place in common], [eng[place] for place in common])
 
 
-def _records(normalized: Mapping[str, Artifact], source: str) -> dict[str, str]:
-    """Return the texts of a source's last dump by file and row, in order."""
+def parallel_versions(
+    normalized: Mapping[str, Artifact], config: ParallelConfig | None
+) -> dict[str, str]:
+    """Return the data version of the dumps that are read, by name: inputs of the tokenizer.
+
+    Raises:
+        RecipeError: A source has no dump.
+    """
+    names = [] if config is None else [config.khm, config.eng]
+    return {f"parallel/{name}": _last_dump(normalized, name).data_version for name in names}
+
+
+def _last_dump(normalized: Mapping[str, Artifact], source: str) -> Artifact:
     dumps = [dump for dump in normalized if dump.partition("@")[0] == source]
     if not dumps:
         raise RecipeError(
-            f"tokenizer.parallel: source '{source}' has no dump; give it a path, or leave "
-            "`parallel` out"
+            f"tokenizer.parallel: source '{source}' has no dump; give it a path, or leave `parallel` out"
         )
+    return normalized[dumps[-1]]
+
+
+def _records(normalized: Mapping[str, Artifact], source: str) -> dict[str, str]:
+    """Return the texts of a source's last dump by file and row, in order."""
     found = {}
-    for path in normalized[dumps[-1]].parts():
+    for path in _last_dump(normalized, source).parts():
         for batch in read_batches(path, ["doc_id", "text"]):
             ids, texts = batch["doc_id"].to_pylist(), batch["text"].to_pylist()
             found |= {

@@ -14,7 +14,13 @@ from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text import scan
 from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.repair import STRIP_JOINERS
-from tonsai_pipeline.text.scan import class_of, khmer_index, next_state, symbol_of_foreign
+from tonsai_pipeline.text.scan import (
+    add_span,
+    class_of,
+    khmer_index,
+    next_state,
+    symbol_of_foreign,
+)
 from tonsai_pipeline.text.utf8 import copy_bytes, decode, encode
 
 #: What is counted, in characters.
@@ -27,77 +33,111 @@ _ELSE, _KHMER, _UNSPACED = range(3)
 
 
 @njit(cache=True, nogil=True)
-def clean(data, offsets, needs, kinds, symbols, transitions, combining, switches, capacity):
+def clean(data, offsets, needs, spans, kinds, symbols, transitions, combining, switches, capacity):
     """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
 
     A zero-width space stays only between two letters of another script that writes no spaces, such
     as Thai. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
 
-    `kinds` is `characters.character_kinds()`, `capacity` the bytes that the result may take; the rest
-    is as for `scan`.
+    `needs` and `spans` are what `scan` found, `kinds` is `characters.character_kinds()`, `capacity`
+    the bytes that the result may take; the rest is as for `scan`.
 
     Returns:
-        data and offsets of the new batch, and the counts, int32, shape (num_texts, len(CLEANED)).
+        data and offsets of the new batch; needs and spans as a scan would find them, but that
+        `UNCOMPOSED` is only a suspicion, and `UNCLEAN` asks for a scan; the counts, int32, shape
+        (num_texts, len(CLEANED)).
     """
     num_texts = len(offsets) - 1
     out = np.empty(capacity, dtype=np.uint8)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
+    new_needs = needs.copy()
     counts = np.zeros((num_texts, _NUM_CLEANED), dtype=np.int32)
+    found, num_found, span, to = np.empty((len(spans) + 1, 2), dtype=np.int64), 0, 0, 0
     tables = (kinds, symbols, transitions, combining)
-    to = 0
     for text in range(num_texts):
         start, end = offsets[text], offsets[text + 1]
-        if needs[text] & scan.UNCLEAN:
-            to = _clean_text(data, start, end, out, to, tables, switches, counts[text])
+        unclean = needs[text] & scan.UNCLEAN != 0
+        while span < len(spans) and spans[span, 0] < end:
+            if not unclean:
+                shift = to - start
+                first, last = spans[span, 0] + shift, spans[span, 1] + shift
+                found, num_found = add_span(found, num_found, first, last)
+            span += 1
+        if unclean:
+            num_before = num_found
+            to, need, found, num_found = _clean_text(
+                data, start, end, out, to, tables, switches, counts[text], found, num_found
+            )
+            new_needs[text] = need | scan.UNORDERED * (num_found > num_before)
         else:
             to = copy_bytes(data, start, end, out, to)
         new_offsets[text + 1] = to
-    return out[:to], new_offsets, counts
+    return out[:to], new_offsets, new_needs, found[:num_found], counts
 
 
 @njit(cache=True, nogil=True)
-def _clean_text(data, at, end, out, to, tables, switches, counts):
-    """Write one text, cleaned, at byte `to` of `out`; return the byte after it."""
+def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spans):
+    """Write one text, cleaned, at byte `to` of `out`.
+
+    Returns:
+        The byte after it; `UNCOMPOSED` if it has combining marks beside coeng, and `UNCLEAN` if a letter
+        was folded and the spans are not to be trusted; the spans and their number.
+    """
     kinds, symbols, transitions, combining = tables
     copied, known_until, before, after = at, at, _ELSE, _ELSE
-    state, held = fsm.OUT, False
+    state, start = fsm.OUT, to
+    held, marks, stale = False, False, False
     while at < end:
+        # Where the character at `at` will stand, once what is pending has been copied.
+        here, following, length, rule = to + at - copied, fsm.OUT, 1, -1
         index = khmer_index(data, at, end)
         if index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
-            state = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
-            held = index == _COENG_INDEX
-            before = before if symbols[index] & scan.IS_COMBINING else _KHMER
-            at += 3
-            continue
-        if data[at] < 0x80:
-            state, held, before = fsm.OUT, False, _ELSE
-            at += 1
-            continue
-        code_point, length = decode(data, at)
-        rule = -1
-        if is_invisible(code_point):
-            if at >= known_until:
-                known_until, after = _surroundings_after(data, at, end, kinds, combining)
-            # A joiner inside a syllable is for `repair` to judge; after a coeng none has a meaning.
-            meant = state >= fsm.AT_BASE and not held
-            if meant and code_point == cp.ZWJ:
-                meant = _coeng_at(data, at + length, end)
-            rule = _rule_for_invisible(code_point, before, after, meant, switches)
+            following = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
+            held, length = index == _COENG_INDEX, 3
+            if not symbols[index] & scan.IS_COMBINING:
+                before = _KHMER
+            else:
+                marks = marks or not held
+        elif data[at] < 0x80:
+            held, before = False, _ELSE
         else:
-            rule = _rule_for_visible(code_point, switches)
-            if not _is_mark(code_point, kinds, combining):
-                before = _surrounding(code_point, kinds)
-        if rule >= 0:
-            counts[rule] += 1
-            to = copy_bytes(data, copied, at, out, to)
-            to = _write_fold(code_point, out, to)
-            copied = at + length
-        if rule < 0 or rule == _SPACE:
-            state, held = next_state(transitions, state, symbol_of_foreign(code_point)), False
-        elif rule == _DEPRECATED:
-            state, held = _state_after_fold(code_point, state, held, transitions)
+            code_point, length = decode(data, at)
+            if is_invisible(code_point):
+                if at >= known_until:
+                    known_until, after = _surroundings_after(data, at, end, kinds, combining)
+                # A joiner inside a syllable is for `repair` to judge; after a coeng it has no meaning.
+                meant = state >= fsm.AT_BASE and not held
+                if meant and code_point == cp.ZWJ:
+                    meant = _coeng_at(data, at + length, end)
+                rule = _rule_for_invisible(code_point, before, after, meant, switches)
+            else:
+                rule = _rule_for_visible(code_point, switches)
+                marks = marks or class_of(code_point, combining) != 0
+                if not _is_mark(code_point, kinds, combining):
+                    before = _surrounding(code_point, kinds)
+            if rule >= 0:
+                counts[rule] += 1
+                to = copy_bytes(data, copied, at, out, to)
+                to = _write_fold(code_point, out, to)
+                copied = at + length
+            if rule >= 0 and rule != _SPACE:
+                stale = stale or rule == _DEPRECATED
+                state, held = _state_after(code_point, state, held, transitions)
+                at += length
+                continue
+            following = next_state(transitions, state, symbol_of_foreign(code_point))
+            held = False
+        if state >= fsm.DIRTY and following < fsm.DIRTY:
+            spans, num_spans = add_span(spans, num_spans, start, here)
+        if following == fsm.AT_BASE:
+            start = here
+        state = following
         at += length
-    return copy_bytes(data, copied, end, out, to)
+    to = copy_bytes(data, copied, end, out, to)
+    if state >= fsm.DIRTY:
+        spans, num_spans = add_span(spans, num_spans, start, to)
+    need = scan.UNCOMPOSED * marks | scan.UNCLEAN * stale
+    return to, need, spans, num_spans
 
 
 @njit(cache=True, nogil=True)
@@ -154,16 +194,14 @@ def _write_fold(code_point, out, to):
 
 
 @njit(cache=True, nogil=True)
-def _state_after_fold(code_point, state, held, transitions):
-    """Return the state, and whether a coeng is open, after what a letter was folded to."""
-    if code_point in (cp.INHERENT_AQ, cp.INHERENT_AA):
-        return state, held
-    if code_point == cp.BEYYAL:
-        return fsm.OUT, False
-    state = next_state(transitions, state, fsm.BASE)
-    if code_point == cp.INDEPENDENT_QAA:
-        state = next_state(transitions, state, fsm.VOWEL)
-    return state, False
+def _state_after(code_point, state, held, transitions):
+    """Return the state, and whether a coeng is open, after what a character was folded to."""
+    if code_point in (cp.INDEPENDENT_QAQ, cp.INDEPENDENT_QAA):
+        state = next_state(transitions, state, fsm.BASE)
+        if code_point == cp.INDEPENDENT_QAA:
+            state = next_state(transitions, state, fsm.VOWEL)
+        return state, False
+    return (fsm.OUT, False) if code_point == cp.BEYYAL else (state, held)
 
 
 @njit(cache=True, nogil=True)

@@ -169,7 +169,7 @@ def _count_words_ending_here(recent, run, closed, keys, lists, counts):
         for unit in range(run - num_units + 1, run + 1):
             key = join_hashes(key, recent[unit & (MAX_UNITS - 1)])
         slot = np.int64(key & np.uint64(_NUM_SLOTS - 1))
-        while keys[slot] != 0 and keys[slot] != key:  # noqa: PLR1714 - of two types for numba
+        while keys[slot] != 0 and keys[slot] != key:
             slot = (slot + 1) & (_NUM_SLOTS - 1)
         found = lists[slot]
         if keys[slot] == 0 or (found & _WHOLE and not (closed and num_units == run)):

@@ -188,9 +188,8 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
         raise ValueError(f"text {row} is not valid UTF-8 at byte {found.place[row]}")
     for _ in range(_MAX_ROUNDS):
         if found.some_need(scan.UNCLEAN):
-            batch, seen = _clean(batch, found, options)
+            batch, found, seen = _clean(batch, found, options)
             counts[:, _CLEANED] += seen
-            found = _scan(batch, options)
         composed, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
         if not changed:
             break
@@ -209,11 +208,17 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
 
 def _clean(
     batch: Utf8Batch, found: _Found, options: NormalizeOptions
-) -> tuple[Utf8Batch, npt.NDArray[np.int32]]:
+) -> tuple[Utf8Batch, _Found, npt.NDArray[np.int32]]:
     capacity = int(batch.offsets[-1] - batch.offsets[0] + found.place.sum())
-    tables = character_kinds(), _symbols(), _transitions(False), combining_classes()
-    data, offsets, seen = clean(*batch, frozen(found.needs), *tables, _switches(options), capacity)
-    return Utf8Batch(frozen(data), frozen(offsets)), seen
+    tables = character_kinds(), _symbols(), _transitions(_folds(options)), combining_classes()
+    needs, spans = frozen(found.needs), frozen(found.spans)
+    data, offsets, needs, spans, seen = clean(
+        *batch, needs, spans, *tables, _switches(options), capacity
+    )
+    batch = Utf8Batch(frozen(data), frozen(offsets))
+    if (needs & scan.UNCLEAN).any():
+        return batch, _scan(batch, options), seen
+    return batch, _Found(needs, found.place, spans), seen
 
 
 class _Found(NamedTuple):
@@ -228,7 +233,7 @@ class _Found(NamedTuple):
 
 
 def _scan(batch: Utf8Batch, options: NormalizeOptions) -> _Found:
-    tables = _symbols(), _transitions(options.coeng_da == "fold"), combining_classes()
+    tables = _symbols(), _transitions(_folds(options)), combining_classes()
     return _Found(*scan.scan(*batch, *tables, _switches(options)))
 
 
@@ -238,6 +243,10 @@ def _compact(batch: Utf8Batch) -> Utf8Batch:
     if offsets[0] == 0 and offsets[-1] == len(data):
         return batch
     return Utf8Batch(data[offsets[0] : offsets[-1]], frozen(offsets - offsets[0]))
+
+
+def _folds(options: NormalizeOptions) -> bool:
+    return options.coeng_da == "fold"
 
 
 @cache
@@ -253,7 +262,7 @@ def _transitions(fold_coeng_da: bool) -> npt.NDArray[np.uint8]:
 @cache
 def _switches(options: NormalizeOptions) -> int:
     return (
-        repair.FOLD_COENG_DA * (options.coeng_da == "fold")
+        repair.FOLD_COENG_DA * _folds(options)
         | repair.COLLAPSE_DUPLICATES * options.collapse_duplicate_marks
         | repair.STRIP_JOINERS * options.strip_joiners
         | scan.STRIP_ZWSP * options.strip_zwsp

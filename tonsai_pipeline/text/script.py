@@ -42,7 +42,7 @@ _MIN_ENGLISH_WORD_FRAC = 0.03
 
 # What a model must say to overrule: fastText is unsure about short texts.
 _MIN_CONFIDENCE = 0.8
-_MIN_LETTERS_FOR_MODEL = 40
+_MIN_CHARS_FOR_MODEL = 40
 _KHMER_LABELS = ("__label__km", "__label__khm_Khmr", "__label__khm")
 _ENGLISH_LABELS = ("__label__en", "__label__eng_Latn", "__label__eng")
 
@@ -50,8 +50,8 @@ _ENGLISH_LABELS = ("__label__en", "__label__eng_Latn", "__label__eng")
 class LanguageModel(Protocol):
     """A fastText language identifier (lid.176, GlotLID, OpenLID)."""
 
-    def predict(self, text: str, k: int = 1) -> Any:
-        """Return labels and probabilities, best first."""
+    def predict(self, text: list[str], k: int = 1) -> Any:
+        """Return for each line the labels, best first, and for each line their probabilities."""
         ...
 
 
@@ -199,14 +199,16 @@ def _words_for_and_against(
 def _ask_model(batch: Utf8Batch, languages: npt.NDArray[np.object_], model: LanguageModel) -> None:
     """Turn `khm` and `eng` into `other` where the model is sure of a third language."""
     expected = {"khm": _KHMER_LABELS, "eng": _ENGLISH_LABELS}
+    asked, lines = [], []
     for row, name in enumerate(languages):
-        if name not in expected:
-            continue
         text = batch.data[batch.offsets[row] : batch.offsets[row + 1]].tobytes().decode("utf-8")
-        if len(text) < _MIN_LETTERS_FOR_MODEL:
-            continue
-        labels, probabilities = model.predict(text.replace("\n", " "), k=1)
-        if labels[0] not in expected[name] and probabilities[0] >= _MIN_CONFIDENCE:
+        if name in expected and len(text) >= _MIN_CHARS_FOR_MODEL:
+            asked.append(row)
+            lines.append(text.replace("\n", " "))
+    # A list, never a string: fastText 0.9.3 fails on a string under numpy 2.
+    labels, probabilities = model.predict(lines, k=1) if lines else ([], [])
+    for row, label, probability in zip(asked, labels, probabilities, strict=True):
+        if label[0] not in expected[str(languages[row])] and probability[0] >= _MIN_CONFIDENCE:
             languages[row] = "other"
 
 

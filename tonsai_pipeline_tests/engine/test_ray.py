@@ -13,6 +13,7 @@ from tonsai_pipeline.engine import Engine, map_parts, open_engine
 from tonsai_pipeline.errors import DataError, PartError, RecipeError
 from tonsai_pipeline_tests.engine.test_parts import parts, runs
 from tonsai_pipeline_tests.engine.work import square, write_text
+from tonsai_pipeline_tests.stages.dedup_house import House, corpus
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,16 @@ def test_stage_code_and_resume_are_those_of_the_local_engine(
     results = map_parts(engine, write_text, parts("a", "b", "c"), folder=tmp_path, label="write")
     assert [result["num_chars"] for result in results] == [1, 1, 1]
     assert [runs(tmp_path, payload) for payload in "bc"] == [1, 1]
+
+
+@pytest.mark.slow
+def test_deduplication_has_the_same_bytes_as_on_the_local_engine(
+    ray_engine: Engine, tmp_path: Path
+) -> None:
+    texts = corpus(14, {"a@1": 90, "b@1": 60})
+    local, cluster = House(tmp_path / "local"), House(tmp_path / "ray", engine=ray_engine)
+    expected = local.deduplicate(texts, rows_per_part=50)
+    assert cluster.deduplicate(texts, rows_per_part=50).data_version == expected.data_version
 
 
 @pytest.mark.slow

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from tonsai_pipeline.dedup.greedy import CONTAMINATED
-from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.recipe.dedup import (
     DecontaminateConfig,
     DedupConfig,
@@ -182,27 +178,3 @@ def test_every_planted_copy_of_the_sample_is_found(house):
     # A template may say the same twice by chance, but no page that says something of its own goes.
     lost = [t for t in truths if t.kind == Kind.GOOD and t.id not in kept | groups]
     assert lost == []
-
-
-@pytest.mark.slow
-def test_ray_decides_as_the_local_engine_does(tmp_path):
-    ray = pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-    texts = corpus(14, {"a@1": 90, "b@1": 60})
-    config = repetitive(20)
-    local = House(tmp_path / "local", num_workers=2)
-    expected = local.deduplicate(texts, config, rows_per_part=25)
-    local.engine.close()
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": path}},
-    )  # fmt: skip
-    engine = open_engine("ray")
-    try:
-        artifact = House(tmp_path / "ray", engine=engine).deduplicate(
-            texts, config, rows_per_part=25
-        )
-    finally:
-        engine.close()
-    assert artifact.data_version == expected.data_version

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe.sources import NormalizeConfig
-from tonsai_pipeline.recipe.tokenizer import SampleConfig, TokenizerConfig
+from tonsai_pipeline.recipe.tokenizer import ParallelConfig, SampleConfig, TokenizerConfig
+from tonsai_pipeline.stages.parallel_texts import parallel_versions
 from tonsai_pipeline.stages.train_tokenizer import (
     STAGE_VERSION,
     train_tokenizer,
@@ -116,6 +117,47 @@ def test_the_report_compares_with_gpt2_on_held_out_text(
     assert report["padded_vocab_size"] == 1408
     assert all(len(token) <= CONFIG.max_token_chars for token in report["longest_khmer"])
     assert report["frequent_khmer"][0][1] >= report["frequent_khmer"][-1][1] > 0
+
+
+def test_parallel_sources_give_the_parity_of_khmer_and_english(
+    store: Store, engine: Engine
+) -> None:
+    eng = ["one two three", "four", "five six", "seven"]
+    texts = {
+        "khm_news@20260101": khmer_texts(120, seed=1),
+        "khm_pairs@20260101": ["ខុស"],  # an older dump is not read
+        "khm_pairs@20260201": khmer_texts(3, seed=9),  # its fourth record was rejected
+        "eng_pairs@20260101": eng,
+    }
+    shares = {"khm_news": 1.0, "khm_pairs": 0.0, "eng_pairs": 0.0}
+    made = build_mixture(store, texts, shares=shares)
+    pair = ParallelConfig(khm="khm_pairs", eng="eng_pairs")
+    artifact = train(store, made, engine, CONFIG.model_copy(update={"parallel": pair}))
+    tokenizer = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
+
+    def count(said: list[str]) -> int:
+        return sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in said)
+
+    khm_tokens, eng_tokens = count(texts["khm_pairs@20260201"]), count(eng[:3])
+    assert artifact.report["parity"] == {
+        "num_pairs": 3,
+        "khm_tokens": khm_tokens,
+        "eng_tokens": eng_tokens,
+        "ratio": khm_tokens / eng_tokens,
+    }
+    assert artifact.report["gpt2_parity"]["khm_tokens"] > khm_tokens
+    versions = parallel_versions(made.normalized, pair)
+    assert list(versions.values()) == [
+        made.normalized[dump].data_version for dump in ("khm_pairs@20260201", "eng_pairs@20260101")
+    ]
+
+
+def test_a_parallel_source_without_a_dump_is_refused(
+    store: Store, mixture: Mixture, engine: Engine
+) -> None:
+    pair = ParallelConfig(khm="khm_news", eng="eng_missing")
+    with pytest.raises(RecipeError, match="source 'eng_missing' has no dump"):
+        train(store, mixture, engine, CONFIG.model_copy(update={"parallel": pair}))
 
 
 def test_held_out_and_dropped_documents_are_not_counted(store: Store, engine: Engine) -> None:

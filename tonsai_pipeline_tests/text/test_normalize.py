@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import subprocess
 import sys
 import unicodedata
@@ -483,3 +484,29 @@ def test_the_orders_of_a_real_syllable_are_one_word() -> None:
     marks = ["\u17d2\u179a", "\u17d2\u178f", "\u17b8"]
     spellings = {normalize("\u179f" + "".join(order)) for order in itertools.permutations(marks)}
     assert spellings == {"\u179f\u17d2\u178f\u17d2\u179a\u17b8"}
+
+
+def test_the_documented_rules_are_the_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "khmer.md").read_text("utf-8")
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| ")]
+    documented = 0
+    for _, before, after in (row for row in rows if len(row) == 3):
+        wrong = [_code_points(cell) for cell in before.replace(";", ",").split(",")]
+        right = [_code_points(cell) for cell in after.replace(";", ",").split(",")]
+        if None in wrong or None in right:
+            continue
+        for number, spelling in enumerate(wrong):
+            answer = right[min(number, len(right) - 1)]
+            assert normalize(f"\u1780{spelling}") == f"\u1780{answer}", before
+            documented += 1
+    assert documented >= 20
+
+
+def _code_points(cell: str) -> str | None:
+    """Read "17C1 17B8" as the text it stands for; None for a cell that is prose."""
+    names = cell.split()
+    if names == ["nothing"]:
+        return ""
+    if not names or not all(re.fullmatch("[0-9A-F]{4}", name) for name in names):
+        return None
+    return "".join(chr(int(name, 16)) for name in names)

@@ -87,17 +87,18 @@ def test_a_mixed_page_is_taken_apart_by_paragraph() -> None:
 
 
 class _Model:
-    """Answers as fastText does."""
+    """Answers as fastText does when it is asked about a list of lines."""
 
     def __init__(self, label: str, probability: float) -> None:
-        self.answer = ([f"__label__{label}"], [probability])
+        self.label, self.probability = f"__label__{label}", probability
         self.asked: list[str] = []
 
-    def predict(self, text: str, k: int = 1) -> tuple[list[str], list[float]]:
-        assert "\n" not in text
+    def predict(self, text: list[str], k: int = 1) -> tuple[list[list[str]], list[list[float]]]:
+        assert isinstance(text, list)
+        assert not any("\n" in line for line in text)
         assert k == 1
-        self.asked.append(text)
-        return self.answer
+        self.asked += text
+        return [[self.label]] * len(text), [[self.probability]] * len(text)
 
 
 def test_a_model_that_is_sure_of_another_language_overrules() -> None:

@@ -8,6 +8,7 @@ from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.stages.parallel_texts import parallel_versions
 from tonsai_pipeline.stages.train_tokenizer import STAGE_VERSION, train_tokenizer
 
 
@@ -32,12 +33,13 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
     def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
         store = workspace.store(recipe)
         mixture = store.current("training_mixture")
+        normalized = of_every_dump(store, "normalized_documents")
         artifact = store.materialize(
             "tokenizer",
             None,
             lambda folder: train_tokenizer(
                 mixture,
-                of_every_dump(store, "normalized_documents"),
+                normalized,
                 folder,
                 config=recipe.tokenizer,
                 normalize=recipe.normalize,
@@ -49,7 +51,10 @@ def tokenizer(recipe: Recipe) -> dg.AssetsDefinition:
                 "tokenizer": recipe.tokenizer.settings(),
                 "normalize": recipe.normalize.settings(),
             },
-            inputs={"training_mixture": mixture.data_version},
+            inputs={
+                "training_mixture": mixture.data_version,
+                **parallel_versions(normalized, recipe.tokenizer.parallel),
+            },
             force=config.force,
         )
         fertility = artifact.report["fertility"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps import detect_format, read_dump_file
+from tonsai_pipeline.storage.dumps import detect_format, read, read_dump_file
 from tonsai_pipeline.storage.dumps.records import BAD_ROW_REASONS, excerpt
 from tonsai_pipeline_tests.storage.dumps.files import texts
 from tonsai_pipeline_tests.storage.dumps.test_mediawiki import HEAD, page
@@ -115,3 +115,10 @@ def test_an_excerpt_is_short_and_fits_any_table(value: str | bytes) -> None:
     assert 0 < len(found) <= 500
     assert "\0" not in found
     pa.array([found], pa.string()).to_pylist()
+
+
+def test_the_documentation_names_every_reason_and_every_file_name_ending() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    assert [reason for reason in BAD_ROW_REASONS if f"`{reason}`" not in document] == []
+    endings = document.partition("| `format` |")[2].partition("## Quarantine")[0]
+    assert [suffix for suffix in read._BY_SUFFIX if suffix not in endings] == []
