@@ -15,8 +15,8 @@ from tonsai_pipeline.storage.documents import part_name, write_part
 from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
-#: Text of a part; the product's own parts are 64 MB, but a few MB must be many parts here as well.
-PART_BYTES = 4 << 20
+#: Text of a part; the product's own parts are 32 MB, but a few MB must be many parts here as well.
+PART_BYTES = 8 << 20
 
 
 def build(

@@ -10,6 +10,7 @@ from rich.console import Console
 from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
+from tonsai_pipeline.cli.export import export
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.normalize import normalize
 from tonsai_pipeline.cli.peek import peek
@@ -42,6 +43,7 @@ app.command(rich_help_panel="The graph")(plan)
 app.command(rich_help_panel="Results")(report)
 app.command(rich_help_panel="Results")(peek)
 app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
+app.command(rich_help_panel="Results")(export)
 app.command(rich_help_panel="Results")(generate)
 app.command(rich_help_panel="Single steps")(normalize)
 app.command(rich_help_panel="Single steps")(prepare)

@@ -36,6 +36,8 @@ _MAX_BAD_ROWS = 4096
 _ROW_BYTES = 512
 _NUM_SAMPLES = 5
 _SAMPLE_CHARS = 300
+#: Files whose counts are listed in the report; more than that nobody reads.
+_MAX_LISTED_FILES = 500
 
 
 class DumpFiles(Protocol):
@@ -331,7 +333,7 @@ def _report(parts: Sequence[Part], results: Sequence[Mapping[str, Any]]) -> Inge
         bad_by_reason=dict(sorted(total.bad_by_reason.items())),
         num_files=len(parts),
         num_raw_bytes=None if None in sizes else sum(size or 0 for size in sizes),
-        files=files,
+        files=files[:_MAX_LISTED_FILES],
         samples=total.samples,
         bad_samples=total.bad_samples,
     )

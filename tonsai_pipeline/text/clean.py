@@ -83,38 +83,29 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
         The byte after it; `UNCOMPOSED` if it has combining marks beside coeng, and `UNCLEAN` if a letter
         was folded and the spans are not to be trusted; the spans and their number.
     """
-    kinds, symbols, transitions, combining = tables
-    copied, known_until, before, after = at, at, _ELSE, _ELSE
-    state, start = fsm.OUT, to
+    _, symbols, transitions, _ = tables
+    copied, state, start = at, fsm.OUT, to
+    before, known_until, after = _ELSE, at, _ELSE
     held, marks, stale = False, False, False
     while at < end:
         # Where the character at `at` will stand, once what is pending has been copied.
-        here, following, length, rule = to + at - copied, fsm.OUT, 1, -1
+        here, following, length = to + at - copied, fsm.OUT, 1
         index = khmer_index(data, at, end)
         if index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
             following = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
             held, length = index == _COENG_INDEX, 3
-            if not symbols[index] & scan.IS_COMBINING:
-                before = _KHMER
-            else:
-                marks = marks or not held
+            combines = symbols[index] & scan.IS_COMBINING != 0
+            marks = marks or (combines and not held)
+            before = before if combines else _KHMER
         elif data[at] < 0x80:
             held, before = False, _ELSE
         else:
             code_point, length = decode(data, at)
-            if is_invisible(code_point):
-                if at >= known_until:
-                    known_until, after = _surroundings_after(data, at, end, kinds, combining)
-                # A joiner inside a syllable is for `repair` to judge; after a coeng it has no meaning.
-                meant = state >= fsm.AT_BASE and not held
-                if meant and code_point == cp.ZWJ:
-                    meant = _coeng_at(data, at + length, end)
-                rule = _rule_for_invisible(code_point, before, after, meant, switches)
-            else:
-                rule = _rule_for_visible(code_point, switches)
-                marks = marks or class_of(code_point, combining) != 0
-                if not _is_mark(code_point, kinds, combining):
-                    before = _surrounding(code_point, kinds)
+            if is_invisible(code_point) and at >= known_until:
+                known_until, after = _surroundings_after(data, at, end, tables)
+            meant = state >= fsm.AT_BASE and not held and _may_join(code_point, data, at, end)
+            rule = _rule_for(code_point, before, after, meant, switches)
+            before, marks = _after_foreign(code_point, before, marks, tables)
             if rule >= 0:
                 counts[rule] += 1
                 to = copy_bytes(data, copied, at, out, to)
@@ -129,8 +120,7 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             held = False
         if state >= fsm.DIRTY and following < fsm.DIRTY:
             spans, num_spans = add_span(spans, num_spans, start, here)
-        if following == fsm.AT_BASE:
-            start = here
+        start = here if following == fsm.AT_BASE else start
         state = following
         at += length
     to = copy_bytes(data, copied, end, out, to)
@@ -149,31 +139,32 @@ def is_invisible(code_point):
 
 
 @njit(cache=True, nogil=True)
-def _coeng_at(data, at, end):
-    """Tell whether a coeng follows: a ZWJ before it makes a final coeng, as in Middle Khmer."""
-    return at < end and khmer_index(data, at, end) == _COENG_INDEX
+def _may_join(code_point, data, at, end):
+    """Tell whether a joiner in a syllable may have a meaning: a ZWJ only before a coeng.
+
+    There it makes a final coeng, as in Middle Khmer. About a ZWNJ `repair` decides.
+    """
+    after = at + 3
+    coeng = after < end and khmer_index(data, after, end) == _COENG_INDEX
+    return code_point == cp.ZWNJ or (code_point == cp.ZWJ and coeng)
 
 
 @njit(cache=True, nogil=True)
-def _rule_for_invisible(code_point, before, after, meant, switches):
-    """Return the rule that strips an invisible character here, -1 to keep it."""
-    khmer = _KHMER in (before, after)
+def _rule_for(code_point, before, after, meant, switches):
+    """Return the rule that strips or folds a character here, -1 to keep it."""
     if code_point == cp.ZWSP:
         parts_words = before == _UNSPACED and after == _UNSPACED
         return -1 if parts_words or not switches & scan.STRIP_ZWSP else _ZWSP
     if code_point in (cp.ZWNJ, cp.ZWJ):
-        return _JOINER if switches & STRIP_JOINERS and khmer and not meant else -1
-    return _IGNORABLE if switches & scan.STRIP_IGNORABLES else -1
-
-
-@njit(cache=True, nogil=True)
-def _rule_for_visible(code_point, switches):
-    """Return the rule that folds a visible character, -1 to keep it."""
+        stray = not meant and (_KHMER in (before, after))
+        return _JOINER if stray and switches & STRIP_JOINERS else -1
+    if code_point in (cp.BOM, cp.SOFT_HYPHEN):
+        return _IGNORABLE if switches & scan.STRIP_IGNORABLES else -1
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
         return _DEPRECATED if switches & scan.FOLD_DEPRECATED else -1
-    separator = code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR)
-    spacing = separator or code_point == cp.NO_BREAK_SPACE
-    return _SPACE if spacing and switches & scan.FOLD_SPACES else -1
+    if code_point in (cp.NO_BREAK_SPACE, cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR):
+        return _SPACE if switches & scan.FOLD_SPACES else -1
+    return -1
 
 
 @njit(cache=True, nogil=True)
@@ -205,6 +196,18 @@ def _state_after(code_point, state, held, transitions):
 
 
 @njit(cache=True, nogil=True)
+def _after_foreign(code_point, before, marks, tables):
+    """Return what then stands before the next character, and whether a mark was seen."""
+    kinds, _, _, combining = tables
+    if is_invisible(code_point):
+        return before, marks
+    marks = marks or class_of(code_point, combining) != 0
+    if _is_mark(code_point, kinds, combining):
+        return before, marks
+    return _surrounding(code_point, kinds), marks
+
+
+@njit(cache=True, nogil=True)
 def _surrounding(code_point, kinds):
     """Return what kind of neighbour a visible character is."""
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
@@ -221,8 +224,9 @@ def _is_mark(code_point, kinds, combining):
 
 
 @njit(cache=True, nogil=True)
-def _surroundings_after(data, at, end, kinds, combining):
+def _surroundings_after(data, at, end, tables):
     """Return the byte and the kind of the next character that is visible and no mark."""
+    kinds, _, _, combining = tables
     while at < end:
         code_point, length = decode(data, at)
         if not _is_mark(code_point, kinds, combining) and not is_invisible(code_point):

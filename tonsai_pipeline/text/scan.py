@@ -48,6 +48,7 @@ _MAX_BYTES_ADDED = 6
 _MAYBE_COMPOSED = composition.MAYBE_COMPOSED
 _COENG_CLASS, _ATTHACAN_CLASS = 9, 230
 _COENG_INDEX = cp.COENG - cp.KHMER_FIRST
+_ATTHACAN_INDEX = cp.ATTHACAN - cp.KHMER_FIRST
 _FIRST_CAPACITY = 256
 
 
@@ -55,7 +56,7 @@ def packed_symbols() -> np.ndarray:
     """Return symbol, `IS_DEPRECATED` and `IS_COMBINING` of each Khmer code point, shape (128,)."""
     table = fsm.symbol_table()
     table[[code_point - cp.KHMER_FIRST for code_point in _DEPRECATED]] |= IS_DEPRECATED
-    table[[_COENG_INDEX, cp.ATTHACAN - cp.KHMER_FIRST]] |= IS_COMBINING
+    table[[_COENG_INDEX, _ATTHACAN_INDEX]] |= IS_COMBINING
     return table
 
 
@@ -80,21 +81,28 @@ def scan(data, offsets, symbols, transitions, combining, switches):
         at, end, start = offsets[text], offsets[text + 1], offsets[text]
         state, previous, need, num_before = fsm.OUT, 0, 0, num_spans
         while at < end:
-            following, length, own = fsm.OUT, 1, 0
+            # Khmer comes in runs: most of the bytes of a Khmer text are read in this small loop.
             index = khmer_index(data, at, end)
-            if data[at] < 0x80:
-                while at + length < end and data[at + length] < 0x80:
-                    length += 1
-            elif index >= 0:
-                length, symbol = 3, symbols[index]
+            while index >= 0:
+                symbol = symbols[index]
                 following = next_state(transitions, state, symbol & SYMBOL_BITS)
-                if symbol & IS_COMBINING:
-                    own = _COENG_CLASS if index == _COENG_INDEX else _ATTHACAN_CLASS
-                    need |= UNCOMPOSED * (previous > own)
-                elif symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
-                    need |= UNCLEAN
-                    place[text] += _MAX_BYTES_ADDED
-            else:
+                if state >= fsm.DIRTY and following < fsm.DIRTY:
+                    spans, num_spans = add_span(spans, num_spans, start, at)
+                start = at if following == fsm.AT_BASE else start
+                if symbol & (IS_COMBINING | IS_DEPRECATED) or previous:
+                    own = combining_class_in_block(index)
+                    need |= UNCOMPOSED * (own != 0 and previous > own)
+                    if symbol & IS_DEPRECATED and switches & FOLD_DEPRECATED:
+                        need |= UNCLEAN
+                        place[text] += _MAX_BYTES_ADDED
+                    previous = own
+                state = following
+                at += 3
+                index = khmer_index(data, at, end)
+            if at == end:
+                break
+            following, length, own = fsm.OUT, ascii_run(data, at, end), 0
+            if length == 0:
                 length = sequence_length(data, at, end)
                 if length == 0:
                     need, place[text] = MALFORMED, at - offsets[text]
@@ -106,8 +114,6 @@ def scan(data, offsets, symbols, transitions, combining, switches):
                 need |= UNCOMPOSED * needs_composing(previous, own)
             if state >= fsm.DIRTY and following < fsm.DIRTY:
                 spans, num_spans = add_span(spans, num_spans, start, at)
-            if following == fsm.AT_BASE:
-                start = at
             state, previous = following, own & 0xFF
             at += length
         if state >= fsm.DIRTY:
@@ -119,11 +125,28 @@ def scan(data, offsets, symbols, transitions, combining, switches):
 @njit(cache=True, nogil=True)
 def khmer_index(data, at, end):
     """Return the place in the Khmer block of the character at `at`, -1 if it is none of it."""
-    if data[at] != 0xE1 or at + 2 >= end or data[at + 1] & 0xFE != 0x9E:
+    if at + 2 >= end or data[at] != 0xE1 or data[at + 1] & 0xFE != 0x9E:
         return -1
     if data[at + 2] & 0xC0 != 0x80:
         return -1
     return (np.int64(data[at + 1] & 1) << 6) | np.int64(data[at + 2] & 0x3F)
+
+
+@njit(cache=True, nogil=True)
+def combining_class_in_block(index):
+    """Return the canonical combining class of a character of the Khmer block."""
+    if index == _COENG_INDEX:
+        return _COENG_CLASS
+    return _ATTHACAN_CLASS if index == _ATTHACAN_INDEX else 0
+
+
+@njit(cache=True, nogil=True)
+def ascii_run(data, at, end):
+    """Return how many bytes of ASCII start at `at`."""
+    start = at
+    while at < end and data[at] < 0x80:
+        at += 1
+    return at - start
 
 
 @njit(cache=True, nogil=True)

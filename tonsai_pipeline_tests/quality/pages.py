@@ -4,8 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-_SUBJECTS = ["the farmer", "a teacher", "my sister", "the council", "an old monk", "this river"]
-_VERBS = ["said that", "has found", "will bring", "was with", "could see", "did not know"]
+_SUBJECTS = [
+    "the farmer",
+    "a teacher",
+    "my sister",
+    "the council",
+    "an old monk",
+    "this river",
+    "each of them",
+    "some traders",
+]
+_VERBS = [
+    "said that",
+    "has found",
+    "will bring",
+    "was with",
+    "could see",
+    "did not know",
+    "would sell",
+    "has built",
+]
 _OBJECTS = [
     "the rice fields",
     "a new school",

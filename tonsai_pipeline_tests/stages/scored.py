@@ -127,7 +127,10 @@ def _materialize(
     def make(folder: Path) -> dict[str, int]:
         for chunk, start in enumerate(range(0, max(1, len(texts)), rows_per_part)):
             said = list(texts[start : start + rows_per_part])
-            groups = [_table(dump, said[i : i + 10], start + i) for i in range(0, len(said), 10)]
+            step = max(10, rows_per_part // 4)
+            groups = [
+                _table(dump, said[i : i + step], start + i) for i in range(0, len(said), step)
+            ]
             write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
         return {"num_documents": len(texts)}
 

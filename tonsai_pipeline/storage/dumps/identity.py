@@ -29,6 +29,8 @@ from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, w
 _RACY_S = 2.0
 #: How long a branch's commit is taken as known; a sensor looks every half minute.
 _COMMIT_AGE_S = 3600.0
+#: How long a Hub that did not answer is left alone: its time-out would be paid by every command.
+_FAILURE_AGE_S = 300.0
 _HUB_TIMEOUT_S = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -78,9 +80,13 @@ class ContentHashes:
             return hub
         name = f"{hub.id}@{hub.revision or 'main'}"
         known = self._commits.get(name)
-        if known is None or self._now_s - known["checked_s"] > _COMMIT_AGE_S:
-            known = self._ask_hub(hub, name) or known
-        return hub if known is None else replace(hub, revision=known["commit"])
+        age_s = _FAILURE_AGE_S if known is not None and known["problem"] else _COMMIT_AGE_S
+        if known is None or self._now_s - known["checked_s"] > age_s:
+            known = self._commits[name] = self._ask_hub(hub, known)
+            self._changed = True
+        if known["problem"]:
+            self.problems.append(known["problem"])
+        return replace(hub, revision=known["commit"]) if known["commit"] else hub
 
     def of_hub(self, hub: HubLocation) -> str:
         """Return the identity of a pinned Hub location; reading by network or by copy is the same text."""
@@ -119,23 +125,22 @@ class ContentHashes:
         except Exception as error:  # every fsspec protocol has its own errors
             raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
 
-    def _ask_hub(self, hub: HubLocation, name: str) -> dict[str, Any] | None:
+    def _ask_hub(self, hub: HubLocation, known: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Ask which commit a revision names; a Hub that does not answer leaves the last one known."""
         from huggingface_hub import HfApi
 
         try:
             found = HfApi().dataset_info(hub.id, revision=hub.revision, timeout=_HUB_TIMEOUT_S)
         # The Hub's client and the network below it have dozens of errors; all mean the same here.
         except Exception as error:  # noqa: BLE001
-            known = self._commits.get(name)
-            instead = f"the last known commit {known['commit'][:12]}" if known else "its name alone"
-            self.problems.append(
-                f"{hub}: the Hub cannot be asked for its commit ({type(error).__name__}); going by {instead}; "
-                "pin 'revision' to a commit in the recipe"
+            commit = known["commit"] if known else None
+            instead = f"the last known commit {commit[:12]}" if commit else "its name alone"
+            problem = (
+                f"{hub}: the Hub cannot be asked for its commit ({type(error).__name__}); going by "
+                f"{instead}; pin 'revision' to a commit in the recipe"
             )
-            return known
-        self._commits[name] = {"commit": found.sha, "checked_s": self._now_s}
-        self._changed = True
-        return self._commits[name]
+            return {"commit": commit, "checked_s": self._now_s, "problem": problem}
+        return {"commit": found.sha, "checked_s": self._now_s, "problem": None}
 
 
 def location_bytes(location: str) -> int | None:

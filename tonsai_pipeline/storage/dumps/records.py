@@ -8,6 +8,7 @@ Reasons are a closed list, `BAD_ROW_REASONS`: they are counted, shown and search
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,8 @@ import orjson
 EXCERPT_CHARS = 500
 #: Room for the fields beside the text in one record, in bytes.
 _META_BYTES = 1 << 20
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 TextLayout = Literal["file", "line", "blank_line"]
 
@@ -232,8 +235,5 @@ def _take(fields: dict[str, Any], column: str) -> Any:
 
 def _take_string(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    return fields.pop(name) if isinstance(value, str) and _is_encodable(value) else None
-
-
-def _is_encodable(value: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    is_plain = isinstance(value, str) and not _SURROGATE.search(value)
+    return fields.pop(name) if is_plain else None

@@ -137,6 +137,17 @@ def test_without_a_network_the_last_known_commit_is_taken_and_said(
     assert "going by its name alone" in problem
 
 
+def test_a_hub_that_does_not_answer_is_left_alone_for_a_while_and_the_problem_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, hub = tmp_path / "hashes.json", Hub(monkeypatch, None)
+    first = pin(path, 1000.0)
+    assert pin(path, 1200.0) == first
+    assert hub.num_asked == 1
+    hub.commit = FIRST
+    assert pin(path, 1400.0) == (HubLocation("org/data", config="khm", revision=FIRST), [])
+
+
 def test_a_pinned_commit_is_never_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
