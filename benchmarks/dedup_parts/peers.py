@@ -18,12 +18,13 @@ from dedup_parts.street import Street, column, dropped_rows, real_recipe
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
-_LANGUAGES = {"khm": "khm", "eng": "eng"}
+_LANGUAGES = ("khm", "eng")
+#: A paragraph and more: below five words datatrove signs nothing, by design.
+_LONG_SHINGLES = 25
 
 
 def measure(data: Path, work: Path) -> dict:
     """Run both on every Khmer file, then on every English one."""
-    logger.remove()
     return {lang: _measure_language(data, lang, work / lang) for lang in _LANGUAGES}
 
 
@@ -81,6 +82,7 @@ def _datatrove(
     )
     from datatrove.utils.text import TextNormConfig
 
+    logger.remove()
     config = MinhashConfig(norm_config=TextNormConfig(norm_unicode_diacritics=strips_marks))
     signature = MinhashDedupSignature(str(folder / "signatures"), config, language=lang)
     # 0.10.1 hands str to xxhash, which since version 4 takes bytes alone: the same hash, encoded here.
@@ -113,7 +115,11 @@ def _judge(gone: np.ndarray, pairs: brute_force.Pairs, sets: Shingles) -> dict:
         "num_duplicate_pairs": int(high.sum()),
         "pairs_resolved_frac": float(resolved[high].mean()),
     }
-    says_something = np.diff(sets.offsets) > 0
+    sizes = np.diff(sets.offsets)
+    is_long = high & (np.minimum(sizes[pairs.earlier], sizes[pairs.later]) >= _LONG_SHINGLES)
+    result["num_long_duplicate_pairs"] = int(is_long.sum())
+    result["long_pairs_resolved_frac"] = float(resolved[is_long].mean())
+    says_something = sizes > 0
     for name, chosen in (
         ("num_false_drops", high),
         ("num_gross_false_drops", pairs.jaccard >= 0.5),

@@ -16,6 +16,7 @@ from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.repair import STRIP_JOINERS
 from tonsai_pipeline.text.scan import (
     add_span,
+    ascii_run,
     class_of,
     khmer_index,
     next_state,
@@ -88,20 +89,27 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
     before, known_until, after = _ELSE, at, _ELSE
     held, marks, stale = False, False, False
     while at < end:
-        # Where the character at `at` will stand, once what is pending has been copied.
-        here, following, length = to + at - copied, fsm.OUT, 1
+        # `to - copied + at` is where the character at `at` will stand, once what is pending is copied.
         index = khmer_index(data, at, end)
-        if index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
+        while index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
             following = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
-            held, length = index == _COENG_INDEX, 3
+            if state >= fsm.DIRTY and following < fsm.DIRTY:
+                spans, num_spans = add_span(spans, num_spans, start, to - copied + at)
+            start = to - copied + at if following == fsm.AT_BASE else start
             combines = symbols[index] & scan.IS_COMBINING != 0
+            held, before = index == _COENG_INDEX, before if combines else _KHMER
             marks = marks or (combines and not held)
-            before = before if combines else _KHMER
-        elif data[at] < 0x80:
+            state = following
+            at += 3
+            index = khmer_index(data, at, end)
+        if at == end:
+            break
+        following, length = fsm.OUT, ascii_run(data, at, end)
+        if length > 0:
             held, before = False, _ELSE
         else:
             code_point, length = decode(data, at)
-            if is_invisible(code_point) and at >= known_until:
+            if is_invisible(code_point) and before != _KHMER and at >= known_until:
                 known_until, after = _surroundings_after(data, at, end, tables)
             meant = state >= fsm.AT_BASE and not held and _may_join(code_point, data, at, end)
             rule = _rule_for(code_point, before, after, meant, switches)
@@ -119,8 +127,9 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             following = next_state(transitions, state, symbol_of_foreign(code_point))
             held = False
         if state >= fsm.DIRTY and following < fsm.DIRTY:
-            spans, num_spans = add_span(spans, num_spans, start, here)
-        start = here if following == fsm.AT_BASE else start
+            # A folded space is copied already: the syllable ended before it.
+            last = to - 1 if copied > at else to - copied + at
+            spans, num_spans = add_span(spans, num_spans, start, last)
         state = following
         at += length
     to = copy_bytes(data, copied, end, out, to)

@@ -13,6 +13,8 @@ _SUBJECTS = [
     "this river",
     "each of them",
     "some traders",
+    "our neighbour",
+    "the youngest boy",
 ]
 _VERBS = [
     "said that",
@@ -23,6 +25,7 @@ _VERBS = [
     "did not know",
     "would sell",
     "has built",
+    "asked for",
 ]
 _OBJECTS = [
     "the rice fields",
@@ -31,6 +34,9 @@ _OBJECTS = [
     "his own boat",
     "it all",
     "her letter",
+    "that wooden house",
+    "two bridges",
+    "every market",
 ]
 _TAILS = [
     "in the morning",
@@ -38,6 +44,10 @@ _TAILS = [
     "after the long rain",
     "because of that",
     "and then left",
+    "when it was dark",
+    "as they do",
+    "with great care",
+    "before we had come",
 ]
 
 _KHMER_SUBJECTS = ["កសិករ", "គ្រូបង្រៀន", "ប្អូនស្រីរបស់ខ្ញុំ", "លោកតា", "ក្រុមប្រឹក្សា", "សិស្សទាំងអស់", "ពាណិជ្ជករ"]

@@ -1,4 +1,4 @@
-"""A training file -> a fastText model file, in a process of its own: `python -m ...fit train.txt model.bin {...}`.
+"""A training file -> a fastText model file, in a process of its own: `python fit.py train.txt model.bin {...}`.
 
 fastText 0.9.3 with one thread fills a tenth of its input matrix with random numbers and leaves the rest as
 malloc returned it (facebookresearch/fastText issue 1061): in a long-lived process that is old heap, so the same
@@ -32,7 +32,8 @@ def fit_model(train: Path, model: Path, settings: Mapping[str, float]) -> None:
     Raises:
         DataError: fastText refused; the message has its words.
     """
-    command = [sys.executable, "-m", __name__, str(train), str(model), json.dumps(dict(settings))]
+    # By file, not by module: the package around it takes seconds to import. -P: its folder is not a path.
+    command = [sys.executable, "-P", __file__, str(train), str(model), json.dumps(dict(settings))]
     done = subprocess.run(
         command, env={**os.environ, **_CLEAN_MALLOC}, capture_output=True, text=True, check=False
     )

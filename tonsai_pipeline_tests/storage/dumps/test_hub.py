@@ -46,8 +46,12 @@ def test_a_split_is_read_in_order_with_its_other_columns(
     assert (rows[7].row, rows[7].url) == (7, "u")
 
 
-def test_reading_stops_at_max_samples_and_goes_on_at_start_row(folder: Path) -> None:
-    location = HubLocation(str(folder), max_samples=1500)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_reading_stops_at_max_samples_and_goes_on_at_start_row(
+    folder: Path, streaming: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    location = HubLocation(str(folder), streaming=streaming, max_samples=1500)
     assert [row.text for row in rows_of(location)] == TEXTS[:1500]
     assert [(row.text, row.row) for row in rows_of(location, start_row=1200)] == [
         (TEXTS[row], row) for row in range(1200, 1500)
