@@ -91,6 +91,7 @@ def _launch_once(
         result = launch(
             spec, env=session.get_bootstrap_env_vars(), on_poll=observer.poll, grace_s=grace_s
         )
+        observer.poll()
         observer.flush()
     return result
 
@@ -111,7 +112,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 class _Observer:
-    """Turns the newest line of metrics into an observation of the asset, now and then."""
+    """Turns the newest numbers into an observation of the asset, now and then."""
 
     def __init__(self, context: dg.AssetExecutionContext, session: Any) -> None:
         self._context = context
@@ -125,8 +126,8 @@ class _Observer:
         messages = self._session.get_custom_messages()
         fresh = [m[METRICS_KEY] for m in messages[self._num_seen :] if METRICS_KEY in m]
         self._num_seen = len(messages)
-        if fresh:
-            self._newest = fresh[-1]
+        for numbers in fresh:
+            self._newest = {**(self._newest or {}), **numbers}
         if time.monotonic() - self._observed_at >= _OBSERVE_EVERY_S:
             self.flush()
 
