@@ -86,7 +86,8 @@ def dataset_sources(
         ) from error
     is_whole = isinstance(found, datasets.DatasetDict)
     if is_whole and split not in found:
-        raise DumpError(f"--dataset-split {split}: {dataset_dir} has: {', '.join(found)}")
+        splits = ", ".join(str(name) for name in found)
+        raise DumpError(f"--dataset-split {split}: {dataset_dir} has: {splits}")
     rows = found[split] if is_whole else found
     if text_column not in rows.column_names:
         raise DumpError(

@@ -6,6 +6,7 @@ The data root must be a folder that every node sees.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ class RayEngine:
         # nodes of a cluster have the environment already: that is what makes it the same code.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:
-            import ray
+            ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise RecipeError(
                 "engine 'ray': Ray is not installed; run: uv sync --extra ray"
@@ -42,7 +43,7 @@ class RayEngine:
             raise RecipeError(
                 "engine 'ray': no cluster answers; set RAY_ADDRESS, or start one with: ray start --head"
             ) from error
-        self._ray: Any = ray
+        self._ray = ray
         self.num_workers = num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(

@@ -113,7 +113,7 @@ def calibrate(log_odds: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) ->
         chance = _sigmoid(inputs @ theta)
         gradient = inputs.T @ (weight * (chance - target)) + _PULL * (theta - _START)
         curvature = (inputs * (weight * chance * (1 - chance))[:, None]).T @ inputs + np.diag(_PULL)
-        step = np.linalg.solve(curvature, gradient)
+        step = np.linalg.solve(curvature, gradient).astype(np.float64)
         before, size = _loss(inputs, target, weight, theta), 1.0
         while size > 1e-6 and _loss(inputs, target, weight, theta - size * step) > before:
             size /= 2  # a full step overshoots where the sides are far apart

@@ -64,19 +64,20 @@ def launch_job(
     Raises:
         TrainError: The job did not finish; the message says where it can go on.
     """
-    for num_left in range(options.max_retries, -1, -1):
+    num_left = options.max_retries
+    while True:
         result = _launch_once(context, spec, options.grace_s)
         is_crash = result.state == "failed" and not result.failure.get("is_ours")
         if not is_crash or not num_left:
-            break
+            result.raise_for_failure()
+            return result
         reason = result.failure.get("message") or f"exit code {result.exit_code}"
         context.log.warning(
             "the job crashed (%s); starting it again from its newest checkpoint, %d tries left",
             reason,
             num_left,
         )
-    result.raise_for_failure()
-    return result
+        num_left -= 1
 
 
 def _launch_once(
