@@ -116,17 +116,46 @@ def test_every_good_row_becomes_a_document_and_every_bad_row_is_in_quarantine(
 def test_a_file_is_cut_into_parts_of_about_part_bytes(
     store: Store, engine: Engine, tmp_path: Path
 ) -> None:
-    artifact = ingest_dump(store, write_dump(tmp_path / "in", FILES), engine)
-    names = [path.name for path in artifact.parts()]
-    assert names[:2] == ["part-00000-00000.parquet", "part-00000-00001.parquet"]
-    assert names[-1] == "part-00001-00000.parquet"
-    sizes = [
-        sum(len(text.encode()) for text in read_part(path)["text"].to_pylist())
-        for path in artifact.parts()
-        if path.name.startswith("part-00000")
+    artifact = ingest_dump(store, write_dump(tmp_path / "in", FILES[:1]), engine)
+    assert [path.name for path in artifact.parts()] == [
+        "part-00000-00000.parquet",
+        "part-00000-00001.parquet",
+        "part-00000-00002.parquet",
     ]
-    assert len(sizes) == 3
+    parts = [read_part(path)["text"].to_pylist() for path in artifact.parts()]
+    sizes = [sum(len(text.encode()) for text in texts) for texts in parts]
     assert all(2000 <= size < 2000 + 330 for size in sizes[:-1])
+
+
+def test_many_small_files_share_parts_and_keep_their_names(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    texts = {f"{index:04d}.txt": f"page {index}\n\n" + "y" * (index % 50) for index in range(500)}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    dump = Files("web@20261101", tuple(str(folder / name) for name in texts), tuple(texts))
+    config = IngestConfig(part_bytes=40_000)
+    artifact = ingest_dump(store, dump, engine, config, text_layout="file")
+    documents = table_of(artifact.parts(), RAW_DOCUMENTS)
+    assert {row["file"]: row["text"] for row in documents} == texts
+    assert [row["doc_id"] for row in documents] == [f"web@20261101/{n}/0" for n in range(500)]
+    assert 1 < len(artifact.parts()) < 10
+    assert [row["name"] for row in artifact.report["files"]] == list(texts)
+
+
+def test_only_records_with_the_wished_fields_are_taken(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    lines = [f'{{"text": "{n}", "lang": "{"km" if n % 3 else "en"}", "n": {n}}}' for n in range(90)]
+    artifact = ingest_dump(
+        store, write_dump(tmp_path / "in", [lines]), engine, where={"lang": "km"}
+    )
+    documents = table_of(artifact.parts(), RAW_DOCUMENTS)
+    assert [row["row"] for row in documents] == [n for n in range(90) if n % 3]
+    assert artifact.report["num_passed_over"] == 30
+    assert artifact.report["num_bad_rows"] == 0
 
 
 def test_any_number_of_workers_writes_the_same_bytes(
@@ -218,13 +247,14 @@ def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tonsai_pipeline.stages import ingest as stage
+    from tonsai_pipeline.stages import ingest_chunks
 
     dump = write_dump(tmp_path / "in", FILES)
     undisturbed = content(
         ingest_dump(Store(type(store.layout)(tmp_path / "other", "test")), dump, engine)
     )
     starts: list[int] = []
-    read, write = stage.read_dump_file, stage.write_part
+    read, write = stage.read_dump_file, ingest_chunks.write_part
     num_written = 0
 
     def noted(location: str, *, start_row: int, **options: Any) -> Any:
@@ -239,7 +269,7 @@ def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
         return write(path, *arguments)
 
     monkeypatch.setattr(stage, "read_dump_file", noted)
-    monkeypatch.setattr(stage, "write_part", failing)
+    monkeypatch.setattr(ingest_chunks, "write_part", failing)
     with pytest.raises(Exception, match="killed"):
         ingest_dump(store, dump, engine)
     assert content(ingest_dump(store, dump, engine)) == undisturbed
