@@ -18,8 +18,13 @@ from pathlib import Path
 STAGES = (
     "ingest", "normalize", "sign", "deduplicate", "score", "mix", "train_tokenizer", "pack",
 )  # fmt: skip
-#: Small parts, so that even the small input has several: memory must follow the part, not the corpus.
-PART_BYTES = 1 << 20
+#: Small parts, shards and samples, so that even the small input has several of each and fills its sample: memory
+#: must follow these settings, not the corpus.
+SETTINGS = {
+    "ingest": {"part_bytes": 1 << 20},
+    "packing": {"shard_rows": 1024},
+    "tokenizer": {"sample": {"max_content_bytes": 250_000}},
+}
 
 
 def main() -> None:
@@ -89,7 +94,7 @@ def peak_mb() -> float:
 def run_stage(stage: str, root: Path) -> dict[str, float]:
     """Run one stage on what the stages before it left below `root`."""
     from tonsai_pipeline.engine import open_engine
-    from tonsai_pipeline.recipe import load_recipe
+    from tonsai_pipeline.recipe import load_recipe, parse_recipe
     from tonsai_pipeline.stages import (
         catalog,
         deduplicate,
@@ -105,9 +110,10 @@ def run_stage(stage: str, root: Path) -> dict[str, float]:
     from tonsai_pipeline.storage.store import Store
 
     recipe = load_recipe("demo")
-    recipe = recipe.model_copy(
-        update={"ingest": recipe.ingest.model_copy(update={"part_bytes": PART_BYTES})}
-    )
+    settings = recipe.model_dump()
+    for section, values in SETTINGS.items():
+        settings[section] |= values
+    recipe = parse_recipe(settings, where="demo")
     store = Store(Layout(root, recipe.name))
     engine = open_engine("local", num_workers=1)
     dumps = catalog.find_dumps(recipe, store.layout, root).enabled

@@ -7,16 +7,23 @@ A dump is one sub-artifact, addressed by the tokenizer, the text and the chosen 
 another row length tokenize nothing again; a new dump tokenizes only itself.
 """
 
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
@@ -37,8 +44,8 @@ STAGE_VERSION = "1"
 ASSET = "packed_shards.tokens"
 #: A tokenized document: where its ids end in the part's file, and the UTF-8 bytes of its text.
 DOCUMENT = np.dtype([("end", "<i8"), ("num_bytes", "<i8")])
-#: Texts handed to the tokenizer at a time; bounds memory, and is many for each thread.
-_BATCH_TEXTS = 256
+#: Text handed to the tokenizer at a time, in UTF-8 bytes: its answer takes some twenty times as much memory.
+_BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class TokensReport:
 class _Task(NamedTuple):
     part: TextPart
     tokenizer: Path
+    digest: str
     threads: bool
 
 
@@ -98,7 +106,7 @@ def tokenize(
         parts = dump_parts(dump, pointers, normalized[dump])
 
         def make(folder: Path, parts: Sequence[TextPart] = parts) -> TokensReport:
-            return _tokenize_dump(parts, tokenizer, folder, engine)
+            return _tokenize_dump(parts, tokenizer, info.digest, folder, engine)
 
         tokens[dump] = store.materialize(
             ASSET,
@@ -116,14 +124,12 @@ def tokenize(
 
 
 def _tokenize_dump(
-    parts: Sequence[TextPart], tokenizer: Artifact, folder: Path, engine: Engine
+    parts: Sequence[TextPart], tokenizer: Artifact, digest: str, folder: Path, engine: Engine
 ) -> TokensReport:
     # With one part there is one process, which may then use every core itself.
     threads = len(parts) == 1 and engine.num_workers > 1
-    work = [
-        Part(part.pointers.stem, _Task(part, tokenizer.path / "tokenizer.json", threads))
-        for part in parts
-    ]
+    path = tokenizer.path / "tokenizer.json"
+    work = [Part(part.pointers.stem, _Task(part, path, digest, threads)) for part in parts]
     results = map_parts(engine, _tokenize_part, work, folder=folder, label="pack: tokenize")
     return TokensReport(
         num_documents=sum(result["num_documents"] for result in results),
@@ -135,20 +141,21 @@ def _tokenize_dump(
 def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
     """Tokenize the documents of one part, in the order of the pointers."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if task.threads else "false"
-    encoder = Encoder(task.tokenizer)
+    encoder = _open_encoder(task.tokenizer, task.digest)
     row_in_part = read_part(task.part.pointers, ["row_in_part"])["row_in_part"].to_numpy()
     documents = np.zeros(len(row_in_part), dtype=DOCUMENT)
-    num_tokens = 0
+    num_tokens = done = 0
     stem = task.part.pointers.stem
     with atomic_path(folder / f"{stem}.ids.bin") as temporary, temporary.open("wb") as stream:
         for selected in read_texts(task.part, row_in_part):
-            for start in range(0, len(selected.rows), _BATCH_TEXTS):
-                rows = selected.rows[start : start + _BATCH_TEXTS]
-                texts = selected.texts.slice(start, _BATCH_TEXTS).to_pylist()
-                for row, text, ids in zip(rows, texts, encoder.encode(texts), strict=True):
-                    stream.write(ids.tobytes())
-                    num_tokens += len(ids)
-                    documents[row] = (num_tokens, len(text.encode()))
+            for texts, num_bytes in _batches(selected.texts):
+                ids, sizes = encoder.encode(texts.to_pylist())
+                stream.write(ids)
+                batch = documents[done : done + len(texts)]
+                batch["end"] = num_tokens + np.cumsum(sizes)
+                batch["num_bytes"] = num_bytes
+                num_tokens += len(ids)
+                done += len(texts)
     with atomic_path(folder / f"{stem}.docs.npy") as temporary, temporary.open("wb") as stream:
         np.save(stream, documents)
     return {
@@ -156,6 +163,18 @@ def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
         "num_tokens": num_tokens,
         "num_bytes": int(documents["num_bytes"].sum()),
     }
+
+
+def _batches(texts: pa.Array) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Cut texts into runs of about `_BATCH_BYTES`, with the bytes of each text."""
+    num_bytes = pc.binary_length(texts).to_numpy()
+    ends = np.cumsum(num_bytes)
+    start = 0
+    while start < len(texts):
+        full = ends[start] - num_bytes[start] + _BATCH_BYTES
+        stop = max(start + 1, int(np.searchsorted(ends, full, side="right")))
+        yield texts.slice(start, stop - start), num_bytes[start:stop]
+        start = stop
 
 
 class Encoder:
@@ -171,16 +190,28 @@ class Encoder:
         info = parse_info((path.parent / INFO_NAME).read_bytes())
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.encode_special_tokens = True
-        self._begin, self._end = info.bos_id, info.eos_id
+        self._begin, self._end = (info.bos_id,), (info.eos_id,)
         self._dtype = id_dtype(info.padded_vocab_size)
 
-    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return the ids of each text, begin and end included."""
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of all texts end to end, and how many each has, its begin and end included."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [
-            np.array([self._begin, *encoding.ids, self._end], dtype=self._dtype)
-            for encoding in encodings
-        ]
+        documents = [(self._begin, encoding.ids, self._end) for encoding in encodings]
+        sizes = np.array([len(ids) + 2 for _, ids, _ in documents], dtype=np.int64)
+        ids = chain.from_iterable(chain.from_iterable(documents))
+        return np.fromiter(ids, dtype=self._dtype, count=int(sizes.sum())), sizes
+
+
+@functools.lru_cache(maxsize=1)
+def _open_encoder(path: Path, digest: str) -> Encoder:
+    """Open the tokenizer once in a process: tokenizers 0.23 keeps memory of every one that is opened.
+
+    Args:
+        path: The tokenizer.json.
+        digest: What it holds; a tokenizer that was made anew at the same path is another one.
+    """
+    del digest
+    return Encoder(path)
 
 
 def _digest_rows(parts: Sequence[TextPart]) -> str:
