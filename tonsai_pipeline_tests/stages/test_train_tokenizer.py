@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import ParallelConfig, SampleConfig, TokenizerConfig
@@ -22,6 +23,7 @@ from tonsai_pipeline.stages.train_tokenizer import (
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.tokenizer.baseline import train_gpt2
 from tonsai_pipeline.tokenizer.pretokenize import split_words, split_words_gpt2
+from tonsai_pipeline_tests.crash import assert_survives_kills
 from tonsai_pipeline_tests.stages.mixtures import (
     Mixture,
     build_mixture,
@@ -355,3 +357,44 @@ def test_a_folder_without_a_tokenizer_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=r"has no tokenizer\.json"):
         train(store, mixture, engine, TokenizerConfig(base=str(tmp_path)))
+
+
+def run_tokenizer(store: Store, num_workers: str) -> Artifact:
+    """What the killed process does; it may be called again and again, so nothing is forced."""
+    texts = {
+        "khm_news@20260101": khmer_texts(60, seed=1),
+        "eng_news@20260101": english_texts(60, 3),
+    }
+    mixture = build_mixture(store, texts)
+    config = TokenizerConfig(vocab_size=900, num_reserved_tokens=3)
+    engine = LocalEngine(int(num_workers))
+    try:
+        return store.materialize(
+            "tokenizer",
+            None,
+            lambda folder: train_tokenizer(
+                mixture.mixture,
+                mixture.normalized,
+                folder,
+                config=config,
+                normalize=NormalizeConfig(),
+                engine=engine,
+                store=store,
+            ),
+            stage_version=STAGE_VERSION,
+            settings=config.settings(),
+            inputs={"training_mixture": mixture.mixture.data_version},
+        )
+    finally:
+        engine.close()
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_any_file_it_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    assert_survives_kills(
+        "tonsai_pipeline_tests.stages.test_train_tokenizer:run_tokenizer",
+        ["1"],
+        tmp_path,
+        kills=[12, 1, 2, 3, 4],
+        at_least=6,
+    )
