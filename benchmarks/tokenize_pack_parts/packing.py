@@ -163,7 +163,8 @@ def _pack(root: Path) -> dict[str, float]:
         normalized,
         store.current("tokenizer"),
         folder,
-        config=PackingConfig(seq_len=2048),
+        # Small shards, so that the small corpus has several: memory follows the shard.
+        config=PackingConfig(seq_len=2048, shard_rows=512),
         engine=engine,
         store=store,
     )

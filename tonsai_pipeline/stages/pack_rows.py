@@ -5,14 +5,17 @@ Windows are independent: they are packed side by side, and each is remembered as
 
 from __future__ import annotations
 
+import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.plan import random_keys
 from tonsai_pipeline.packing.best_fit import best_fit
 from tonsai_pipeline.packing.concat import concat, in_order
@@ -21,6 +24,8 @@ from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowsHeader, ShardW
 
 #: Rows put together in memory before they are written.
 _BLOCK_ROWS = 512
+#: Parts of the token store that a worker has open at a time.
+_MAX_OPEN_FILES = 128
 STRATEGIES = {"best_fit": best_fit, "concat": concat, "in_order": in_order}
 
 
@@ -86,56 +91,89 @@ def _blocks(
     rows: Rows, documents: npt.NDArray[np.void], lengths: npt.NDArray, window: Window
 ) -> Iterator[RowBlock]:
     """Copy ids from the token store, some rows at a time."""
-    store = _IdFiles(window.id_files, window.header.dtype)
-    for first in range(0, rows.num_rows, _BLOCK_ROWS):
-        last = min(rows.num_rows, first + _BLOCK_ROWS)
-        shape = (last - first, window.header.seq_len)
-        ids = np.full(shape, window.header.pad_id, dtype=window.header.dtype)
-        borders = rows.offsets[first : last + 1]
-        segments = np.zeros(borders[-1] - borders[0], dtype=SEGMENT)
-        place = 0
-        for row in range(last - first):
-            at = 0
-            for index in range(borders[row], borders[row + 1]):
-                document = documents[rows.document[index]]
-                start, size = int(rows.start[index]), int(rows.num_tokens[index])
-                piece = store.read(document, start, size)
-                ids[row, at : at + size] = piece
-                num_bytes = _covered(document, start, piece, lengths, store)
-                segments[place] = (size, document["source"], num_bytes)
-                at, place = at + size, place + 1
-        yield RowBlock(ids, np.diff(borders), segments)
+    with _TokenStore(window.id_files, window.header.dtype, lengths) as store:
+        for first in range(0, rows.num_rows, _BLOCK_ROWS):
+            block = range(first, min(rows.num_rows, first + _BLOCK_ROWS))
+            yield _block(rows, block, documents, store, window.header)
 
 
-class _IdFiles:
-    """The token store's files, mapped into memory when they are first needed."""
+def _block(
+    rows: Rows,
+    block: range,
+    documents: npt.NDArray[np.void],
+    store: _TokenStore,
+    header: RowsHeader,
+) -> RowBlock:
+    ids = np.full((len(block), header.seq_len), header.pad_id, dtype=header.dtype)
+    borders = rows.offsets[block.start : block.stop + 1]
+    segments = np.zeros(borders[-1] - borders[0], dtype=SEGMENT)
+    place = 0
+    for row in range(len(block)):
+        at = 0
+        for index in range(borders[row], borders[row + 1]):
+            document = documents[rows.document[index]]
+            start, size = int(rows.start[index]), int(rows.num_tokens[index])
+            ids[row, at : at + size], num_bytes = store.segment(document, start, size)
+            segments[place] = (size, document["source"], num_bytes)
+            at, place = at + size, place + 1
+    return RowBlock(ids, np.diff(borders), segments)
 
-    def __init__(self, paths: tuple[Path, ...], dtype: np.dtype) -> None:
+
+class _TokenStore:
+    """The files of ids, open while they are needed.
+
+    Read, not mapped: documents of a window lie all over the corpus, and a mapped page counts as memory in use.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], dtype: np.dtype, lengths: npt.NDArray) -> None:
         self._paths = paths
         self._dtype = dtype
-        self._open: dict[int, np.ndarray] = {}
+        self._lengths = lengths
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
 
-    def read(self, document: Any, start: int, num_tokens: int) -> np.ndarray:
-        """Return a stretch of a document's ids."""
-        part = int(document["part"])
-        if part not in self._open:
-            self._open[part] = np.memmap(self._paths[part], dtype=self._dtype, mode="r")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def segment(self, document: Any, start: int, num_tokens: int) -> tuple[np.ndarray, int]:
+        """Return a stretch of a document's ids, and the bytes of text that its predicted tokens stand for.
+
+        The first token of a fragment that does not begin its document is never predicted. The first fragment
+        takes whatever a tokenizer drops or adds (a leading space), so that all fragments and first tokens together
+        have the bytes of the document.
+
+        Raises:
+            DataError: The file ends before it.
+        """
+        piece = self._read(document, start, num_tokens)
+        if num_tokens == document["num_tokens"]:
+            return piece, int(document["num_bytes"])
+        if start > 0:
+            return piece, int(self._lengths[piece[1:]].sum())
+        rest = self._read(document, num_tokens, int(document["num_tokens"]) - num_tokens)
+        return piece, int(document["num_bytes"] - self._lengths[rest].sum())
+
+    def _read(self, document: Any, start: int, num_tokens: int) -> np.ndarray:
+        stream = self._stream(int(document["part"]))
+        size = self._dtype.itemsize
         first = int(document["start"]) + start
-        return self._open[part][first : first + num_tokens]
+        data = os.pread(stream.fileno(), num_tokens * size, first * size)
+        if len(data) != num_tokens * size:
+            raise DataError(
+                f"{stream.name}: ends inside a document at byte {first * size}; the file is damaged: "
+                "delete its folder and pack again"
+            )
+        return np.frombuffer(data, dtype=self._dtype)
 
-
-def _covered(
-    document: Any, start: int, piece: np.ndarray, lengths: npt.NDArray, store: _IdFiles
-) -> int:
-    """Return the bytes of text that the predicted tokens of a segment stand for.
-
-    The first token of a fragment that does not begin its document is never predicted. The first fragment takes
-    whatever a tokenizer drops or adds (a leading space), so that all fragments and first tokens together
-    have the bytes of the document.
-    """
-    if len(piece) == document["num_tokens"]:
-        return int(document["num_bytes"])
-    if start > 0:
-        return int(lengths[piece[1:]].sum())
-    whole = store.read(document, 0, int(document["num_tokens"]))
-    return int(document["num_bytes"] - lengths[whole[len(piece) :]].sum())
+    def _stream(self, part: int) -> BinaryIO:
+        """Return the file of a part; of the others, those that were needed last stay open."""
+        if part in self._open:
+            self._open.move_to_end(part)
+        else:
+            if len(self._open) == _MAX_OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            self._open[part] = self._paths[part].open("rb", buffering=0)
+        return self._open[part]

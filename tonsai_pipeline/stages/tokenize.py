@@ -46,6 +46,8 @@ ASSET = "packed_shards.tokens"
 DOCUMENT = np.dtype([("end", "<i8"), ("num_bytes", "<i8")])
 #: Text handed to the tokenizer at a time, in UTF-8 bytes: its answer takes some twenty times as much memory.
 _BATCH_BYTES = 1 << 20
+#: The same where it has several threads: they wait for each other at the end of a batch.
+_SHARED_BATCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,12 @@ def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
     encoder = _open_encoder(task.tokenizer, task.digest)
     row_in_part = read_part(task.part.pointers, ["row_in_part"])["row_in_part"].to_numpy()
     documents = np.zeros(len(row_in_part), dtype=DOCUMENT)
+    batch_bytes = _SHARED_BATCH_BYTES if task.threads else _BATCH_BYTES
     num_tokens = done = 0
     stem = task.part.pointers.stem
     with atomic_path(folder / f"{stem}.ids.bin") as temporary, temporary.open("wb") as stream:
         for selected in read_texts(task.part, row_in_part):
-            for texts, num_bytes in _batches(selected.texts):
+            for texts, num_bytes in _batches(selected.texts, batch_bytes):
                 ids, sizes = encoder.encode(texts.to_pylist())
                 stream.write(ids)
                 batch = documents[done : done + len(texts)]
@@ -165,13 +168,13 @@ def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
     }
 
 
-def _batches(texts: pa.Array) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """Cut texts into runs of about `_BATCH_BYTES`, with the bytes of each text."""
+def _batches(texts: pa.Array, batch_bytes: int) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Cut texts into runs of at most `batch_bytes`, or of one text, with the bytes of each text."""
     num_bytes = pc.binary_length(texts).to_numpy()
     ends = np.cumsum(num_bytes)
     start = 0
     while start < len(texts):
-        full = ends[start] - num_bytes[start] + _BATCH_BYTES
+        full = ends[start] - num_bytes[start] + batch_bytes
         stop = max(start + 1, int(np.searchsorted(ends, full, side="right")))
         yield texts.slice(start, stop - start), num_bytes[start:stop]
         start = stop
@@ -215,10 +218,11 @@ def _open_encoder(path: Path, digest: str) -> Encoder:
 
 
 def _digest_rows(parts: Sequence[TextPart]) -> str:
-    """Name the chosen documents: which rows of which parts."""
+    """Name the chosen documents: which rows of which parts, and what is masked in them."""
     hasher = hashlib.sha256()
     for part in parts:
         rows = read_part(part.pointers, ["row_in_part"])["row_in_part"].to_numpy()
         hasher.update(f"{part.pointers.name}:{len(rows)}:".encode())
         hasher.update(rows.astype("<i4").tobytes())
+        hasher.update(part.mask_id.encode())
     return hasher.hexdigest()
