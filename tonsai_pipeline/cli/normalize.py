@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 8 << 20
 _SNIFF_BYTES = 4096
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP_MAGIC = b"\x1f\x8b"
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class TextFormat(StrEnum):
@@ -63,18 +67,26 @@ def normalize(
 
     Example: `tonsai normalize corpus.jsonl > clean.jsonl`, `cat page.txt | tonsai normalize --report`
     """
+    from tonsai_pipeline.errors import StorageError
     from tonsai_pipeline.text import NormalizeOptions
 
     options = NormalizeOptions(coeng_da=coeng_da.value)
     counts: Counter[str] = Counter()
+    out = sys.stdout.buffer
+    ends_line = True
     try:
         for name, stream in _streams(files or [Path("-")]):
-            _filter(name, stream, sys.stdout.buffer, options, text_format, text_field, counts)
-        sys.stdout.buffer.flush()
+            for lines in _filter(name, stream, options, text_format, text_field, counts):
+                # Where a file before lacks its last line end, two records would be one line.
+                out.write(lines if ends_line else b"\n" + lines)
+                ends_line = lines.endswith(b"\n")
+        out.flush()
     except BrokenPipeError:
         # The reader has seen enough (`| head`). What Python still has buffered must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    except OSError as error:
+        raise StorageError(f"standard output: {error.strerror or error}") from error
     if report:
         _print_report(counts)
 
@@ -97,7 +109,7 @@ class _Where:
 
 
 def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
-    """Open each file in turn."""
+    """Open each file in turn; gzip is told by the first bytes, not by the name."""
     import gzip
 
     from tonsai_pipeline.errors import DumpError
@@ -107,39 +119,40 @@ def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
             yield "standard input", sys.stdin.buffer
             continue
         try:
-            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-                yield str(file), cast("BinaryIO", stream)
+            stream = file.open("rb")
         except OSError as error:
             raise DumpError(f"{file}: {error.strerror or error}") from error
+        with stream:
+            is_gzip = stream.peek(2)[:2] == _GZIP_MAGIC
+            yield str(file), cast("BinaryIO", gzip.GzipFile(fileobj=stream) if is_gzip else stream)
 
 
 def _filter(
     name: str,
     stream: BinaryIO,
-    out: BinaryIO,
     options: NormalizeOptions,
     text_format: TextFormat,
     text_field: str,
     counts: Counter[str],
-) -> None:
-    """Normalize one stream into another."""
+) -> Iterator[bytes]:
+    """Normalize a stream block by block."""
     where = _Where(name)
     work: _Work | None = None
-    for block in _blocks(stream):
+    for block in _blocks(name, stream):
         if work is None:
             start = block[:_SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
             is_json = text_format == TextFormat.JSONL or (
                 text_format == TextFormat.AUTO and start.startswith(b"{")
             )
             work = _JsonLines(options, text_field) if is_json else _PlainText(options)
-        out.write(work(block, where, counts))
+        yield work(block, where, counts)
         where.num_lines += block.count(b"\n")
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+def _blocks(name: str, stream: BinaryIO) -> Iterator[bytes]:
     """Yield blocks of whole lines; the time is linear in the bytes, however long a line is."""
     pieces: list[bytes] = []
-    while block := stream.read(_BLOCK_BYTES):
+    while block := _read(name, stream):
         end = block.rfind(b"\n") + 1
         if not end:
             pieces.append(block)
@@ -148,6 +161,15 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         pieces = [block[end:]]
     if rest := b"".join(pieces):
         yield rest
+
+
+def _read(name: str, stream: BinaryIO) -> bytes:
+    from tonsai_pipeline.errors import DumpError
+
+    try:
+        return stream.read(_BLOCK_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DumpError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class _PlainText:
@@ -183,21 +205,20 @@ class _JsonLines:
         self._field = text_field
 
     def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes:
-        import orjson
         import pyarrow as pa
 
         from tonsai_pipeline.text import normalize_batch_report
 
         lines = block.split(b"\n")
         records = [self._parse(line, where.line(index)) for index, line in enumerate(lines)]
+        counts["num_lines"] += sum(record is not None for record in records)
         texts = [None if record is None else record[self._field] for record in records]
         normalized, seen = normalize_batch_report(pa.array(texts, pa.large_string()), self._options)
         for index, after in enumerate(normalized.to_pylist()):
             record = records[index]
             if record is not None and after != texts[index]:
                 counts["num_changed"] += 1
-                lines[index] = orjson.dumps(record | {self._field: after})
-        counts["num_lines"] += sum(record is not None for record in records)
+                lines[index] = self._replaced(lines[index], after)
         _add(counts, seen)
         return b"\n".join(lines)
 
@@ -216,6 +237,36 @@ class _JsonLines:
         if not isinstance(record, dict) or not isinstance(record.get(self._field), str):
             raise DataError(f"{place}: no text in field {self._field!r}; name it with --field")
         return record
+
+    def _replaced(self, line: bytes, text: str) -> bytes:
+        """Return a line with another text: every other byte stays, numbers of 20 digits too."""
+        import orjson
+
+        record = line.decode("utf-8")
+        start, end = _last_value(record, self._field)
+        return f"{record[:start]}{orjson.dumps(text).decode()}{record[end:]}".encode()
+
+
+def _last_value(record: str, field: str) -> tuple[int, int]:
+    """Return where the value of a field of a JSON object is; of several, the one that counts."""
+    import json
+
+    scan = json.JSONDecoder().raw_decode
+    found = (0, 0)
+    at = record.index("{") + 1
+    while record[at := _after_space(record, at)] != "}":
+        key, at = scan(record, at)
+        start = _after_space(record, _after_space(record, at) + 1)
+        _, at = scan(record, start)
+        found = (start, at) if key == field else found
+        at = _after_space(record, at)
+        at += record[at] == ","
+    return found
+
+
+def _after_space(record: str, at: int) -> int:
+    space = _SPACE.match(record, at)
+    return space.end() if space else at
 
 
 def _add(counts: Counter[str], seen: pa.StructArray) -> None:

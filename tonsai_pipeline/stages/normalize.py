@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
 from tonsai_pipeline.storage.documents import read_batches, write_part
+from tonsai_pipeline.storage.files import digest_file
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
+    LanguageModel,
     NormalizeOptions,
     languages_batch,
     legacy_font_batch,
     normalize_batch_report,
+    paragraph_languages_batch,
     script_shares_batch,
 )
 
-STAGE_VERSION = f"1+text{NORMALIZER_VERSION}"
+STAGE_VERSION = f"2+text{NORMALIZER_VERSION}"
 #: Pairs of documents before and after that are kept for the eyes.
 _NUM_SAMPLES = 5
 _SAMPLE_CHARS = 300
@@ -43,14 +48,41 @@ _SAMPLE_CHARS = 300
 
 @dataclass(frozen=True)
 class NormalizeReport:
-    """What normalization did to one dump."""
+    """What normalization did to one dump.
+
+    Args:
+        num_documents: Documents kept.
+        num_rejected: Documents that went to `rejected/`.
+        num_bytes: Text kept, in bytes.
+        num_changed: Documents that normalization changed.
+        num_clusters: Khmer clusters of all documents, after normalization; likewise the next two.
+        num_orphan_marks: Vowels and signs without a base.
+        num_invalid_clusters: Clusters that are no Modern Khmer syllable.
+        num_left_as_typed: Syllables that no repair would mend without changing what follows them.
+        num_zwsp: Zero-width spaces, before normalization.
+        zwsp_per_cluster: How much a source marks its words; 0 where it types none.
+        damaged_per_million: Orphan marks and invalid clusters per million clusters.
+        rejected_by_reason: Rejected documents.
+        documents_by_language: Kept documents.
+        mixed_bytes_by_language: What the paragraphs of the mixed documents are written in.
+        repairs_by_rule: How often each rule applied.
+        samples: Some documents before and after.
+    """
 
     num_documents: int
     num_rejected: int
     num_bytes: int
     num_changed: int
+    num_clusters: int
+    num_orphan_marks: int
+    num_invalid_clusters: int
+    num_left_as_typed: int
+    num_zwsp: int
+    zwsp_per_cluster: float
+    damaged_per_million: float
     rejected_by_reason: Mapping[str, int]
     documents_by_language: Mapping[str, int]
+    mixed_bytes_by_language: Mapping[str, int]
     repairs_by_rule: Mapping[str, int]
     samples: list[Mapping[str, str]]
 
@@ -69,16 +101,35 @@ def normalize(
     parts = [Part(path.stem, (path, config)) for path in raw.parts()]
     results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
     samples = [sample for result in results for sample in result["samples"]]
+    sums = {name: sum(result[name] for result in results) for name in _SUMS}
+    seen = _total(results, "measured")
+    num_damaged = seen["num_orphan_marks"] + seen["num_invalid_clusters"]
     return NormalizeReport(
-        num_documents=sum(result["num_documents"] for result in results),
-        num_rejected=sum(result["num_rejected"] for result in results),
-        num_bytes=sum(result["num_bytes"] for result in results),
-        num_changed=sum(result["num_changed"] for result in results),
+        **sums,
+        **seen,
+        zwsp_per_cluster=seen["num_zwsp"] / max(1, seen["num_clusters"]),
+        damaged_per_million=num_damaged * 1e6 / max(1, seen["num_clusters"]),
         rejected_by_reason=_total(results, "rejected_by_reason"),
         documents_by_language=_total(results, "documents_by_language"),
+        mixed_bytes_by_language=_total(results, "mixed_bytes_by_language"),
         repairs_by_rule=_total(results, "repairs_by_rule"),
         samples=samples[:_NUM_SAMPLES],
     )
+
+
+def normalize_inputs(raw: Artifact, config: NormalizeConfig) -> dict[str, str]:
+    """Return what the result depends on, by name: the documents, and the bytes of the language model.
+
+    Raises:
+        RecipeError: There is no file where the recipe has the language model.
+    """
+    inputs = {"raw_documents": raw.data_version}
+    if config.lid_model is not None:
+        path = Path(config.lid_model).expanduser()
+        if not path.is_file():
+            raise RecipeError(f"normalize.lid_model: {path}: no such file")
+        inputs["lid_model"] = digest_file(path)
+    return inputs
 
 
 def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict[str, Any]:
@@ -102,14 +153,16 @@ def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict
 
 @dataclass
 class _Totals:
-    """Counts of one part."""
+    """Counts of one part; `measured` has the names of `_MEASURED`."""
 
     num_documents: int = 0
     num_rejected: int = 0
     num_bytes: int = 0
     num_changed: int = 0
+    measured: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_MEASURED, 0)))
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     documents_by_language: Counter[str] = field(default_factory=Counter)
+    mixed_bytes_by_language: Counter[str] = field(default_factory=Counter)
     repairs_by_rule: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, str]] = field(default_factory=list)
 
@@ -125,12 +178,22 @@ class _Totals:
         self.rejected_by_reason.update(rejected.column("reason").to_pylist())
         self.documents_by_language.update(kept.column("lang").to_pylist())
 
+    def count_paragraphs(self, kept: pa.Table, model: LanguageModel | None) -> None:
+        """Add what the mixed pages of a batch are made of."""
+        pages = kept.filter(pc.equal(kept.column("lang"), "mixed")).column("text")
+        for text, paragraphs in zip(
+            pages.to_pylist(), paragraph_languages_batch(pages, model), strict=True
+        ):
+            for start, end, language in paragraphs:
+                self.mixed_bytes_by_language[language] += len(text[start:end].encode())
+
     def count_repairs(self, before: pa.Array, after: pa.Array, seen: pa.StructArray) -> None:
         """Add a batch's repairs, and keep the first changed documents as samples."""
         changed = pc.not_equal(before, after)
         self.num_changed += pc.sum(changed).as_py() or 0
-        for rule in _rules(seen):
-            self.repairs_by_rule[rule] += pc.sum(seen.field(rule)).as_py() or 0
+        for name in (f.name for f in seen.type):
+            counter = self.measured if name in _MEASURED else self.repairs_by_rule
+            counter[name] += pc.sum(seen.field(name)).as_py() or 0
         missing = _NUM_SAMPLES - len(self.samples)
         for row in np.flatnonzero(changed.to_numpy(zero_copy_only=False))[:missing]:
             self.samples.append(_sample(before[row].as_py(), after[row].as_py()))
@@ -141,6 +204,7 @@ def _normalize_batch(
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split a batch into normalized documents and rejected ones, and count."""
     options = NormalizeOptions(coeng_da=config.coeng_da)
+    model = None if config.lid_model is None else _language_model(config.lid_model)
     before = raw.column("text")
     text, seen = normalize_batch_report(before, options)
     reasons = pc.if_else(
@@ -152,7 +216,7 @@ def _normalize_batch(
     }
     columns |= {
         "text": text,
-        "lang": languages_batch(text),
+        "lang": languages_batch(text, model),
         "khmer_frac": shares.field("khmer_frac"),
         "num_bytes": pc.binary_length(text),
         "num_repairs": _row_sum(seen, _rules(seen)),
@@ -165,16 +229,35 @@ def _normalize_batch(
         pc.invert(is_kept)
     )
     totals.count(kept, rejected)
+    totals.count_paragraphs(kept, model)
     totals.count_repairs(before.cast(pa.large_string()), text, seen)
     return _one_batch(kept), _one_batch(rejected)
 
 
-#: Columns of the normalizer's report that are measurements; every other field counts repairs by a rule.
+@lru_cache(maxsize=1)
+def _language_model(path: str) -> LanguageModel:
+    """Load a fastText model, once a process.
+
+    Raises:
+        RecipeError: The file is no fastText model.
+    """
+    import fasttext
+
+    try:
+        return fasttext.load_model(str(Path(path).expanduser()))
+    except ValueError as error:
+        raise RecipeError(f"normalize.lid_model: {error}") from error
+
+
+#: Fields of the normalizer's report that become columns.
 _COUNTS = ("num_clusters", "num_zwsp", "num_orphan_marks", "num_invalid_clusters")
+#: Fields that are measurements; every other one counts repairs by a rule.
+_MEASURED = (*_COUNTS, "num_left_as_typed")
+_SUMS = ("num_documents", "num_rejected", "num_bytes", "num_changed")
 
 
 def _rules(seen: pa.StructArray) -> list[str]:
-    return [f.name for f in seen.type if f.name not in _COUNTS]
+    return [f.name for f in seen.type if f.name not in _MEASURED]
 
 
 def _row_sum(seen: pa.StructArray, names: list[str]) -> pa.Array:

@@ -153,7 +153,7 @@ def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
         for selected in read_texts(task.part, row_in_part):
             for texts, num_bytes in _batches(selected.texts, batch_bytes):
                 ids, sizes = encoder.encode(texts.to_pylist())
-                stream.write(ids)
+                stream.write(ids.tobytes())
                 batch = documents[done : done + len(texts)]
                 batch["end"] = num_tokens + np.cumsum(sizes)
                 batch["num_bytes"] = num_bytes

@@ -37,6 +37,7 @@ from tonsai_pipeline.text.script import (
     language,
     languages_batch,
     paragraph_languages,
+    paragraph_languages_batch,
     script_shares_batch,
 )
 
@@ -65,6 +66,7 @@ __all__ = [
     "normalize_batch",
     "normalize_batch_report",
     "paragraph_languages",
+    "paragraph_languages_batch",
     "script_runs",
     "script_shares_batch",
     "words",

@@ -104,7 +104,7 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             index = khmer_index(data, at, end)
         if at == end:
             break
-        following, length = fsm.OUT, ascii_run(data, at, end)
+        here, following, length = to - copied + at, fsm.OUT, ascii_run(data, at, end)
         if length > 0:
             held, before = False, _ELSE
         else:
@@ -116,8 +116,7 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             before, marks = _after_foreign(code_point, before, marks, tables)
             if rule >= 0:
                 counts[rule] += 1
-                to = copy_bytes(data, copied, at, out, to)
-                to = _write_fold(code_point, out, to)
+                to = _write_fold(code_point, out, copy_bytes(data, copied, at, out, to))
                 copied = at + length
             if rule >= 0 and rule != _SPACE:
                 stale = stale or rule == _DEPRECATED
@@ -127,9 +126,7 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             following = next_state(transitions, state, symbol_of_foreign(code_point))
             held = False
         if state >= fsm.DIRTY and following < fsm.DIRTY:
-            # A folded space is copied already: the syllable ended before it.
-            last = to - 1 if copied > at else to - copied + at
-            spans, num_spans = add_span(spans, num_spans, start, last)
+            spans, num_spans = add_span(spans, num_spans, start, here)
         state = following
         at += length
     to = copy_bytes(data, copied, end, out, to)

@@ -36,7 +36,7 @@ from tonsai_pipeline.text.utf8 import (
 )
 
 #: Names the rules. A change of the output for any input needs a new one.
-NORMALIZER_VERSION = "1"
+NORMALIZER_VERSION = "2"
 
 #: The rules, in the order of the columns of the report.
 RULE_NAMES: tuple[str, ...] = ("composed", *CLEANED, *repair.RULES[:-1], "left_as_typed")
@@ -186,10 +186,12 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
     if found.some_need(scan.MALFORMED):
         row = int(np.argmax(found.needs & scan.MALFORMED))
         raise ValueError(f"text {row} is not valid UTF-8 at byte {found.place[row]}")
-    for _ in range(_MAX_ROUNDS):
+    for is_composed in (False, *[True] * (_MAX_ROUNDS - 1)):
         if found.some_need(scan.UNCLEAN):
             batch, found, seen = _clean(batch, found, options)
             counts[:, _CLEANED] += seen
+        elif is_composed:
+            break
         composed, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
         if not changed:
             break

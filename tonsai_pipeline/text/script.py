@@ -20,7 +20,7 @@ from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.clusters import CLUSTER, WORD, count_units, kind_of
 from tonsai_pipeline.text.lexicon import Lexicon
 from tonsai_pipeline.text.stop_words import ENGLISH, KHMER, SPACED_KHMER, STOP_WORDS
-from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, decode
+from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, batch_of_text, decode
 
 Language = Literal["khm", "eng", "mixed", "other"]
 
@@ -91,10 +91,13 @@ def languages_batch(texts: Texts, model: LanguageModel | None = None) -> pa.Stri
 def language(text: str, model: LanguageModel | None = None) -> Language:
     """Return the language of one text.
 
+    Raises:
+        ValueError: the text holds a lone surrogate; the position is named.
+
     >>> language("ខ្ញុំបានទៅផ្សារ"), language("She went to the market."), language("ចុច OK / Cancel")
     ('khm', 'eng', 'mixed')
     """
-    return languages_batch(pa.array([text]), model)[0].as_py()
+    return languages_batch(_array_of(text), model)[0].as_py()
 
 
 class ParagraphLanguage(NamedTuple):
@@ -106,24 +109,45 @@ class ParagraphLanguage(NamedTuple):
 
 
 def paragraph_languages(text: str, model: LanguageModel | None = None) -> list[ParagraphLanguage]:
-    """Return the language of each line that is not blank: how a mixed page is taken apart."""
-    spans: list[tuple[int, int]] = []
-    at = 0
-    for line in text.splitlines(keepends=True):
-        body = line.strip()
-        if body:
-            start = at + line.index(body)
-            spans.append((start, start + len(body)))
-        at += len(line)
-    if not spans:
-        return []
-    lines = pa.array([text[start:end] for start, end in spans])
-    found = languages_batch(lines, model).to_pylist()
-    rows = zip(spans, found, strict=True)
-    return [ParagraphLanguage(start, end, name) for (start, end), name in rows]
+    r"""Return the language of each line that is not blank: how a mixed page is taken apart.
+
+    >>> page = "She went to the market.\n\nខ្ញុំបានទៅផ្សារ"
+    >>> [(page[start:end], name) for start, end, name in paragraph_languages(page)]
+    [('She went to the market.', 'eng'), ('ខ្ញុំបានទៅផ្សារ', 'khm')]
+    """
+    return paragraph_languages_batch(_array_of(text), model)[0]
+
+
+def paragraph_languages_batch(
+    texts: Texts, model: LanguageModel | None = None
+) -> list[list[ParagraphLanguage]]:
+    """Return what `paragraph_languages` does for each text; a null has no paragraphs."""
+    pages = [[] if text is None else _lines(text) for text in texts.to_pylist()]
+    bodies = [body for page in pages for _, body in page]
+    names = iter(languages_batch(pa.array(bodies, pa.large_string()), model).to_pylist())
+    return [
+        [ParagraphLanguage(start, start + len(body), next(names)) for start, body in page]
+        for page in pages
+    ]
 
 
 # --- how ------------------------------------------------------------------------------------------
+
+
+def _array_of(text: str) -> pa.LargeStringArray:
+    batch_of_text(text)  # names a lone surrogate; Arrow's own error speaks of a codec
+    return pa.array([text], pa.large_string())
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """Return the lines that are not blank, stripped, and where each starts, in code points."""
+    lines, at = [], 0
+    for line in text.splitlines(keepends=True):
+        if body := line.strip():
+            lines.append((at + len(line) - len(line.lstrip()), body))
+        at += len(line)
+    return lines
+
 
 _KHMER, _LATIN, _OTHER, _ACCENTED, _ODD = range(5)
 _NAMES: npt.NDArray[np.str_] = np.array(["other", "khm", "eng", "mixed"])

@@ -40,6 +40,28 @@ def test_a_json_line_without_a_change_stays_byte_for_byte(tmp_path: Path) -> Non
     assert json.loads(out.splitlines()[-1]) == {"id": 2, "text": RIGHT, "tags": [1]}
 
 
+def test_only_the_text_of_a_json_line_changes() -> None:
+    line = (
+        f'\t{{"id" : 12345678901234567890123, "x": 1.50, "text":"{WRONG}\\n\\"", '
+        f'"s": "{{\\"text\\": 1}}" , "deep": [{{"text": "{WRONG}"}}, null]}} \r\n{{"text": "\\u1780" }}'
+    )
+    out = _run("--format", "jsonl", stdin=line.encode()).decode()
+    assert out == line.replace(WRONG, RIGHT, 1)
+
+
+def test_of_a_field_given_twice_the_last_counts() -> None:
+    line = f'{{"text": "{WRONG}", "text": "{WRONG}"}}'
+    assert _run(stdin=line.encode()).decode() == f'{{"text": "{WRONG}", "text": "{RIGHT}"}}'
+
+
+def test_files_without_a_last_line_end_do_not_run_together(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(f'{{"text": "{name}{WRONG}"}}', "utf-8")
+    (tmp_path / "empty").touch()
+    out = _run(*(str(tmp_path / name) for name in ("a", "empty", "b"))).decode()
+    assert out == f'{{"text": "a{RIGHT}"}}\n{{"text": "b{RIGHT}"}}'
+
+
 def test_files_come_one_after_the_other_and_gzip_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(f"{WRONG}\n", "utf-8")
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(f"b{WRONG}\n".encode()))
@@ -74,7 +96,7 @@ def test_a_line_longer_than_a_block_is_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "_BLOCK_BYTES", 10)
     text = f"{WRONG * 20}\n{WRONG}\n" * 3
     assert _run(stdin=text.encode()).decode() == text.replace(WRONG, RIGHT)
-    blocks = list(module._blocks(io.BytesIO(b"a\nbb\n" + b"c" * 35)))
+    blocks = list(module._blocks("a", io.BytesIO(b"a\nbb\n" + b"c" * 35)))
     assert blocks == [b"a\nbb\n", b"c" * 35]
 
 
@@ -90,6 +112,23 @@ def test_a_line_longer_than_a_block_is_one_line(monkeypatch: pytest.MonkeyPatch)
 def test_a_bad_line_is_named(stdin: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         _run(stdin=stdin)
+
+
+@pytest.mark.parametrize("damage", [slice(0, -6), slice(0, 14)])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: slice) -> None:
+    file = tmp_path / "cut.jsonl.gz"
+    file.write_bytes(gzip.compress(b'{"text": "a"}\n' * 99)[damage])
+    with pytest.raises(DumpError, match=r"cut\.jsonl\.gz: Compressed file ended"):
+        _run(str(file))
+    file.write_bytes(gzip.compress(b"a" * 99)[:10] + b"\xff" * 99)
+    with pytest.raises(DumpError, match=r"cut\.jsonl\.gz: Error -3"):
+        _run(str(file))
+
+
+def test_a_file_that_only_claims_to_be_gzip_is_text(tmp_path: Path) -> None:
+    file = tmp_path / "plain.txt.gz"
+    file.write_text(WRONG, "utf-8")
+    assert _run(str(file)).decode() == RIGHT
 
 
 def test_a_missing_file_is_named() -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pheasa
@@ -20,7 +21,6 @@ from hypothesis import strategies as st
 from tonsai_pipeline.text import (
     RULE_NAMES,
     NormalizeOptions,
-    malformed_texts,
     normalize,
     normalize_batch,
     normalize_batch_report,
@@ -37,7 +37,7 @@ PLAIN = NormalizeOptions(
     collapse_duplicate_marks=False,
 )
 EVERY_SWITCH = [NormalizeOptions(), PLAIN, NormalizeOptions(coeng_da="preserve")] + [
-    NormalizeOptions(**{name: False})
+    replace(NormalizeOptions(), **{name: False})
     for name in NormalizeOptions().to_dict()
     if name not in ("normalizer_version", "coeng_da")
 ]
@@ -120,6 +120,13 @@ def test_what_is_right_or_foreign_stays(text: str) -> None:
     assert normalize(text) == text
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u2028", "\u2029", " ", "\u200b", "\u17d8", "\u00e9"])
+@pytest.mark.parametrize("before", ["", "\u200b", "\u00a0a\u00ad"])
+def test_a_syllable_is_repaired_up_to_what_is_folded_behind_it(before: str, space: str) -> None:
+    text = f"{before}\u1780\u17c1\u17b8{space}\u1781\u17b6"
+    assert normalize(text) == normalize(before) + "\u1780\u17be" + normalize(space) + "\u1781\u17b6"
+
+
 def test_nfc_comes_before_the_repair() -> None:
     # NFC alone would leave the sign before the coeng's base.
     assert normalize("\u1780\u17dd\u17d2\u179f") == "\u1780\u17d2\u17dd\u179f"
@@ -148,7 +155,7 @@ def test_preserve_keeps_coeng_da_and_only_that() -> None:
     ],
 )
 def test_each_switch_turns_its_rule_off(switch: str, text: str) -> None:
-    assert normalize(text, NormalizeOptions(**{switch: False})) == text
+    assert normalize(text, replace(NormalizeOptions(), **{switch: False})) == text
     assert normalize(text) != text
 
 
@@ -156,8 +163,8 @@ def test_a_syllable_whose_repair_would_draw_in_the_next_letter_is_left_as_typed(
     # Sorted, the open coeng would come last and take the next base as its own.
     text = "\u1780\u17b6\u17d2" + "\u1781"
     open_final = "\u1780\u17c6\u200d\u17d2\u17b6" + "\u1781"
-    for words in (text, open_final):
-        assert normalize(words) == normalize(normalize(words))
+    for typed in (text, open_final):
+        assert normalize(typed) == normalize(normalize(typed))
     _, report = normalize_batch_report(pa.array([open_final]))
     assert report[0].as_py()["num_left_as_typed"] == 1
 
@@ -191,12 +198,15 @@ def test_correctly_spelt_words_do_not_change(real_data: Path) -> None:
     assert normalize_batch(words).to_pylist() == words.to_pylist()
 
 
-def test_real_documents_come_out_as_pheasa_writes_them(real_text: dict[str, list[str]]) -> None:
-    # A sample; benchmarks/normalize.py compares every document.
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.slow)])
+def test_real_documents_come_out_as_pheasa_writes_them(
+    real_text: dict[str, list[str]], step: int
+) -> None:
     for name, texts in real_text.items():
         if not name.startswith("khm/"):
             continue
-        sample = [text for text in texts[::25] if len(text) < 4000]
+        # pheasa takes a byte order mark from the start of a text and leaves it elsewhere.
+        sample = [text.lstrip("\ufeff") for text in texts[::step]]
         ours = normalize_batch(pa.array(sample), PLAIN).to_pylist()
         assert ours == [pheasa.normalize(text) for text in sample], name
 
@@ -342,103 +352,6 @@ def test_orphans_and_broken_syllables_are_what_pheasa_flags(text: str) -> None:
     row = report[0].as_py()
     issues = pheasa.validate(normal)
     assert (row["num_orphan_marks"] + row["num_invalid_clusters"] > 0) == bool(issues)
-
-
-# --- hostile and broken input ---------------------------------------------------------------------
-
-
-def _as_strings(*texts: bytes) -> pa.Array:
-    """Return bytes as an Arrow string array, unchecked, as a damaged file would hold them."""
-    return pa.array(texts, pa.large_binary()).view(pa.large_string())
-
-
-@pytest.mark.parametrize("text", ["a\ud800b", "\u1780\udfff", "\udc00"])
-def test_a_lone_surrogate_is_an_error_that_names_the_place(text: str) -> None:
-    at = next(index for index, mark in enumerate(text) if "\ud800" <= mark <= "\udfff")
-    with pytest.raises(ValueError, match=f"U\\+{ord(text[at]):04X} at position {at}"):
-        normalize(text)
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        b"ab\xff",
-        b"ab\xe1\x9e",
-        b"ab\xc0\x80",
-        b"ab\xed\xa0\x80",
-        b"ab\xf4\x90\x80\x80",
-        b"ab\x80",
-        b"ab\xe1\x9e\x41",
-        b"ab\xe0\x80\x80",
-        b"ab\xf0\x80\x80\x80",
-        b"ab\xf5\x80\x80\x80",
-    ],
-)
-def test_malformed_utf8_is_found_at_its_byte(broken: bytes) -> None:
-    texts = _as_strings("\u1780".encode(), broken, b"")
-    with pytest.raises(ValueError, match="text 1 is not valid UTF-8 at byte 2"):
-        normalize_batch(texts)
-    assert malformed_texts(texts).to_pylist() == [None, 2, None]
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=12))
-def test_what_python_cannot_decode_is_malformed(data: bytes) -> None:
-    found = malformed_texts(_as_strings(data))[0].as_py()
-    # What comes before the first fault is exactly what decodes without one.
-    valid = data.decode("utf-8", errors="ignore") if found is None else data[:found].decode("utf-8")
-    assert (found is None) == (valid.encode() == data)
-    if found is not None:
-        with pytest.raises(UnicodeDecodeError) as caught:
-            data.decode("utf-8")
-        assert caught.value.start == found
-
-
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "\u1780",
-        "\u17b6",
-        "\u17b6\u17bb",
-        "\u17d2\u179a",
-        "\u17d2\u179a\u17d2\u178f",
-        "\u200b",
-        "\u200c",
-        "\u200d\u17d2",
-        "\u0316\u0301",
-        "\u17dd\u0316",
-        "\u17c1\u17b8\u17bb",
-    ],
-)
-def test_a_line_of_megabytes_takes_linear_time(unit: str) -> None:
-    # Quadratic work on a million characters would run into the time limit of the suite.
-    text = "\u1780" + unit * (1_000_000 // len(unit)) + "\u1781"
-    once = normalize(text)
-    assert normalize(once) == once
-
-
-def test_a_lengthened_word_is_shortened_and_a_heap_of_marks_is_left() -> None:
-    assert normalize("\u1780" + "\u17b6" * 10_000) == "\u1780\u17b6"
-    heap = "\u1780" + "\u17b6\u17bb\u17c6" * 100
-    assert normalize(heap) == heap
-    _, report = normalize_batch_report(pa.array([heap]))
-    assert report[0].as_py()["num_left_as_typed"] == 1
-    assert report[0].as_py()["num_invalid_clusters"] == 1
-
-
-def test_the_batch_of_no_text_and_the_text_of_no_letter() -> None:
-    for empty in (pa.array([], pa.string()), pa.array([]), pa.chunked_array([], pa.string())):
-        assert normalize_batch(empty).to_pylist() == []
-    assert normalize_batch(pa.array(["", None, ""])).to_pylist() == ["", None, ""]
-    with pytest.raises(ValueError, match="expected an array of strings, got int64"):
-        normalize_batch(pa.array([1, 2]))
-
-
-def test_bytes_under_a_null_are_not_read() -> None:
-    array = pa.array([b"\xff\xff", "\u1780".encode()], pa.large_binary()).view(pa.large_string())
-    validity = pa.array([False, True]).buffers()[1]
-    masked = pa.Array.from_buffers(pa.large_string(), 2, [validity, *array.buffers()[1:]])
-    assert normalize_batch(masked).to_pylist() == [None, "\u1780"]
 
 
 # --- options --------------------------------------------------------------------------------------

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tonsai_pipeline.text import (
     language,
     languages_batch,
     paragraph_languages,
+    paragraph_languages_batch,
     script_shares_batch,
 )
 from tonsai_pipeline_tests.text.samples import ENGLISH_SENTENCE, KHMER_SENTENCE, any_text
@@ -84,6 +86,19 @@ def test_a_mixed_page_is_taken_apart_by_paragraph() -> None:
     assert [page[p.start : p.end] for p in found] == [KHMER_SENTENCE, ENGLISH_SENTENCE, "123"]
     assert [p.language for p in found] == ["khm", "eng", "other"]
     assert paragraph_languages(" \n ") == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(st.none(), any_text), max_size=4))
+def test_paragraphs_hold_all_that_is_not_blank_and_a_batch_is_its_pages(
+    pages: list[str | None],
+) -> None:
+    batch = paragraph_languages_batch(pa.array(pages, pa.string()))
+    assert batch == [[] if page is None else paragraph_languages(page) for page in pages]
+    for page, paragraphs in zip(pages, batch, strict=True):
+        bodies = [(page or "")[start:end] for start, end, _ in paragraphs]
+        assert [language(body) for body in bodies] == [found for *_, found in paragraphs]
+        assert "".join("".join(bodies).split()) == "".join((page or "").split())
 
 
 class _Model:

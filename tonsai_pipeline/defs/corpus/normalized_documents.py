@@ -9,7 +9,7 @@ from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.normalize import STAGE_VERSION, normalize
+from tonsai_pipeline.stages.normalize import STAGE_VERSION, normalize, normalize_inputs
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -45,7 +45,7 @@ def normalized_documents(recipe: Recipe) -> dg.AssetsDefinition:
             ),
             stage_version=STAGE_VERSION,
             settings=recipe.normalize.settings(),
-            inputs={"raw_documents": raw.data_version},
+            inputs=normalize_inputs(raw, recipe.normalize),
             force=config.force,
         )
         repairs = {rule: n for rule, n in artifact.report["repairs_by_rule"].items() if n}
