@@ -54,6 +54,44 @@ def histogram(
     return _picture(figure, title)
 
 
+def small_histograms(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    edges: Sequence[float],
+    *,
+    title: str,
+    unit: str,
+) -> dg.MarkdownMetadataValue:
+    """Draw one small stacked histogram a panel, four to a row, each with a scale of its own.
+
+    Args:
+        panels: Panel -> layer -> counts (N,); the layers, at most two, are the same in every panel.
+        edges: Bin edges (N + 1,).
+        title: Title of the whole.
+        unit: Label of the horizontal axis.
+    """
+    from matplotlib.figure import Figure
+
+    num_rows = -(-len(panels) // 4)
+    figure = Figure(figsize=(7.6, 0.7 + 1.25 * num_rows), dpi=_DPI, layout="constrained")
+    grid = figure.subplots(num_rows, 4, sharex=True, squeeze=False).ravel()
+    for axes, (name, layers) in zip(grid, panels.items(), strict=False):
+        below = [0.0] * (len(edges) - 1)
+        for colour, (layer, counts) in zip((_BLUE, _GREY), layers.items(), strict=False):
+            above = [a + b for a, b in zip(below, counts, strict=True)]
+            axes.stairs(above, edges, baseline=below, fill=True, color=colour, label=layer)
+            below = above
+        axes.set_title(name, fontsize=7)
+        axes.tick_params(labelsize=6)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel(unit, fontsize=8)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, frameon=False, loc="outside lower right", ncols=2)
+    return _picture(figure, title)
+
+
 def line_chart(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x: str, y: str
 ) -> dg.MarkdownMetadataValue:
@@ -84,12 +122,14 @@ def heat_map(
     axes.imshow(values, cmap="Blues", aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", fontsize=7)
     axes.set_yticks(range(len(rows)), rows, fontsize=7)
+    darkest = max((value for line in values for value in line), default=0)
     for i, line in enumerate(values):
         for j, value in enumerate(line):
             if value:
-                axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=6)
+                ink = "white" if value > darkest / 2 else "black"
+                axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=6, color=ink)
     axes.set_title(title, fontsize=10)
-    return _picture(figure, title)
+    return _picture(figure, title.replace("\n", " "))
 
 
 def _picture(figure: object, title: str) -> dg.MarkdownMetadataValue:

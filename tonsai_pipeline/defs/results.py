@@ -96,26 +96,27 @@ def _entry(value: Any) -> Any:
     if isinstance(value, Mapping):
         if value and all(isinstance(v, int | float) for v in value.values()):
             return dg.MetadataValue.md(
-                _table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()])
+                table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()])
             )
         if value and all(isinstance(v, Mapping) for v in value.values()):
             return dg.MetadataValue.md(_nested_table(value))
     if isinstance(value, Sequence) and value and all(isinstance(row, Mapping) for row in value):
         header = list(value[0])
         return dg.MetadataValue.md(
-            _table(header, [[row.get(k, "") for k in header] for row in value])
+            table(header, [[row.get(k, "") for k in header] for row in value])
         )
     return dg.MetadataValue.json(value)
 
 
 def _nested_table(value: Mapping[str, Mapping[str, Any]]) -> str:
     header = list(dict.fromkeys(key for row in value.values() for key in row))
-    return _table(
+    return table(
         ["", *header], [[name, *(row.get(k, "") for k in header)] for name, row in value.items()]
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a Markdown table; cells are shortened and kept on one line."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)

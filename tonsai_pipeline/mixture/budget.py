@@ -246,8 +246,11 @@ def _infeasible(
     limit = short[0][0]
     sizes = ", ".join(f"{name} {available.get(name, 0):,}" for name in list(available)[:12])
     ways = [f"lower total_tokens to {math.floor(limit):,}"]
-    if isinstance(max_epochs, (int, float)):
-        ways.append(f"raise max_epochs to {max_epochs * total / max(limit, 1e-9):.2f}")
+    caps = set(max_epochs.values()) if isinstance(max_epochs, Mapping) else {max_epochs}
+    if len(caps) == 1:
+        ways.append(f"raise max_epochs to {caps.pop() * total / max(limit, 1e-9):.2f}")
+    else:
+        ways.append(f"raise the epochs of what is short by {total / max(limit, 1e-9):.2f} times")
     ways.append("lower the share of what is short, or add text")
     if on_shortage == "error":
         ways.append("set on_shortage: redistribute")

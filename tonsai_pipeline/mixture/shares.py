@@ -24,7 +24,7 @@ def source_shares(
     weights: Mapping[str, float],
     strategy: str = "fixed",
     temperature: float = 1.0,
-    max_epochs: float = 4.0,
+    max_epochs: float | Mapping[str, float] = 4.0,
 ) -> dict[str, float]:
     """Divide the shares of the languages among their sources.
 
@@ -36,7 +36,7 @@ def source_shares(
         strategy: `fixed` (by weight), `temperature` (weight x size^(1/temperature)) or `unimax` (evenly, as
             far as `max_epochs` allow).
         temperature: For `temperature`.
-        max_epochs: For `unimax`.
+        max_epochs: For `unimax`: most passes over a source, for all or by source.
 
     Returns:
         Share of every source, summing to 1; left-out sources have 0.
@@ -132,7 +132,7 @@ def _unimax(
     sizes: Mapping[str, float],
     members: Mapping[str, list[str]],
     language_shares: Mapping[str, float],
-    max_epochs: float,
+    max_epochs: float | Mapping[str, float],
 ) -> dict[str, float]:
     """Spread each language's budget evenly over its sources, the smallest first, none beyond its cap.
 
@@ -140,14 +140,16 @@ def _unimax(
 
     Source: Chung et al., "UniMax" (ICLR 2023), algorithm 1, with sources in place of languages.
     """
-    totals = {
-        language: max_epochs * sum(sizes[n] for n in names) for language, names in members.items()
+    caps = {
+        name: size * (max_epochs[name] if isinstance(max_epochs, Mapping) else max_epochs)
+        for name, size in sizes.items()
     }
+    totals = {language: sum(caps[n] for n in names) for language, names in members.items()}
     run = min(totals[language] / share for language, share in language_shares.items() if share > 0)
     parts: dict[str, float] = {}
     for language, names in members.items():
         left = run * language_shares.get(language, 0.0) or totals[language]
-        for index, name in enumerate(sorted(names, key=lambda n: (sizes[n], n))):
-            parts[name] = min(left / (len(names) - index), max_epochs * sizes[name])
+        for index, name in enumerate(sorted(names, key=lambda n: (caps[n], n))):
+            parts[name] = min(left / (len(names) - index), caps[name])
             left -= parts[name]
     return parts

@@ -55,8 +55,10 @@ class MixtureConfig(Section):
     max_epochs: float = Field(default=4.0, gt=0)
     """Most passes over a source in the run. 4 are almost as good as new text; more warns; more than 16 is refused
     unless `allow_many_epochs`."""
+    source_max_epochs: dict[Name, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """The same for single sources, in place of `max_epochs`: a dictionary may bear more passes than news, or fewer."""
     allow_many_epochs: bool = False
-    """Accept `max_epochs` above 16."""
+    """Accept `max_epochs` and `source_max_epochs` above 16."""
     total_tokens: int | None = Field(default=None, ge=1)
     """Length of the training set in tokens of the final tokenizer; empty: as long as shares and `max_epochs`
     allow."""
@@ -80,9 +82,11 @@ class MixtureConfig(Section):
                 raise ValueError(
                     f"language shares must sum to 1, not {sum(languages.values()):g}; they are shares of all tokens"
                 )
-        if self.max_epochs > MOST_USEFUL_EPOCHS and not self.allow_many_epochs:
+        many = {"max_epochs": self.max_epochs, **self.source_max_epochs}
+        name = max(many, key=many.__getitem__)
+        if many[name] > MOST_USEFUL_EPOCHS and not self.allow_many_epochs:
             raise ValueError(
-                f"max_epochs {self.max_epochs:g} is more than {MOST_USEFUL_EPOCHS:g}, from where repeats are worth "
+                f"{name}: {many[name]:g} epochs are more than {MOST_USEFUL_EPOCHS:g}, from where repeats are worth "
                 "almost nothing; lower it, add text, or set allow_many_epochs: true"
             )
         if sum(stage.last_frac for stage in self.stages) >= 1:
@@ -90,3 +94,7 @@ class MixtureConfig(Section):
                 "the stages' last_frac sum to 1 or more: nothing is left for the run before them"
             )
         return self
+
+    def epochs_of(self, source: str) -> float:
+        """Return the most passes over a source."""
+        return self.source_max_epochs.get(source, self.max_epochs)

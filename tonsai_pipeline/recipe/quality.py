@@ -1,8 +1,9 @@
 """Recipe section `quality`: which documents stay, what their score comes from, what is masked.
 
-The defaults were read off real text: news, law, a handbook, speeches (clean), user-interface strings, bug titles,
-forum quotes and legacy-font pages (junk). "p97 0.23" is the 97th percentile of the clean set. The table is in
-`docs/quality.md` and is made again by `benchmarks/quality.py --percentiles`.
+The defaults were read off real text: Khmer news and law, English news, speeches and a handbook (clean, 738 and
+3,381 documents), user-interface strings, bug titles and legacy-font pages (junk). "p97 0.05 / 0.03" is the 97th
+percentile of the clean Khmer and of the clean English set. `benchmarks/quality.py --only percentiles` makes the
+whole table again, which is in `docs/quality.md`.
 """
 
 from __future__ import annotations
@@ -25,65 +26,72 @@ class Thresholds(Section):
     Words are those of scripts with spaces, plus Khmer clusters / 2.5.
     """
 
-    min_words: Count = 20
-    """Fewer words: `too_few_words`. Clean p3: 52 English, 107 Khmer; user-interface strings p95: 16, p97: 20."""
+    min_words: Count = 17
+    """Fewer words: `too_few_words`. p3 106 / 53. The smallest number that keeps out 95 % of user-interface strings,
+    many of which are whole sentences; Gopher has 50, for pages."""
+    min_words_of_short_text: Count = 4
+    """The same for sources named in `short_text`."""
     min_words_alone: Count = 40
     """A document shorter than this must read as a sentence, that is, most of it must end in a full stop, a
-    khan or the like: `short_without_sentence`. Clean p3: 52 and 107."""
+    khan or the like: `short_without_sentence`. p1 69 / 41."""
     min_stop_words: Count = 2
-    """Fewer function words in the whole document: `too_few_stop_words`. Gopher's figure."""
+    """Fewer function words in the whole document: `too_few_stop_words`. Gopher's figure; p1 18 / 13."""
     min_stop_word_frac: Fraction = 0.12
-    """Smaller share of function words: `too_few_stop_words`. Clean p3 0.22; legacy fonts p97 0.12."""
+    """Smaller share of function words: `too_few_stop_words`. p1 0.18 / 0.27, p3 0.22 / 0.30."""
     min_letter_frac: Fraction = 0.75
-    """Smaller share of letters among visible characters: `too_few_letters`. Clean p3 0.85."""
+    """Smaller share of letters among visible characters: `too_few_letters`. p1 0.88 / 0.92."""
     max_symbol_frac: Fraction = 0.07
-    """Larger share of `#$%&+/<=>@` and the like: `too_many_symbols`. Clean p97 0.03; tagged titles p3 0.10."""
+    """Larger share of `#$%&+/<=>@` and the like: `too_many_symbols`. p99 0.005 / 0.012; tagged titles p3 0.10."""
     max_digit_frac: Fraction = 0.20
-    """Larger share of digits: `too_many_digits`. Clean p97 0.06."""
+    """Larger share of digits: `too_many_digits`. p99 0.08 / 0.04."""
     min_mean_word_chars: Count = 3.0
-    """Shorter words on average (documents that are mostly Latin): `words_too_short`. Gopher's figure."""
+    """Shorter words on average (documents that are mostly Latin): `words_too_short`. Gopher's figure; English p1
+    4.2."""
     max_mean_word_chars: Count = 10.0
-    """Longer words on average (likewise): `words_too_long`. Gopher's figure."""
+    """Longer words on average (likewise): `words_too_long`. Gopher's figure; English p99 5.7."""
     max_placeholders_per_1000_chars: Count = 8.0
-    """More of `%s {name} <b> ~File $(x)` and the like: `too_many_placeholders`. Clean p97 1.6."""
+    """More of `%s {name} <b> ~File $(x)` and the like: `too_many_placeholders`. p99 0 / 0.7."""
     max_links_per_1000_chars: Count = 8.0
-    """More links: `too_many_links`. Clean p97 0.9."""
+    """More links: `too_many_links`. p99 1.1 / 0.7."""
     min_sentences_per_1000_chars: Count = 0.5
-    """Fewer sentence ends: `too_few_sentences`. Clean p3 2.6. Low, for law read off scans has few."""
+    """Fewer sentence ends: `too_few_sentences`. p1 1.8 / 4.9. Low, for law read off scans has few."""
     max_short_char_frac: Fraction = 0.60
-    """Larger share of characters on lines shorter than 30: `too_many_short_lines`. Clean p97 0.26."""
+    """Larger share of characters on lines shorter than 30: `too_many_short_lines`. p99 0.04 / 0.10; user-interface
+    strings p50 1."""
     max_bullet_line_frac: Fraction = 0.90
-    """Larger share of lines that open with a bullet: `too_many_bullets`. Gopher's figure."""
+    """Larger share of lines that open with a bullet: `too_many_bullets`. Gopher's figure; p99 0.15 / 0.07."""
     max_ellipsis_line_frac: Fraction = 0.30
-    """Larger share of lines that end in an ellipsis: `too_many_ellipses`. Gopher's figure."""
+    """Larger share of lines that end in an ellipsis: `too_many_ellipses`. Gopher's figure; p99 0.25 / 0.01."""
     max_duplicate_line_frac: Fraction = 0.40
-    """Larger share of lines seen before in the document: `repeated_lines`. Gopher has 0.30."""
+    """Larger share of lines seen before in the document: `repeated_lines`. p99 0.44 / 0.06; Gopher has 0.30. Khmer
+    0.50: news pages that print their text twice."""
     max_duplicate_line_char_frac: Fraction = 0.30
-    """Larger share of characters on such lines: `repeated_lines`. Gopher has 0.20."""
+    """Larger share of characters on such lines: `repeated_lines`. p99 0.46 / 0.01; Gopher has 0.20. Khmer 0.60."""
     max_duplicate_paragraph_frac: Fraction = 0.40
-    """Larger share of paragraphs seen before: `repeated_paragraphs`. Gopher has 0.30."""
+    """Larger share of paragraphs seen before: `repeated_paragraphs`. p99 0 / 0; Gopher has 0.30."""
     max_duplicate_paragraph_char_frac: Fraction = 0.30
-    """Larger share of characters in such paragraphs: `repeated_paragraphs`. Gopher has 0.20."""
+    """Larger share of characters in such paragraphs: `repeated_paragraphs`. p99 0 / 0; Gopher has 0.20."""
     max_top_2_gram_frac: Fraction = 0.20
-    """Larger share of characters in the most frequent pair of words: `repeated_phrases`. Gopher's figure."""
+    """Larger share of characters in the most frequent pair of words: `repeated_phrases`. Gopher's figure; p99 0.12 /
+    0.13."""
     max_top_3_gram_frac: Fraction = 0.18
-    """The same for three words. Gopher's figure."""
+    """The same for three words. Gopher's figure; p99 0.13 / 0.13."""
     max_top_4_gram_frac: Fraction = 0.16
-    """The same for four words. Gopher's figure."""
+    """The same for four words. Gopher's figure; p99 0.13 / 0.11."""
     max_duplicate_5_gram_frac: Fraction = 0.35
-    """Larger share of characters in runs of five words seen before: `repeated_passages`."""
+    """Larger share of characters in runs of five words seen before: `repeated_passages`. p99 0.52 / 0.07; Khmer 0.65."""
     max_duplicate_6_gram_frac: Fraction = 0.33
-    """The same for six words."""
+    """The same for six words. p99 0.50 / 0.05; Khmer 0.63."""
     max_duplicate_7_gram_frac: Fraction = 0.31
-    """The same for seven words."""
+    """The same for seven words. p99 0.50 / 0.04; Khmer 0.61."""
     max_duplicate_8_gram_frac: Fraction = 0.29
-    """The same for eight words."""
+    """The same for eight words. p99 0.50 / 0.03; Khmer 0.59."""
     max_duplicate_9_gram_frac: Fraction = 0.27
-    """The same for nine words."""
+    """The same for nine words. p99 0.50 / 0.03; Khmer 0.57."""
     max_duplicate_10_gram_frac: Fraction = 0.25
-    """The same for ten words."""
+    """The same for ten words. p99 0.50 / 0.02; Khmer 0.55."""
     max_bad_clusters_frac: Fraction = 0.02
-    """Larger share of clusters that break the order of Khmer marks, orphan marks included: `broken_khmer`."""
+    """Larger share of clusters that break the order of Khmer marks, orphan marks included: `broken_khmer`. p99 0.001 / 0."""
     max_listed_word_frac: Fraction = 0.05
     """Larger share of words from the word list (`word_lists`): `listed_words`."""
     min_score: Fraction = 0.0
@@ -92,6 +100,7 @@ class Thresholds(Section):
 
 def _khmer() -> Thresholds:
     return Thresholds(
+        max_duplicate_line_frac=0.50,
         max_duplicate_line_char_frac=0.60,
         max_duplicate_5_gram_frac=0.65,
         max_duplicate_6_gram_frac=0.63,
@@ -165,6 +174,10 @@ class QualityConfig(Section):
     wrong_language: Literal["drop", "keep"] = "drop"
     """What becomes of documents whose language is not that of their source: an English page in a Khmer dump.
     Documents that mix Khmer and English stay with either."""
+    short_text: tuple[Name, ...] = ()
+    """Sources whose documents are single sentences or paragraphs, not pages: `min_words_of_short_text` holds for them
+    in place of `min_words`. A whole sentence of an encyclopaedia and one of a program's help cannot be told apart by
+    their form; where such text comes from is for you to say."""
     classifiers: dict[LanguageCode, ClassifierConfig] = Field(default_factory=dict)
     """Classifier of each language. Where there is one, its probability is the score; else the signals are."""
     word_lists: dict[LanguageCode, str] = Field(default_factory=dict)
@@ -176,6 +189,13 @@ class QualityConfig(Section):
     max_drift: Annotated[float, Field(gt=0)] = 0.25
     """Population stability index of a source's scores against the last materialization above which the check
     warns. 0.1 is a small shift and 0.25 a large one by custom."""
+
+    def source_names(self) -> set[str]:
+        """Return every source that this section names."""
+        named = set(self.short_text)
+        for classifier in self.classifiers.values():
+            named |= {*classifier.positives, *classifier.negatives}
+        return named
 
     def of(self, language: str) -> Thresholds:
         """Return the limits of a document's language (`khm`, `mixed`, `eng`, `other`)."""

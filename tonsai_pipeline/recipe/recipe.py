@@ -55,3 +55,10 @@ class Recipe(Section):
         if repeated:
             raise ValueError(f"source names must be unique; repeated: {', '.join(repeated)}")
         return self
+
+    @model_validator(mode="after")
+    def _quality_names_sources(self) -> Self:
+        known = {source.name for source in self.sources}
+        if unknown := sorted(self.quality.source_names() - known):
+            raise ValueError(f"quality names what is no source: {', '.join(unknown)}")
+        return self

@@ -24,15 +24,18 @@ from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.shares import document_repeats
 from tonsai_pipeline.mixture.split import hash_ids, smallest, split_border
 from tonsai_pipeline.quality.evaluation import quantile_borders
+from tonsai_pipeline.quality.pii import PII_VERSION
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, Split
+from tonsai_pipeline.stages.mix_groups import GroupSizes, read_group_sizes
 from tonsai_pipeline.stages.mix_shares import plan_shares, wanted_sources
+from tonsai_pipeline.stages.mixture_texts import MASK_NAME
 from tonsai_pipeline.storage.documents import read_part, write_part
 from tonsai_pipeline.storage.files import read_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
-STAGE_VERSION = "1"
+STAGE_VERSION = f"2+pii{PII_VERSION}"
 DUMP_ASSET = "training_mixture.dump"
 SURVEY_ASSET = "training_mixture.survey"
 
@@ -67,6 +70,7 @@ def mix(
     config: MixtureConfig,
     engine: Engine,
     store: Store,
+    mask: Sequence[str] = (),
 ) -> MixReport:
     """Choose the documents to train on and write down the shares.
 
@@ -77,6 +81,8 @@ def mix(
         config: The recipe's `mixture` section.
         engine: Where parts are processed.
         store: Where the artifact of each dump is kept.
+        mask: Kinds of personal data (the recipe's `quality.mask`) that whoever reads the texts through this mixture
+            finds replaced by placeholders.
 
     Raises:
         DataError: A language with a share has no documents, or the run is longer than the text allows; the
@@ -90,11 +96,14 @@ def mix(
     }
     borders = _split_borders(surveys, languages, config)
     repeats = _repeat_rules(scored, config)
+    groups = read_group_sizes(scored) if config.rehydrate else {}
     mixed = {}
     for key, dump in dumps.items():
         language = languages[key.split("@")[0]]
-        settings = _MixSettings(language, borders[language], config.seed, **repeats)
-        mixed[key] = _mix_dump(key, dump, settings, engine=engine, store=store)
+        settings = _MixSettings(
+            language, borders[language], config.seed, mask=tuple(mask), **repeats
+        )
+        mixed[key] = _mix_dump(key, dump, settings, groups.get(key), engine=engine, store=store)
     return _report(mixed, sources, folder, config=config, store=store)
 
 
@@ -236,6 +245,7 @@ class _MixSettings:
     borders: Mapping[str, Sequence[float]]
     bucket_repeats: Sequence[float]
     rehydrate: Mapping[int, float]
+    mask: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -245,14 +255,23 @@ class _MixSettings:
             "borders": {language: list(found) for language, found in self.borders.items()},
             "bucket_repeats": list(self.bucket_repeats),
             "rehydrate": {str(size): value for size, value in sorted(self.rehydrate.items())},
+            "mask": sorted(self.mask),
         }
 
 
 def _mix_dump(
-    key: str, dump: Artifact, settings: _MixSettings, *, engine: Engine, store: Store
+    key: str,
+    dump: Artifact,
+    settings: _MixSettings,
+    groups: GroupSizes | None,
+    *,
+    engine: Engine,
+    store: Store,
 ) -> Artifact:
     def make(folder: Path) -> dict[str, Any]:
-        parts = [Part(path.stem, (path, settings)) for path in dump.parts()]
+        if settings.mask:
+            write_json(folder / MASK_NAME, {"kinds": sorted(settings.mask), "version": PII_VERSION})
+        parts = [Part(path.stem, (path, settings, groups)) for path in dump.parts()]
         found = map_parts(engine, _mix_part, parts, folder=folder, label=f"mix {key}")
         names = ("num_train", "num_bytes", "num_validation", "num_left_out")
         return {name: sum(f[name] for f in found) for name in names}
@@ -263,17 +282,23 @@ def _mix_dump(
         make,
         stage_version=STAGE_VERSION,
         settings=settings.as_json(),
-        inputs={"scored_documents": dump.data_version},
+        inputs={
+            "scored_documents": dump.data_version,
+            **({} if groups is None else {"groups": groups.digest}),
+        },
     )
 
 
-def _mix_part(payload: tuple[Path, _MixSettings], folder: Path) -> dict[str, Any]:
+def _mix_part(
+    payload: tuple[Path, _MixSettings, GroupSizes | None], folder: Path
+) -> dict[str, Any]:
     """Write the pointers of one part."""
-    path, settings = payload
+    path, settings, groups = payload
     kept = _kept(path, None)
     hashes = hash_ids(kept.column("doc_id").to_pylist(), seed=settings.seed)
     held_out = hashes < np.uint64(min(settings.split_border, 2**64 - 1))
-    repeats = _repeats(kept, settings)
+    sizes = np.ones(kept.num_rows, np.int32) if groups is None else groups.of(path.name, kept)
+    repeats = _repeats(kept, sizes, settings)
     table = pa.table(
         {
             **{name: kept.column(name) for name in ("doc_id", "row_in_part", "source")},
@@ -298,7 +323,9 @@ def _mix_part(payload: tuple[Path, _MixSettings], folder: Path) -> dict[str, Any
     }
 
 
-def _repeats(kept: pa.Table, settings: _MixSettings) -> npt.NDArray[np.float32]:
+def _repeats(
+    kept: pa.Table, group_sizes: npt.NDArray[np.int32], settings: _MixSettings
+) -> npt.NDArray[np.float32]:
     """Return the repeats of a part's documents, each by the buckets of the language it is written in."""
     written = np.array(kept.column("lang").to_pylist(), dtype=object)
     repeats = np.ones(kept.num_rows, dtype=np.float32)
@@ -307,7 +334,7 @@ def _repeats(kept: pa.Table, settings: _MixSettings) -> npt.NDArray[np.float32]:
         has_borders = len(settings.bucket_repeats) == 1 or language in settings.borders
         repeats[rows] = document_repeats(
             kept.column("score").to_numpy()[rows],
-            kept.column("group_size").to_numpy()[rows],
+            group_sizes[rows],
             borders=settings.borders.get(language, ()),
             bucket_repeats=settings.bucket_repeats if has_borders else (),
             rehydrate=settings.rehydrate,

@@ -80,7 +80,7 @@ def plan_shares(
             for name, entry in by_source.items()
         },
         "stages": [{"frac": frac, "shares": found} for frac, found in stages],
-        "max_epochs": config.max_epochs,
+        "max_epochs": {name: config.epochs_of(name) for name in by_source},
         "on_shortage": config.on_shortage,
         "total_tokens": config.total_tokens,
         "seed": config.seed,
@@ -114,7 +114,7 @@ def _stage_shares(
                     weights=weight,
                     strategy=config.strategy,
                     temperature=config.temperature,
-                    max_epochs=config.max_epochs,
+                    max_epochs={name: config.epochs_of(name) for name in tokens},
                 ),
             )
             for frac, shares, weight in wishes
@@ -132,19 +132,16 @@ def _plan(
     """Estimate the run; refuse a target that is out of reach even if the estimate is a quarter off."""
     available = {name: max(1, round(count)) for name, count in tokens.items()}
 
-    def estimate(total: int | None, max_epochs: float) -> Budget:
+    slack = 1.0 if config.total_tokens is None else _ESTIMATE_SLACK
+    try:
         return budget(
             available,
             shares,
-            total_tokens=total,
-            max_epochs=max_epochs,
+            total_tokens=config.total_tokens,
+            max_epochs={name: slack * config.epochs_of(name) for name in available},
             groups=languages,
             on_shortage=config.on_shortage,
         )
-
-    slack = 1.0 if config.total_tokens is None else _ESTIMATE_SLACK
-    try:
-        return estimate(config.total_tokens, config.max_epochs * slack)
     except ValueError as error:
         raise DataError(f"mixture (tokens estimated from bytes): {error}") from error
 
@@ -180,10 +177,11 @@ def _warnings(
     config: MixtureConfig,
 ) -> list[str]:
     said = []
-    if config.max_epochs > FREE_EPOCHS:
-        said.append(
-            f"max_epochs is {config.max_epochs:g}: passes above {FREE_EPOCHS:g} are worth less and less"
-        )
+    for name, most in {"max_epochs": config.max_epochs, **config.source_max_epochs}.items():
+        if most > FREE_EPOCHS:
+            said.append(
+                f"{name}: up to {most:g} epochs; passes above {FREE_EPOCHS:g} are worth less and less"
+            )
     for source in sources:
         entry = by_source.get(source.name)
         if source.weight > 0 and (entry is None or not entry["num_documents"]):
@@ -191,7 +189,7 @@ def _warnings(
                 f"{source.name}: nothing of it is in the mixture; its sisters fill its share"
             )
     said += [
-        f"{name}: too small for its share of {by_source[name]['share']:.2%} in {config.max_epochs:g} epochs; "
+        f"{name}: too small for its share of {by_source[name]['share']:.2%} in {config.epochs_of(name):g} epochs; "
         f"it gives about {by_source[name]['estimated_share']:.2%}, its sisters the rest"
         for name in planned.short_sources
     ]

@@ -2,6 +2,9 @@
 
 part of pointers (row_in_part, source, split) ─┐
 normalized part of the same name ──────────────┴─▶ batches of (pointers, texts)
+
+Where the recipe masks personal data, this is where it goes: a text that is read through a mixture has none of the
+kinds named, whoever reads it. `mask.json` lies in the dump's own artifact, so that another mask is another data version.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.quality.pii import PII_VERSION, mask_pii
 from tonsai_pipeline.storage.documents import read_batches
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 DUMPS_NAME = "dumps.json"
 SHARES_NAME = "shares.json"
+#: Kinds of personal data that are masked in the texts of a dump; missing: none.
+MASK_NAME = "mask.json"
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,23 @@ class TextPart:
         dump: Key of the dump.
         pointers: Part of MIXTURE_DOCUMENTS.
         texts: Normalized part of the same name.
+        mask: Kinds of personal data that are masked when the texts are read.
     """
 
     dump: str
     pointers: Path
     texts: Path
+    mask: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Unique among all parts of all dumps."""
         return f"{self.dump}.{self.pointers.stem}"
+
+    @property
+    def mask_id(self) -> str:
+        """Names what masking does to the texts; empty if nothing."""
+        return f"{','.join(self.mask)}/{PII_VERSION}" if self.mask else ""
 
 
 class SelectedTexts(NamedTuple):
@@ -75,14 +88,21 @@ def dump_parts(dump: str, pointers: Artifact, normalized: Artifact) -> list[Text
         DataError: A part of pointers has no text.
     """
     texts = {path.name: path for path in normalized.parts()}
+    mask = _mask(pointers)
     parts = []
     for path in pointers.parts():
         if path.name not in texts:
             raise DataError(
                 f"{path}: {normalized.path} has no part of that name; materialize training_mixture again"
             )
-        parts.append(TextPart(dump, path, texts[path.name]))
+        parts.append(TextPart(dump, path, texts[path.name], mask))
     return parts
+
+
+def _mask(pointers: Artifact) -> tuple[str, ...]:
+    """Return the kinds of personal data that are masked in the texts of a dump."""
+    path = pointers.path / MASK_NAME
+    return tuple(cast("dict[str, Any]", read_json(path))["kinds"]) if path.is_file() else ()
 
 
 def mixture_parts(
@@ -124,7 +144,8 @@ def read_texts(
         stop = int(np.searchsorted(wanted, first + batch.num_rows))
         if stop > done:
             indices = pa.array(wanted[done:stop] - first)
-            yield SelectedTexts(rows[done:stop], batch.column("text").take(indices))
+            texts = batch.column("text").take(indices)
+            yield SelectedTexts(rows[done:stop], mask_pii(texts, part.mask))
         done, first = stop, first + batch.num_rows
     if done < len(wanted):
         raise DataError(

@@ -62,7 +62,7 @@ class PackReport:
         num_rows: Rows of the run.
         fill_frac: Share of places in training rows that hold a token.
         splits: The numbers of every split: rows, documents, tokens, segments, documents cut, fill, segments a row.
-        sources: By source: language, tokens available, tokens in the run, epochs, share, wished share, and what
+        sources: By source: language, documents, bytes and tokens available, tokens in the run, epochs, share, wished share, and what
             the tokens are worth when repeats count less.
         languages: Share of tokens of each language.
         position_coverage: Share of documents that reach a position, for models whose positions restart.
@@ -263,15 +263,18 @@ def _sources(run: RunPlan, shares: Shares, table: DocumentTable) -> dict[str, di
     """Return what each source gives to the run, and what was wished."""
     total = max(1, sum(run.realised.values()))
     training = table.entries[~table.entries["held_out"]]
-    available = np.bincount(
-        training["source"], training["num_tokens"], minlength=len(shares.sources)
-    ).astype(np.int64)
+    num_documents, num_bytes, available = (
+        np.bincount(training["source"], weights, minlength=len(shares.sources)).astype(np.int64)
+        for weights in (None, training["num_bytes"], training["num_tokens"])
+    )
     found = {}
     for place, name in enumerate(shares.sources):
         num_tokens = run.realised[name]
         epochs = num_tokens / max(1, int(available[place]))
         found[name] = {
             "lang": shares.languages[place],
+            "num_documents": int(num_documents[place]),
+            "num_bytes": int(num_bytes[place]),
             "available_tokens": int(available[place]),
             "num_tokens": num_tokens,
             "epochs": epochs,

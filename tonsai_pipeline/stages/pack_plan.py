@@ -50,7 +50,7 @@ class Shares:
         languages: Language of each source.
         shares: Wished share of all tokens, by source.
         stages: Stretches of the run: its part of the run, and the share of each source in it.
-        max_epochs: Most passes over a source.
+        max_epochs: Most passes over each source.
         total_tokens: Length of the run, or None for the longest.
         on_shortage: What happens when a source cannot fill its share.
         seed: Seed of the order.
@@ -60,7 +60,7 @@ class Shares:
     languages: tuple[str, ...]
     shares: Mapping[str, float]
     stages: tuple[tuple[float, Mapping[str, float]], ...]
-    max_epochs: float
+    max_epochs: Mapping[str, float]
     total_tokens: int | None
     on_shortage: str
     seed: int
@@ -101,12 +101,13 @@ class RunPlan:
 def read_shares(mixture: Artifact) -> Shares:
     """Read what the mixture asks for."""
     raw = cast("dict[str, Any]", read_json(mixture.path / SHARES_NAME))
+    most = raw["max_epochs"]
     return Shares(
         sources=tuple(raw["sources"]),
         languages=tuple(entry["lang"] for entry in raw["sources"].values()),
         shares={name: float(entry["share"]) for name, entry in raw["sources"].items()},
         stages=tuple((stage["frac"], stage["shares"]) for stage in raw["stages"]),
-        max_epochs=float(raw["max_epochs"]),
+        max_epochs=most if isinstance(most, dict) else dict.fromkeys(raw["sources"], float(most)),
         total_tokens=raw["total_tokens"],
         on_shortage=raw.get("on_shortage", "redistribute"),
         seed=int(raw["seed"]),

@@ -80,6 +80,12 @@ def test_a_language_that_cannot_fill_its_share_is_an_error_even_when_sisters_may
         )
 
 
+def test_the_advice_names_no_single_cap_where_caps_differ() -> None:
+    caps = {"news": 1.0, "web": 4.0, "books": 4.0}
+    with pytest.raises(ValueError, match=r"raise the epochs of what is short by 2\.00 times"):
+        budget(SIZES, SHARES, total_tokens=10_000, max_epochs=caps)
+
+
 def test_a_cap_may_differ_by_source() -> None:
     made = budget(SIZES, SHARES, total_tokens=None, max_epochs={"news": 1, "web": 9, "books": 9})
     assert made.target_tokens["news"] == 1_000

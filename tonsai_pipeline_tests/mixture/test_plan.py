@@ -119,6 +119,26 @@ def test_stages_change_the_shares_and_go_on_where_the_stage_before_left() -> Non
     assert len(set(run.order.tolist())) == len(run.order), "800 of 1,000 documents: none twice"
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.lists(st.integers(0, 60_000), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.lists(st.sampled_from([0.5, 1.0, 2.0, 6.0]), min_size=4, max_size=4),
+)
+def test_every_stage_of_a_random_run_has_its_shares_whatever_the_repeats(
+    seed: int, targets: list[list[int]], ratios: list[float]
+) -> None:
+    tokens, source = corpus(seed % 1000)
+    repeats = np.array(ratios)[np.arange(len(tokens)) % len(ratios)]
+    run = plan(tokens, source, targets, seed=seed, repeats=repeats)
+    # A document that lies across the end of a stage is counted on one side: half of it at each end.
+    assert (np.abs(run.realised_tokens - np.array(targets)) <= 200).all()
+    ends = np.abs(run.realised_tokens.sum(axis=0) - np.sum(targets, axis=0))
+    assert (ends <= 100).all()
+    if len(run.order):
+        assert (np.diff(run.stage) >= 0).all()
+
+
 def test_a_source_without_target_is_not_read() -> None:
     run = plan([5, 5], [0, 1], [5, 0], seed=0)
     assert run.order.tolist() == [0]

@@ -49,9 +49,9 @@ def test_calibration_needs_both_sides() -> None:
 
 def test_neither_words_nor_form_can_outvote_the_other() -> None:
     sure_words = evidence(np.array([50.0, -50.0]), np.array([0.5, 0.5]))
-    assert sure_words.tolist() == [2.0, -2.0]
+    assert sure_words.tolist() == [1.0, -1.0]
     good_form = evidence(np.zeros(2), np.array([0.98, 0.4]))
-    assert good_form[0] > 2.0 > good_form[1]
+    assert good_form[0] > 1.0 > good_form[1]
 
 
 def test_evidence_rises_with_both() -> None:

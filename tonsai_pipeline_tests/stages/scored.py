@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.schema import KEPT_DOCUMENTS, NORMALIZED_DOCUMENTS
+from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_DOCUMENTS, NORMALIZED_DOCUMENTS
 from tonsai_pipeline.stages.score import STAGE_VERSION, score
 from tonsai_pipeline.storage.documents import part_name, read_part, write_part
 from tonsai_pipeline.storage.files import digest_json, write_json
@@ -76,6 +77,8 @@ def build_corpus(
             folder / "dumps.json",
             {dump: {"path": store.relative(found)} for dump, found in keep.items()},
         )
+        groups = [_groups(dump, path) for dump, found in keep.items() for path in found.parts()]
+        write_part(folder / "groups.parquet", groups, DUPLICATE_GROUPS)
         return {}
 
     deduplicated = store.materialize(
@@ -166,6 +169,21 @@ def _table(dump: str, texts: list[str], first: int) -> pa.Table:
         "num_invalid_clusters": zeros,
     }
     return pa.table(columns, schema=NORMALIZED_DOCUMENTS)
+
+
+def _groups(dump: str, path: Path) -> pa.Table:
+    """Give every kept document one copy more in the corpus than in its own dump; those with none there stay alone."""
+    kept = read_part(path).filter(pc.greater(pc.field("group_size"), 1))
+    size = kept.num_rows
+    columns = {
+        "dump": [dump] * size,
+        "part": [path.name] * size,
+        "row_in_part": kept.column("row_in_part"),
+        "doc_id": kept.column("doc_id"),
+        "group_size": pc.add(kept.column("group_size"), 1).cast(pa.int32()),
+        "num_dumps": [2] * size,
+    }
+    return pa.table(columns, schema=DUPLICATE_GROUPS)
 
 
 def _keep(normalized: Artifact, folder: Path, dropped: int) -> dict[str, int]:

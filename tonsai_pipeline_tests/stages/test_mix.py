@@ -14,6 +14,7 @@ from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.mixture import MixtureConfig, MixtureStage, ValidationSplit
 from tonsai_pipeline.schema import MIXTURE_DOCUMENTS
 from tonsai_pipeline.stages.mix import STAGE_VERSION, mix
+from tonsai_pipeline.stages.mixture_texts import mixture_parts, read_texts
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
@@ -98,7 +99,7 @@ def test_shares_follow_languages_and_weights(store: Store, engine: Engine) -> No
     made = shares(mixed(corpus, store, engine))
     found = {name: entry["share"] for name, entry in made["sources"].items()}
     assert found == pytest.approx({"khm_a": 0.45, "khm_b": 0.15, "eng_c": 0.4})
-    assert made["max_epochs"] == 4
+    assert made["max_epochs"] == {"khm_a": 4, "khm_b": 4, "eng_c": 4}
     assert made["total_tokens"] is None
 
 
@@ -142,6 +143,22 @@ def test_a_run_longer_than_the_text_is_refused_with_what_would_do(
         mixed(small_corpus(store), store, engine, config)
 
 
+def test_a_source_with_a_cap_of_its_own_is_read_no_more_often(store: Store, engine: Engine) -> None:
+    texts = {
+        "eng_a@20240101": [english_prose(12, seed) for seed in range(40)],
+        "eng_b@20240101": [english_prose(12, 100 + seed) for seed in range(40)],
+    }
+    config = MixtureConfig(
+        languages={"eng": 1.0}, validation=SPLIT, source_max_epochs={"eng_a": 0.5, "eng_b": 6}
+    )
+    mixture = mixed(build_corpus(store, texts), store, engine, config)
+    found = mixture.report["by_source"]
+    assert found["eng_a"]["estimated_epochs"] == pytest.approx(0.5, abs=0.01)
+    assert found["eng_b"]["estimated_epochs"] == pytest.approx(6, abs=0.01)
+    assert shares(mixture)["max_epochs"] == {"eng_a": 0.5, "eng_b": 6}
+    assert any("eng_b: up to 6 epochs" in said for said in mixture.report["warnings"])
+
+
 def test_quality_buckets_and_group_sizes_become_repeats(store: Store, engine: Engine) -> None:
     config = MixtureConfig(
         validation=SPLIT, bucket_repeats=(0.5, 2.0), rehydrate={1: 1.0, 2: 2.0, 5: 3.0}
@@ -153,6 +170,17 @@ def test_quality_buckets_and_group_sizes_become_repeats(store: Store, engine: En
     assert {0.5, 6.0} <= set(repeats.tolist())
     scores = train.column("score").to_numpy()
     assert scores[repeats == 6.0].mean() > scores[repeats == 0.5].mean()
+
+
+def test_the_copies_in_all_dumps_count_and_not_those_of_one(store: Store, engine: Engine) -> None:
+    # In their own dump documents stand for 1 to 6, in the corpus for 1 and 3 to 7.
+    wanted = {size: float(10 * size) for size in range(1, 8)}
+    config = MixtureConfig(validation=SPLIT, rehydrate=wanted)
+    table = pointers(mixed(small_corpus(store), store, engine, config), store)
+    train = table.filter(pc.equal(table.column("split"), "train"))
+    rows = train.column("row_in_part").to_pylist()
+    expected = [10.0 if row % 6 == 0 else 10.0 * (2 + row % 6) for row in rows]
+    assert train.column("repeats").to_pylist() == expected
 
 
 def test_the_lowest_bucket_can_be_left_out(store: Store, engine: Engine) -> None:
@@ -193,3 +221,54 @@ def test_the_report_says_what_each_source_comes_to(store: Store, engine: Engine)
     assert total == report["estimated_total_tokens"]
     khmer = sum(f["estimated_share"] for f in report["by_source"].values() if f["lang"] == "khm")
     assert khmer == pytest.approx(0.6, abs=0.005)
+
+
+def test_masked_personal_data_is_gone_for_whoever_reads_through_the_mixture(
+    store: Store, engine: Engine
+) -> None:
+    texts = {
+        "eng_a@20240101": [
+            english_prose(12, seed) + " Write to sok@example.org or call 012 345 678."
+            for seed in range(30)
+        ]
+    }
+    corpus = build_corpus(store, texts)
+    config = MixtureConfig(languages={"eng": 1.0}, validation=SPLIT)
+    scored = score_corpus(corpus, store, engine)
+    read, versions = {}, {}
+    for mask in ((), ("email", "phone")):
+        mixture = store.materialize(
+            "training_mixture",
+            None,
+            lambda folder, mask=mask: mix(
+                scored,
+                folder,
+                sources=corpus.sources,
+                config=config,
+                engine=engine,
+                store=store,
+                mask=mask,
+            ),
+            stage_version=STAGE_VERSION,
+            settings={"mask": list(mask)},
+            inputs={"scored_documents": scored.data_version},
+        )
+        parts = mixture_parts(mixture, corpus.normalized, store)
+        rows = [read_part(p.pointers, ["row_in_part"])["row_in_part"].to_numpy() for p in parts]
+        read[mask] = [
+            text
+            for part, wanted in zip(parts, rows, strict=True)
+            for batch in read_texts(part, wanted)
+            for text in batch.texts.to_pylist()
+        ]
+        versions[mask] = (mixture.data_version, {part.mask_id for part in parts})
+    plain, masked = read.values()
+    assert len(plain) == len(masked) > 20
+    assert all("sok@example.org" in text and "012 345 678" in text for text in plain)
+    assert [
+        t.replace("sok@example.org", "<EMAIL>").replace("012 345 678", "<PHONE>") for t in plain
+    ] == masked
+    first, second = versions.values()
+    assert first[0] != second[0]
+    assert first[1] == {""}
+    assert "" not in second[1]

@@ -86,6 +86,22 @@ def test_an_english_page_in_a_khmer_source_is_dropped_for_its_language(
     assert kept.report["num_kept"] == 2
 
 
+def test_sentences_stay_where_the_recipe_says_that_a_source_has_sentences(
+    store: Store, engine: Engine
+) -> None:
+    texts = ["The farmer said that it was with her.", "Of the", "The house of the man and his dog"]
+    corpus = build_corpus(store, {"eng_a@20240101": texts}, every_nth_dropped=0)
+    page = score_corpus(corpus, store, engine)
+    assert page.report["dropped_by_reason"] == {"too_few_words": 3}
+    short = score_corpus(corpus, store, engine, QualityConfig(short_text=("eng_a",)))
+    assert short.report["dropped_by_reason"] == {"short_without_sentence": 1, "too_few_words": 1}
+    scores = [
+        table_of(scored, "eng_a@20240101", store).column("score").to_pylist()
+        for scored in (page, short)
+    ]
+    assert scores[0] == scores[1]
+
+
 def test_signals_lie_beside_the_scores(store: Store, engine: Engine) -> None:
     text = english_prose(12, 1) + " Write to sok@example.org or call 012 345 678."
     corpus = build_corpus(store, {"eng_a@20240101": [text]}, every_nth_dropped=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -56,13 +56,15 @@ class LanguageRules:
     """What decides about documents of one language.
 
     Args:
-        limits: Limits of the signals.
+        limits: Limits of the signals; the score is measured against them.
+        min_words: Fewest words of a document of this dump, in place of `limits.min_words`.
         min_score: Lowest score that stays.
         phrases: The user's word list.
         classifier: Folder with `model.bin` and `calibration.json`; None: the signals make the score.
     """
 
     limits: Limits
+    min_words: float
     min_score: float
     phrases: tuple[str, ...]
     classifier: Path | None
@@ -156,7 +158,8 @@ def _score_batch(batch: pa.Table, task: ScoreTask) -> _Verdict:
         signals = measure(chosen, listed_words=_phrases(rules.phrases))
         values[mine] = signals.values
         scores[mine] = _scores(signals, chosen, rules)
-        found = judge(signals, rules.limits, bad_clusters_frac=bad[mine])
+        limits = replace(rules.limits, min_words=rules.min_words)
+        found = judge(signals, limits, bad_clusters_frac=bad[mine])
         found[(found == None) & (scores[mine] < rules.min_score)] = DropReason.low_score  # noqa: E711
         reasons[mine] = found
     if task.drop_wrong_language:

@@ -1,7 +1,7 @@
 """normalized_documents and deduplicated_documents of all dumps -> scored_documents.
 
     dump ──score_part──▶ part-*.parquet, signals/part-*.parquet      one artifact a dump, cached for itself
-    all  ──summary────▶ dumps.json, buckets.json, to_read.json
+    all  ──summary────▶ dumps.json, buckets.json, to_read.json; groups.parquet, carried on for the mixture
 
 A dump is scored again only if its text, its keep-list, the rules or a classifier changed.
 """
@@ -24,18 +24,20 @@ from tonsai_pipeline.quality.rules import LIMIT_NAMES, RULES_VERSION, Limits
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe.quality import QualityConfig, Thresholds
 from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.stages.deduplicate.summary import GROUPS_FILE
 from tonsai_pipeline.stages.score.classifiers import make_classifier
 from tonsai_pipeline.stages.score.examples import KeptDump
 from tonsai_pipeline.stages.score.parts import LanguageRules, ScoreTask, score_part
 from tonsai_pipeline.stages.score.summary import add_tallies, buckets, documents_to_read, picture
-from tonsai_pipeline.storage.files import read_json, write_json
+from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 STAGE_VERSION = (
-    f"1+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+features{FEATURES_VERSION}"
+    f"2+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+features{FEATURES_VERSION}"
     f"+classifier{CLASSIFIER_VERSION}+pii{PII_VERSION}"
 )
 DUMP_ASSET = "scored_documents.dump"
+_LANGUAGES = ("khm", "eng")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def score(
     Args:
         normalized: normalized_documents by dump, in catalog order.
         deduplicated: The keep-lists.
-        folder: The building folder; gets `dumps.json`, `buckets.json`, `histograms.json`, `to_read.json`.
+        folder: The building folder; gets `dumps.json`, `buckets.json`, `histograms.json`, `to_read.json` and `groups.parquet`.
         sources: The recipe's sources: a source's language is what its documents should be in.
         config: The recipe's `quality` section.
         engine: Where parts are processed.
@@ -102,13 +104,21 @@ def score(
         )
         for language, wish in sorted(config.classifiers.items())
     }
-    rules = _rules(config, classifiers)
+    phrases = {language: _word_list(language, config) for language in _LANGUAGES}
     languages = {source.name: source.lang for source in sources}
     scored: dict[str, Artifact] = {}
     for dump in dumps:
         scored[dump.key] = _score_dump(
-            dump, languages[dump.source], config, rules, classifiers, engine=engine, store=store
+            dump,
+            languages[dump.source],
+            config,
+            _rules(dump.source, config, phrases, classifiers),
+            classifiers,
+            engine=engine,
+            store=store,
         )
+    groups = deduplicated.path / GROUPS_FILE
+    write_bytes(folder / groups.name, groups.read_bytes())
     return _report(scored, classifiers, folder, config=config, store=store)
 
 
@@ -152,15 +162,23 @@ def _limits(thresholds: Thresholds) -> Limits:
     return Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})
 
 
-def _rules(config: QualityConfig, classifiers: Mapping[str, Artifact]) -> dict[str, LanguageRules]:
+def _rules(
+    source: str,
+    config: QualityConfig,
+    phrases: Mapping[str, tuple[str, ...]],
+    classifiers: Mapping[str, Artifact],
+) -> dict[str, LanguageRules]:
+    """Return what decides about the documents of a source, by language."""
+    short = source in config.short_text
     return {
         language: LanguageRules(
             limits=_limits(thresholds),
+            min_words=thresholds.min_words_of_short_text if short else thresholds.min_words,
             min_score=thresholds.min_score,
-            phrases=_word_list(language, config),
+            phrases=phrases[language],
             classifier=classifiers[language].path if language in classifiers else None,
         )
-        for language, thresholds in (("khm", config.khm), ("eng", config.eng))
+        for language, thresholds in ((code, config.of(code)) for code in _LANGUAGES)
     }
 
 
@@ -217,6 +235,7 @@ def _score_dump(
         "wrong_language": config.wrong_language,
         "enabled": config.enabled,
         "word_lists": {code: list(rule.phrases) for code, rule in rules.items()},
+        "short_text": dump.source in config.short_text,
     }
     return store.materialize(
         DUMP_ASSET, dump.key, make, stage_version=STAGE_VERSION, settings=settings, inputs=inputs

@@ -1,0 +1,93 @@
+"""Quality and mixture, measured: limits, drops, classifiers on unseen junk, speed beside datatrove, shares.
+
+    uv run --group bench python benchmarks/quality.py --data FOLDER [--json] [--only percentiles,drops,...]
+
+FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
+the last run are in docs/quality.md and docs/mixture.md. `speed` needs datatrove's word tokenizers, packages of
+their own: `uv pip install khmer-nltk spacy`, or `--peers FOLDER` that they were installed in with `--target`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# One core: read by BLAS and OpenMP when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SECTIONS = ("percentiles", "drops", "classifier", "known", "speed", "shares")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    parser.add_argument("--work", type=Path, help="scratch folder; a temporary one by default")
+    parser.add_argument("--peers", type=Path, help="folder of datatrove's tokenizers")
+    parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
+    parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    options = parser.parse_args()
+    if options.peers:
+        sys.path.append(str(options.peers))
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - set(SECTIONS):
+        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        results = {name: run(name, options, work) for name in SECTIONS if name in chosen}
+    if options.json:
+        print(json.dumps(results, indent=1))
+        return
+    for name, rows in results.items():
+        show(name, rows)
+
+
+def run(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """Run one section."""
+    if name == "percentiles":
+        from quality_parts import percentiles
+
+        return percentiles.measure_percentiles(options.data)
+    if name == "drops":
+        from quality_parts import drops
+
+        return drops.measure_drops(options.data, work / "street")
+    if name == "classifier":
+        from quality_parts import classifier
+
+        return classifier.measure_auc(options.data, work / "street")
+    if name == "known":
+        from quality_parts import classifier
+
+        return classifier.measure_known(options.data, work / "street")
+    if name == "speed":
+        from quality_parts import speed
+
+        return speed.measure_speed(options.data, work / "street", peer_kb=options.peer_kb)
+    from quality_parts import shares
+
+    return shares.measure_shares(options.data, work / "shares", vocab_size=options.vocab_size)
+
+
+def show(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print a section as a Markdown table."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    print(f"\n{name}\n\n| {' | '.join(header)} |\n|{' --- |' * len(header)}")
+    for row in rows:
+        print("| " + " | ".join(cell(row.get(key, "")) for key in header) + " |")
+
+
+def cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    main()

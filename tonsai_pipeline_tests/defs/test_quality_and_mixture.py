@@ -1,0 +1,185 @@
+"""What a person sees of scores and mixture: pictures, documents to read, drift, and the split that is proved."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tonsai_pipeline.defs.corpus.dump_catalog import publish_catalog
+from tonsai_pipeline.defs.graph import build_definitions
+from tonsai_pipeline.defs.jobs import DUMP_ASSETS
+from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu
+
+_CORPUS = ["deduplicated_documents", "scored_documents", "training_mixture"]
+_NO_WORKERS = {"config": {"num_workers": 1}}
+
+
+class House:
+    """A recipe of three sources, the folder their dumps lie in, and what Dagster knows."""
+
+    def __init__(self, folder: Path, **sections: object) -> None:
+        self.folder = folder
+        self.recipe = Recipe.model_validate(
+            {
+                "name": "seen",
+                "sources": [
+                    {"name": name, "lang": name[:3], "path": f"{name}.jsonl.gz"}
+                    for name in ("khm_news", "eng_news", "eng_web")
+                ],
+                **sections,
+            }
+        )
+        self.workspace = Workspace(root=str(folder / "home"), data=str(folder))
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def write(self, texts: Mapping[str, list[str]]) -> None:
+        """Write the dumps."""
+        for name, said in texts.items():
+            with gzip.open(self.folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as stream:
+                stream.writelines(json.dumps({"text": text}) + "\n" for text in said)
+
+    def run(self) -> dg.ExecuteInProcessResult:
+        """Materialize every dump and the corpus assets."""
+        publish_catalog(self.recipe, self.workspace)
+        keys = [f"{source.name}@{source.date}" for source in self.recipe.sources]
+        self.instance.add_dynamic_partitions("dumps", keys)
+        for key in keys:
+            self._materialize(list(DUMP_ASSETS), key)
+        return self._materialize(_CORPUS, None)
+
+    def _materialize(self, names: list[str], partition: str | None) -> dg.ExecuteInProcessResult:
+        definitions = build_definitions(self.recipe, self.workspace)
+        return dg.materialize(
+            [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)],
+            instance=self.instance,
+            partition_key=partition,
+            selection=names,
+            resources={"workspace": self.workspace},
+            run_config={"ops": dict.fromkeys(names, _NO_WORKERS)},
+            raise_on_error=False,
+        )
+
+
+def good_texts(num_docs: int = 40) -> dict[str, list[str]]:
+    return {
+        "khm_news": [khmer_prose(12, seed) for seed in range(num_docs)],
+        "eng_news": [english_prose(12, seed) for seed in range(num_docs)],
+        "eng_web": [english_prose(9, 500 + seed) for seed in range(num_docs - 4)]
+        + [menu(seed) for seed in range(4)],
+    }
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> Mapping[str, dg.MetadataValue]:
+    wanted = dg.AssetKey(asset)
+    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == wanted]
+    return event.materialization.metadata
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+
+
+#: A classifier of English: news against the web, so that there is one to look at.
+_QUALITY = {
+    "classifiers": {
+        "eng": {"positives": ["eng_news"], "negatives": ["eng_web"], "num_buckets": 2000, "dim": 8}
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, dg.ExecuteInProcessResult]:
+    house = House(tmp_path_factory.mktemp("calm"), quality=_QUALITY)
+    house.write(good_texts())
+    return house, house.run()
+
+
+def test_scores_drops_and_documents_are_there_to_see(
+    calm: tuple[House, dg.ExecuteInProcessResult],
+) -> None:
+    _, result = calm
+    assert result.success
+    shown = metadata_of(result, "scored_documents")
+    for name in ("scores", "drops", "drops_by_source"):
+        assert "data:image/png;base64," in str(shown[name].value), name
+        assert len(str(shown[name].value)) < 120_000, name
+    rows = str(shown["to_read_eng"].value).splitlines()[2:]
+    deciles = [row.split("|")[1].strip() for row in rows]
+    assert 5 <= len(set(deciles)) <= 10
+    assert max(map(deciles.count, set(deciles))) <= 10
+    assert any("too_many_short_lines" in row or "too_few" in row for row in rows)
+    assert any("farmer" in row or "teacher" in row for row in rows)
+
+
+def test_a_classifier_shows_how_well_it_does_and_what_it_looks_at(
+    calm: tuple[House, dg.ExecuteInProcessResult],
+) -> None:
+    shown = str(metadata_of(calm[1], "scored_documents")["classifier_eng"].value)
+    assert shown.startswith(("AUC 0.", "AUC 1."))
+    assert "| eng_news |" in shown
+    assert "| max_length | num_documents | good_frac | accuracy |" in shown
+    assert shown.count("\n|") > 20
+
+
+def test_the_mixture_shows_every_number_of_every_source(
+    calm: tuple[House, dg.ExecuteInProcessResult],
+) -> None:
+    shown = metadata_of(calm[1], "training_mixture")
+    header = str(shown["by_source"].value).splitlines()[0]
+    for column in (
+        "num_documents",
+        "num_bytes",
+        "estimated_tokens",
+        "estimated_epochs",
+        "estimated_effective_tokens",
+        "share",
+        "estimated_share",
+    ):
+        assert f" {column} " in header
+    assert "data:image/png;base64," in str(shown["shares"].value)
+
+
+def test_the_splits_of_a_deduplicated_corpus_are_proved_disjoint(
+    calm: tuple[House, dg.ExecuteInProcessResult],
+) -> None:
+    checks = checks_of(calm[1])
+    assert checks["splits_are_disjoint"].passed
+    assert checks["splits_are_not_alike"].passed
+    assert "held out: 0 in both" in str(checks["splits_are_disjoint"].description)
+
+
+def test_scores_are_steady_on_a_second_run_and_not_when_a_source_turns_to_junk(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    house.write(good_texts())
+    assert checks_of(house.run())["scores_are_steady"].passed
+    again = checks_of(house.run())["scores_are_steady"]
+    assert again.passed
+    assert "3 sources compared" in str(again.description)
+    house.write({"eng_web": [menu(seed, 30) for seed in range(40)]})
+    moved = checks_of(house.run())["scores_are_steady"]
+    assert not moved.passed
+    assert moved.severity == dg.AssetCheckSeverity.WARN
+    assert "eng_web" in str(moved.description)
+    assert "eng_news" not in str(moved.description)
+
+
+def test_copies_across_the_splits_fail_the_check_where_deduplication_is_off(tmp_path: Path) -> None:
+    mixture = {"validation": {"frac": 0.33, "min_documents": 1}}
+    house = House(tmp_path, dedup={"enabled": False}, mixture=mixture)
+    texts = good_texts()
+    texts["eng_web"] = texts["eng_news"]
+    house.write(texts)
+    result = house.run()
+    checks = checks_of(result)
+    assert not checks["splits_are_disjoint"].passed
+    assert not checks["splits_are_not_alike"].passed
+    assert "eng_web@" in str(checks["splits_are_disjoint"].description)
