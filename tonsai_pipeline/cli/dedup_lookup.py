@@ -11,6 +11,9 @@ import typer
 
 from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 
+#: Longer than the name of a file can be on common systems.
+_MAX_NAME_BYTES = 255
+
 
 def dedup_lookup(
     text: Annotated[
@@ -58,6 +61,7 @@ def dedup_lookup(
     from tonsai_pipeline.engine import open_engine
     from tonsai_pipeline.errors import ManifestError
     from tonsai_pipeline.stages.lookup import lookup
+    from tonsai_pipeline.text.dedup_key import dedup_key
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     store = workspace.store(loaded)
@@ -85,6 +89,9 @@ def dedup_lookup(
                 typer.echo(json.dumps(asdict(match), ensure_ascii=False))
             continue
         start = " ".join(said.split())[:60]
+        if dedup_key(said) == "":
+            typer.echo(f"{number}: no letter or digit to look for: {start}".rstrip(": "))
+            continue
         typer.echo(f"{number}: {len(found)} in the corpus: {start}")
         for match in found[:limit]:
             fate = (
@@ -103,7 +110,8 @@ def read_queries(text: str, text_column: str) -> list[str]:
 
     Raises:
         DumpError: The file cannot be read.
-        DataError: A record of it has no text; the message names the row.
+        DataError: A record of it has no text; the message names the row. Or one word that ends like the name of
+            a file of records is not one.
 
     Example:
         >>> read_queries("no such file, so a text", "text")
@@ -112,17 +120,30 @@ def read_queries(text: str, text_column: str) -> list[str]:
     from tonsai_pipeline.errors import DataError, DumpError
     from tonsai_pipeline.storage.dumps import BadRow, detect_format, read_dump_file
 
-    # A long text is no name of a file, and asking the system would fail.
-    if len(text.encode()) > 1024 or "\n" in text or not Path(text).is_file():
+    is_file = _is_file(text)
+    if not is_file and (len(text.split()) != 1 or len(text.encode()) > _MAX_NAME_BYTES):
         return [text]
     try:
         detect_format(text)
-        layout = "file"
+        is_table = True
     except DumpError:
+        is_table = False
+    if not is_file:
+        if is_table:
+            raise DataError(f"{text}: no such file")
+        return [text]
+    if not is_table:
         return [Path(text).read_text(encoding="utf-8")]
     found = []
-    for record in read_dump_file(text, text_column=text_column, text_layout=layout):
+    for record in read_dump_file(text, text_column=text_column, text_layout="file"):
         if isinstance(record, BadRow):
             raise DataError(f"{text}: row {record.row}: {record.reason}: {record.detail}")
         found.append(record.text)
     return found
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name may be, or with a zero byte: so it is a text
+        return False

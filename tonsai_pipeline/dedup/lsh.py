@@ -17,10 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from datasketch import MinHashLSH
 from numba import njit
 
-from tonsai_pipeline.dedup.shingles import mix64
+from tonsai_pipeline.dedup.units import mix64
 
 
 @dataclass(frozen=True)
@@ -129,6 +128,8 @@ def choose_bands(
         min_jaccard: Similarity from which pairs should be found, in (0, 1).
         false_negative_weight: Weight of missed pairs, in 0..1; false candidates weigh the rest.
     """
+    from datasketch import MinHashLSH  # brings SciPy, 0.7 s
+
     index = MinHashLSH(
         threshold=min_jaccard,
         num_perm=num_perm,

@@ -18,21 +18,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from datasketch import MinHash
 from numba import njit
 
 from tonsai_pipeline.dedup.shingles import (
     CLUSTERS_PER_SHINGLE,
-    RING_SIZE,
     SHINGLE_VERSION,
     WORDS_PER_SHINGLE,
     Shingles,
     check_window,
-    powers_of_base,
-    shingle_one,
     string_buffers,
-    unit_classes,
 )
+from tonsai_pipeline.dedup.units import cut, make_cutter, make_scratch
 
 #: Every hash value of a document without shingles, as in datasketch.
 EMPTY_HASH = np.uint32(0xFFFFFFFF)
@@ -99,6 +95,9 @@ class Signatures:
 
 def make_permutations(num_perm: int, seed: int) -> Permutations:
     """Return the permutations of `datasketch.MinHash(num_perm, seed, scheme="affine32")`."""
+    # Imported here, for it brings SciPy: 0.7 s in every worker, which needs no permutations of its own.
+    from datasketch import MinHash
+
     drawn = np.asarray(
         MinHash(num_perm=num_perm, seed=seed, scheme=_SCHEME).permutations, np.uint32
     )
@@ -130,10 +129,8 @@ def sign_keys(keys: pa.Array, scheme: SignatureScheme, permutations: Permutation
     data, offsets = string_buffers(keys)
     values = np.full((len(keys), scheme.num_perm), EMPTY_HASH, dtype=np.uint32)
     num_shingles = np.zeros(len(keys), dtype=np.int32)
-    _sign_batch(
-        data, offsets, unit_classes(), scheme.clusters_per_shingle, scheme.words_per_shingle,
-        permutations.a, permutations.b, values, num_shingles,
-    )  # fmt: skip
+    cutter = make_cutter(scheme.clusters_per_shingle, scheme.words_per_shingle)
+    _sign_batch(data, offsets, cutter, permutations.a, permutations.b, values, num_shingles)
     return Signatures(values, num_shingles)
 
 
@@ -162,20 +159,15 @@ def fold32(shingle_hash):
 
 
 @njit(cache=True, nogil=True)
-def _sign_batch(data, offsets, classes, clusters, words, a, b, values, num_shingles):
+def _sign_batch(data, offsets, cutter, a, b, values, num_shingles):
     num_docs = len(offsets) - 1
     longest = np.int64(0)
     for doc in range(num_docs):
         longest = max(longest, offsets[doc + 1] - offsets[doc])
     hashes = np.empty(longest // 2 + 2, dtype=np.uint64)
-    prefixes = np.empty(RING_SIZE, dtype=np.uint64)
-    weights = np.empty(RING_SIZE, dtype=np.int64)
-    powers = powers_of_base(RING_SIZE)
+    scratch = make_scratch()
     for doc in range(num_docs):
-        found = shingle_one(
-            data, offsets[doc], offsets[doc + 1], classes, clusters, words,
-            powers, prefixes, weights, hashes,
-        )  # fmt: skip
+        found = cut(data, offsets[doc], offsets[doc + 1], cutter, scratch, hashes)
         num_shingles[doc] = found
         _minimize(hashes[:found], a, b, values[doc])
 

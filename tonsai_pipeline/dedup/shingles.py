@@ -14,29 +14,19 @@ Texts are meant to be dedup keys (`text/dedup_key.py`): folded, but with their m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from tonsai_pipeline.dedup.units import MAX_UNITS, UNITS_VERSION, cut, make_cutter, make_scratch
+
 #: Bumped when the same text would give other shingle hashes; part of every scheme id.
-SHINGLE_VERSION = 1
+SHINGLE_VERSION = UNITS_VERSION
 
 #: Ours, measured on real Khmer and English; see docs/dedup.md. 12 clusters are about 25 letters or 5 words.
 CLUSTERS_PER_SHINGLE = 12
 WORDS_PER_SHINGLE = 5
-
-_MAX_UNITS = 63  # a window must fit the ring of 64 prefix hashes
-#: Prefix hashes of the last units, a power of two above the longest window.
-RING_SIZE = 64
-_RING_MASK = RING_SIZE - 1
-
-# What a code point does to the unit that is being read.
-_SEPARATOR, _WORD, _BASE, _MARK, _COENG, _LETTER, _IGNORED = range(7)
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
-_PRIME = np.uint64(0x100000001B3)  # FNV-1a's 64-bit prime
 
 
 @dataclass(frozen=True)
@@ -93,9 +83,8 @@ def shingle(
     # A unit takes at least two bytes with its separator, save the last one of a document.
     hashes = np.empty((len(data) + len(texts)) // 2 + len(texts) + 1, dtype=np.uint64)
     ends = np.zeros(len(texts) + 1, dtype=np.int64)
-    _shingle_batch(
-        data, offsets, unit_classes(), clusters_per_shingle, words_per_shingle, hashes, ends
-    )
+    cutter = make_cutter(clusters_per_shingle, words_per_shingle)
+    _shingle_batch(data, offsets, cutter, hashes, ends)
     return Shingles(hashes[: ends[-1]].copy(), ends)
 
 
@@ -138,218 +127,23 @@ def string_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return data[first:last], offsets.astype(np.int64) - first
 
 
-def mix64_array(values: np.ndarray) -> np.ndarray:
-    """Scramble each of many 64-bit values; a bijection that looks random. uint64, any shape."""
-    return mix64(values.copy())
-
-
 def check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
     """Refuse window sizes outside 1..63 with a `ValueError` that names the setting."""
     for name, value in (
         ("clusters_per_shingle", clusters_per_shingle),
         ("words_per_shingle", words_per_shingle),
     ):
-        if not 1 <= value <= _MAX_UNITS:
-            raise ValueError(f"{name} must be in 1..{_MAX_UNITS}, not {value}")
-
-
-@cache
-def unit_classes() -> np.ndarray:
-    """Return what each code point below U+10000 does, uint8, shape (65536,).
-
-    Written as ranges and not read from `unicodedata`, whose answers change with the Python version: a
-    signature made today must be the one made after an upgrade.
-    """
-    classes = np.full(1 << 16, _WORD, dtype=np.uint8)
-    for first, last, kind in _RANGES:
-        classes[first : last + 1] = kind
-    return classes
-
-
-# Later ranges win.
-_RANGES = (
-    (0x0000, 0x002F, _SEPARATOR),  # controls, space, ASCII punctuation
-    (0x003A, 0x0040, _SEPARATOR),
-    (0x005B, 0x0060, _SEPARATOR),
-    (0x007B, 0x00A9, _SEPARATOR),
-    (0x00AB, 0x00B1, _SEPARATOR),  # U+00AA, U+00B2, B3, B5, B9, BA are letters or digits
-    (0x00AD, 0x00AD, _IGNORED),  # soft hyphen: an invitation to break, not a break
-    (0x00B4, 0x00B4, _SEPARATOR),
-    (0x00B6, 0x00B8, _SEPARATOR),
-    (0x00BB, 0x00BF, _SEPARATOR),
-    (0x00D7, 0x00D7, _SEPARATOR),
-    (0x00F7, 0x00F7, _SEPARATOR),
-    (0x0E00, 0x0EFF, _LETTER),  # Thai, Lao
-    (0x0E50, 0x0E59, _WORD),  # Thai digits
-    (0x0ED0, 0x0ED9, _WORD),  # Lao digits
-    (0x1000, 0x109F, _LETTER),  # Burmese
-    (0x1680, 0x1680, _SEPARATOR),
-    (0x1780, 0x17B3, _BASE),
-    (0x17B4, 0x17D1, _MARK),
-    (0x17D2, 0x17D2, _COENG),
-    (0x17D3, 0x17D3, _MARK),
-    (0x17D4, 0x17DC, _SEPARATOR),  # khan, bariyoosan, lek too, riel ...
-    (0x17DD, 0x17DD, _MARK),
-    (0x17DE, 0x17DF, _SEPARATOR),
-    (0x17EA, 0x17FF, _SEPARATOR),
-    (0x180E, 0x180E, _SEPARATOR),
-    (0x2000, 0x206F, _SEPARATOR),
-    (
-        0x200B,
-        0x200F,
-        _IGNORED,
-    ),  # zero-width space, joiners, direction marks: invisible, so no difference
-    (0x202A, 0x202E, _IGNORED),
-    (0x2060, 0x2064, _IGNORED),
-    (0x20A0, 0x20CF, _SEPARATOR),  # currency
-    (0x2190, 0x2BFF, _SEPARATOR),  # arrows, mathematics, boxes, dingbats
-    (0x2E00, 0x2E7F, _SEPARATOR),
-    (0x2E80, 0x2FDF, _LETTER),
-    (0x3000, 0x303F, _SEPARATOR),
-    (0x3040, 0x312F, _LETTER),  # kana, bopomofo
-    (0x31A0, 0x31FF, _LETTER),
-    (0x3400, 0x9FFF, _LETTER),
-    (0xA980, 0xA9DF, _LETTER),  # Javanese
-    (0xAA60, 0xAA7F, _LETTER),
-    (0xF900, 0xFAFF, _LETTER),
-    (0xFE00, 0xFE0F, _IGNORED),  # variation selectors
-    (0xFE10, 0xFE6F, _SEPARATOR),
-    (0xFEFF, 0xFEFF, _IGNORED),
-    (0xFF00, 0xFF0F, _SEPARATOR),
-    (0xFF1A, 0xFF20, _SEPARATOR),
-    (0xFF3B, 0xFF40, _SEPARATOR),
-    (0xFF5B, 0xFF65, _SEPARATOR),
-    (0xFFE0, 0xFFFF, _SEPARATOR),
-)
+        if not 1 <= value <= MAX_UNITS:
+            raise ValueError(f"{name} must be in 1..{MAX_UNITS}, not {value}")
 
 
 @njit(cache=True, nogil=True)
-def _shingle_batch(data, offsets, classes, clusters, words, hashes, ends):
-    ring_prefix = np.empty(RING_SIZE, dtype=np.uint64)
-    ring_weight = np.empty(RING_SIZE, dtype=np.int64)
-    powers = powers_of_base(RING_SIZE)
+def _shingle_batch(data, offsets, cutter, hashes, ends):
+    scratch = make_scratch()
     written = np.int64(0)
     for doc in range(len(offsets) - 1):
-        written += shingle_one(
-            data, offsets[doc], offsets[doc + 1], classes, clusters, words,
-            powers, ring_prefix, ring_weight, hashes[written:],
-        )  # fmt: skip
+        written += cut(data, offsets[doc], offsets[doc + 1], cutter, scratch, hashes[written:])
         ends[doc + 1] = written
-
-
-@njit(cache=True, nogil=True)
-def powers_of_base(num_powers):
-    """Return 1, B, B^2, ... mod 2^64 for the window hash; uint64, shape (num_powers,)."""
-    powers = np.empty(num_powers, dtype=np.uint64)
-    powers[0] = np.uint64(1)
-    for i in range(1, num_powers):
-        powers[i] = powers[i - 1] * _MULTIPLIER
-    return powers
-
-
-@njit(cache=True, nogil=True)
-def mix64(value):
-    """Scramble 64 bits (the finalizer of MurmurHash3, a bijection)."""
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xFF51AFD7ED558CCD)
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-@njit(cache=True, nogil=True)
-def shingle_one(data, start, stop, classes, clusters, words, powers, prefixes, weights, out):
-    """Write the shingle hashes of `data[start:stop]` to `out`; return how many.
-
-    One pass. A unit's hash is FNV-1a over code points, scrambled; a window's is a polynomial in the unit
-    hashes, taken from prefix sums kept in a ring, so each shingle costs the same however long it is.
-    """
-    target = clusters * words  # a cluster weighs `words`, a word weighs `clusters`
-    num_out = 0
-    num_units = 0
-    first = 0  # first unit of the window that is still open
-    prefix = np.uint64(0)
-    weight = 0
-    prefixes[0] = prefix
-    weights[0] = 0
-    kind = _SEPARATOR  # kind of the unit being read
-    after_coeng = False
-    unit = np.uint64(0)
-    pos = start
-    while pos <= stop:
-        code, width = _decode(data, pos, stop)
-        pos += width
-        step = _class_of(classes, code)
-        if step == _IGNORED:
-            continue
-        if kind != _SEPARATOR and not _continues(kind, step, after_coeng):
-            prefix = prefix * _MULTIPLIER + mix64(unit)
-            weight += clusters if kind == _WORD else words
-            num_units += 1
-            prefixes[num_units & _RING_MASK] = prefix
-            weights[num_units & _RING_MASK] = weight
-            while weight - weights[first & _RING_MASK] >= target:
-                size = num_units - first
-                window = prefix - prefixes[first & _RING_MASK] * powers[size]
-                out[num_out] = mix64(window + np.uint64(size))
-                num_out += 1
-                first += 1
-            kind = _SEPARATOR
-        if step != _SEPARATOR:
-            if kind == _SEPARATOR:
-                unit = np.uint64(0xCBF29CE484222325)
-                kind = _WORD if step == _WORD else (_LETTER if step == _LETTER else _BASE)
-            unit = (unit ^ np.uint64(code)) * _PRIME
-        after_coeng = step == _COENG
-    if num_out == 0 and num_units > 0:
-        out[0] = mix64(prefix + np.uint64(RING_SIZE + num_units))
-        num_out = 1
-    return num_out
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _continues(kind, step, after_coeng):
-    """Say whether a code point of class `step` goes on with a unit of the given kind."""
-    if kind == _WORD:
-        return step == _WORD
-    if kind == _BASE:
-        return step in (_MARK, _COENG) or (step == _BASE and after_coeng)
-    return False
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _class_of(classes, code):
-    if code < 65536:
-        return np.int64(classes[code])
-    if 0x20000 <= code < 0x40000:
-        return np.int64(_LETTER)  # rare Chinese characters
-    return np.int64(_WORD)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _decode(data, pos, stop):
-    """Return the code point at `pos` and its width; at the end a separator of width 1."""
-    if pos >= stop:
-        return np.int64(0), 1
-    lead = np.int64(data[pos])
-    if lead < 0x80:
-        return lead, 1
-    if lead & 0xF0 == 0xE0 and pos + 3 <= stop:  # Khmer: the loop below costs a tenth of the time
-        middle, last = np.int64(data[pos + 1]) & 0x3F, np.int64(data[pos + 2]) & 0x3F
-        return ((lead & 0x0F) << 12) | (middle << 6) | last, 3
-    if lead < 0xE0:
-        width = 2
-        code = lead & 0x1F
-    elif lead < 0xF0:
-        width = 3
-        code = lead & 0x0F
-    else:
-        width = 4
-        code = lead & 0x07
-    width = min(width, stop - pos)
-    for i in range(1, width):
-        code = (code << 6) | (np.int64(data[pos + i]) & 0x3F)
-    return code, width
 
 
 @njit(cache=True, nogil=True)

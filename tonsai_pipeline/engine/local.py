@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 #: Imported once in the fork server, shared by all workers; pandas because pyarrow's first `pa.array` looks
 #: for it, at half a second a process.
-_PRELOADED = ["numpy", "pyarrow", "pyarrow.parquet", "orjson", "pandas"]
+_PRELOADED = ["numpy", "numba", "pyarrow", "pyarrow.parquet", "orjson", "pandas"]
 
 
 class LocalEngine:

@@ -53,7 +53,8 @@ def sign(
         engine: Where parts are processed.
     """
     scheme = scheme_of(config)
-    parts = [Part(path.stem, (path, scheme)) for path in normalized.parts()]
+    permutations = scheme.permutations()
+    parts = [Part(path.stem, (path, scheme, permutations)) for path in normalized.parts()]
     results = map_parts(engine, _sign_part, parts, folder=folder, label="sign")
     return SignReport(
         **{key: sum(result[key] for result in results) for key in _COUNTS},
@@ -104,10 +105,9 @@ def read_signatures(
 _COUNTS = ("num_documents", "num_bytes", "num_shingles", "num_without_shingles")
 
 
-def _sign_part(payload: tuple[Path, SignatureScheme], folder: Path) -> dict[str, Any]:
+def _sign_part(payload: tuple[Path, SignatureScheme, Permutations], folder: Path) -> dict[str, Any]:
     """Sign one part, one row group at a time."""
-    path, scheme = payload
-    permutations = scheme.permutations()
+    path, scheme, permutations = payload
     totals: dict[str, int] = dict.fromkeys(_COUNTS, 0)
 
     def signed() -> Iterator[pa.RecordBatch]:

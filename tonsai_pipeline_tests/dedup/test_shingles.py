@@ -56,6 +56,34 @@ def test_hashes_are_equal_exactly_where_the_windows_are(texts, clusters, words):
     assert len(set(by_window.values())) == len(by_window)
 
 
+@pytest.mark.parametrize(("clusters", "words"), [(12, 5), (63, 1), (1, 1), (3, 63)])
+def test_texts_longer_than_a_block_are_cut_the_same(clusters, words):
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list(_ALPHABET), size)) for size in (1023, 1024, 1025, 4000)]
+    # Words longer than a block, with and without neighbors, and a cluster of more marks than that.
+    long = "".join(rng.choice(list("abz9"), 3000))
+    texts += [long, f"ក {long} {long} ខគ", "ក" + "ិ" * 2500 + "ខ" * 70, "ក" * 2000]
+    found = shingle(pa.array(texts), clusters_per_shingle=clusters, words_per_shingle=words)
+    by_window: dict[tuple[str, ...], int] = {}
+    for doc, text in enumerate(texts):
+        expected, hashes = _windows(text, clusters, words), found.of(doc).tolist()
+        assert len(hashes) == len(expected)
+        for window, value in zip(expected, hashes, strict=True):
+            assert by_window.setdefault(window, value) == value
+    assert len(set(by_window.values())) == len(by_window)
+
+
+def test_hashes_do_not_change_from_version_to_version():
+    # Signatures outlive the code; another value here is another UNITS_VERSION.
+    found = shingle(pa.array(["ក្រុម\u200b one two three four five", "中文 Ébène 𠀀 \U0001f600"]))
+    assert [hex(value) for value in found.hashes.tolist()] == [
+        "0x91c3ccafee672e1a",
+        "0x9b523cd2edb757a7",
+        "0x9d5138ed5127389a",
+        "0xe244e0fd23f31752",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "num_shingles"),
     [

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from tonsai_pipeline.dedup.shingles import shingle
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.recipe.dedup import (
+    DecontaminateConfig,
+    DedupConfig,
+    EvaluationSet,
+    RepetitionConfig,
+)
 from tonsai_pipeline.stages.deduplicate import deduplicate
 from tonsai_pipeline.stages.deduplicate import join as join_module
 from tonsai_pipeline.storage.documents import read_part
@@ -93,6 +103,34 @@ def test_part_sizes_ranges_and_workers_change_nothing(tmp_path, monkeypatch):
     assert big.kept(artifact) == expected
     assert sorted((row["doc_id"], row["kept_doc_id"]) for row in big.dropped(artifact)) == twins
     big.engine.close()
+
+
+# A failure says its seed; to shrink it would run the stage some hundred times.
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.integers(0, 50), min_size=2, max_size=4),
+    st.integers(7, 60),
+    st.integers(7, 60),
+)
+def test_what_follows_and_how_it_is_cut_decide_nothing(seed, sizes, rows_per_part, other_rows):
+    texts = corpus(seed, {f"d{number}@1": size for number, size in enumerate(sizes)})
+    flat = [text for dump in texts.values() for text in dump]
+    starts = dict(zip(texts, itertools.accumulate([0, *sizes]), strict=False))
+
+    def kept(dumps: Mapping[str, Sequence[str]], rows_per_part: int) -> dict[str, list[int]]:
+        with tempfile.TemporaryDirectory() as folder:
+            house = House(Path(folder))
+            artifact = house.deduplicate(dumps, rows_per_part=rows_per_part)
+            return house.kept(artifact, rows_per_part)
+
+    whole = kept(texts, rows_per_part)
+    *first, last = texts
+    assert kept({dump: texts[dump] for dump in first}, other_rows) == {
+        dump: rows for dump, rows in whole.items() if dump != last
+    }
+    (in_one_dump,) = kept({"all@1": flat}, other_rows).values()
+    assert in_one_dump == [starts[dump] + row for dump, rows in whole.items() for row in rows]
 
 
 def test_an_appended_dump_changes_no_decision_and_costs_only_its_own_link(house):
@@ -183,31 +221,49 @@ def test_signatures_of_other_parts_are_refused(house):
 #: Steps in their order, and which of their parts the process does not survive.
 _DEATHS = {"sign": 2, "index": 2, "exact copies": 1, "candidates": 1, "round-0: pairs": 1}
 _DEATHS |= {"round-0: shingles": 2, "round-0: verify": 1, "keep-lists": 2}
+#: The same with every optional step.
+_MORE_DEATHS = {"decontaminate": 2, "quality": 2, "candidates": 1, "round-0: verify": 1}
+_MORE_DEATHS |= {"keep-lists": 2, "lines": 1, "count lines": 1, "boilerplate": 2}
 
 
-def test_killed_in_every_step_and_run_again_is_the_same_bytes(tmp_path):
+def every_step(folder: Path) -> DedupConfig:
+    """Return settings that switch on whatever can be switched on."""
+    quiz = folder / "quiz.txt"
+    quiz.write_text("seven of these words are asked of whoever reads them once\n")
+    sets = (EvaluationSet(name="quiz", path=quiz),)
+    return DedupConfig(
+        policy="best_quality",
+        repetition=RepetitionConfig(enabled=True, max_documents=3, max_boilerplate_frac=0.1),
+        decontaminate=DecontaminateConfig(evaluation_sets=sets),
+    )
+
+
+@pytest.mark.parametrize("is_everything", [False, True])
+def test_killed_in_every_step_and_run_again_is_the_same_bytes(tmp_path, is_everything):
     texts = corpus(9, {"a@1": 60, "b@1": 60})
+    config = every_step(tmp_path) if is_everything else DedupConfig()
     calm = House(tmp_path / "calm")
-    expected = calm.deduplicate(texts, rows_per_part=20)
-    for label in _DEATHS:
-        code = _run_and_die(tmp_path / "killed", label)
-        assert code == -signal.SIGKILL, label
+    expected = calm.deduplicate(texts, config, rows_per_part=20)
+    deaths = _MORE_DEATHS if is_everything else _DEATHS
+    for label, count in deaths.items():
+        assert _run_and_die(tmp_path / "killed", config, label, count) == -signal.SIGKILL, label
     again = House(tmp_path / "killed")
-    artifact = again.deduplicate(texts, rows_per_part=20)
+    artifact = again.deduplicate(texts, config, rows_per_part=20)
     assert artifact.data_version == expected.data_version
     for dump, link in calm.links(expected).items():
         assert again.links(artifact)[dump].data_version == link.data_version
 
 
-def _run_and_die(root: Path, label: str) -> int | None:
+def _run_and_die(root: Path, config: DedupConfig, label: str, count: int) -> int | None:
     """Run in a process of its own, a fork of this one, that kills itself in the step `label`."""
-    process = multiprocessing.get_context("fork").Process(target=die_in, args=(root, label))
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=die_in, args=(root, config, label, count))
     process.start()
     process.join(timeout=120)
     return process.exitcode
 
 
-def die_in(root: Path, label: str) -> None:
+def die_in(root: Path, config: DedupConfig, label: str, count: int) -> None:
     """See `_run_and_die`; called in the other process."""
     from tonsai_pipeline.engine import parts
 
@@ -216,9 +272,11 @@ def die_in(root: Path, label: str) -> None:
     def run_part(call):
         if call.label == label:
             seen.append(call)
-            if len(seen) == _DEATHS[label]:
+            if len(seen) == count:
+                # The worst moment: its files are there, its mark is not.
+                call.function(call.part.payload, call.folder)
                 os.kill(os.getpid(), signal.SIGKILL)
         return original(call)
 
     parts._run_part = run_part
-    House(root).deduplicate(corpus(9, {"a@1": 60, "b@1": 60}), rows_per_part=20)
+    House(root).deduplicate(corpus(9, {"a@1": 60, "b@1": 60}), config, rows_per_part=20)

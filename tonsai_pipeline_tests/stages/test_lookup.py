@@ -107,6 +107,15 @@ def test_an_argument_is_a_file_of_records_a_plain_file_or_the_text_itself(tmp_pa
     assert read_queries(str(rows), "body") == ["one", "two"]
     assert read_queries(str(plain), "text") == read_queries(str(odd), "text")
     assert read_queries(str(odd), "text") == ["first\n\nsecond"]
-    assert read_queries("a text " * 1000, "text") == ["a text " * 1000]
+    for said in (
+        "a text " * 1000,
+        "a text of more bytes than a name may have " * 10,
+        "word" * 90,
+        "a\0b",
+    ):
+        assert read_queries(said, "text") == [said]
     with pytest.raises(DataError, match=r"rows\.jsonl: row 0: missing_text"):
         read_queries(str(rows), "text")
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
+        read_queries(str(tmp_path / "none.jsonl"), "text")
+    assert read_queries("see none.jsonl", "text") == ["see none.jsonl"]

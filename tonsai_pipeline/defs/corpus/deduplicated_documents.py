@@ -83,8 +83,12 @@ def _plots(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
     rows = [dump for dump, kept in report["matrix"].items() if kept]
     if rows:
         columns = sorted({kept for dump in rows for kept in report["matrix"][dump]})
-        values = [[report["matrix"][dump].get(kept, 0) for kept in columns] for dump in rows]
-        title = "Documents dropped, by their dump (rows) and the dump of the kept twin (columns)"
+        sizes = {dump: report["by_dump"][dump]["num_documents"] for dump in rows}
+        values = [
+            [100 * report["matrix"][dump].get(kept, 0) / sizes[dump] for kept in columns]
+            for dump in rows
+        ]
+        title = "Dropped, % of each dump (row),\nby dump of the kept twin (column)"
         plots["who_repeats_whom"] = heat_map(rows, columns, values, title=title)
     return plots
 

@@ -24,7 +24,6 @@ from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope, place
 from tonsai_pipeline.stages.deduplicate.decide import decide_scope
 from tonsai_pipeline.stages.deduplicate.index import INDEX_VERSION, build_index
 from tonsai_pipeline.stages.deduplicate.repetition import drop_repetitive
-from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts
 from tonsai_pipeline.stages.deduplicate.summary import Summary, summarize
 from tonsai_pipeline.stages.deduplicate.tables import write_tables
 from tonsai_pipeline.stages.sign import scheme_of
@@ -87,7 +86,13 @@ def deduplicate(
     }
     write_json(folder / "dumps.json", catalog)
     summary = summarize(
-        dumps, final, folder, contamination=run.contamination(), config=config, engine=engine
+        dumps,
+        final,
+        folder,
+        num_pairs=run.num_pairs,
+        contamination=run.contamination(),
+        config=config,
+        engine=engine,
     )
     return DeduplicateReport(**asdict(summary))
 
@@ -112,6 +117,7 @@ class _Run:
         self._normalized: Mapping[str, Artifact] = {}
         self._evaluation: Artifact | None = None
         self._contaminated: dict[str, Artifact] = {}
+        self.num_pairs = 0
 
     def prepare(
         self, signatures: Mapping[str, Artifact], normalized: Mapping[str, Artifact]
@@ -161,6 +167,7 @@ class _Run:
             )
             decided.append(replace(dump, decisions=links[dump.key].path))
             previous = links[dump.key].manifest.fingerprint
+            self.num_pairs += links[dump.key].report["num_pairs"]
         return tuple(decided), links
 
     def by_quality(
@@ -189,6 +196,7 @@ class _Run:
             settings=self._settings(),
             inputs=inputs,
         )
+        self.num_pairs = decided.report["num_pairs"]
         links = {dump.key: self._link_of(dump, dumps, decided) for dump in dumps}
         return tuple(replace(dump, decisions=links[dump.key].path) for dump in dumps), links
 
@@ -247,7 +255,10 @@ class _Run:
             Scope(dumps), overlaps, folder, config=self._config, engine=self._engine
         )
         arrays = (verdict.twins, verdict.similarity, verdict.is_copy)
-        return self._write_link(dumps, dumps[-1], arrays, verdict.counts, folder)
+        return {
+            **self._write_link(dumps, dumps[-1], arrays, folder),
+            **asdict(verdict.counts),
+        }
 
     def _link_of(
         self, dump: PlacedDump, dumps: tuple[PlacedDump, ...], decided: Artifact
@@ -255,10 +266,7 @@ class _Run:
         """Return the tables of one dump of a corpus that was decided at once."""
 
         def make(folder: Path) -> dict[str, Any]:
-            counts = RoundCounts(0, 0, 0)
-            return self._write_link(
-                dumps, dump, ranking.load_ranked(decided, dump.key), counts, folder
-            )
+            return self._write_link(dumps, dump, ranking.load_ranked(decided, dump.key), folder)
 
         return self._store.materialize(
             KEEP_ASSET,
@@ -274,9 +282,9 @@ class _Run:
         dumps: tuple[PlacedDump, ...],
         dump: PlacedDump,
         arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
-        counts: RoundCounts,
         folder: Path,
     ) -> dict[str, Any]:
+        """Write the arrays and tables of one dump."""
         twins, similarity, is_copy = arrays
         save_array(folder / "twins.npy", twins)
         save_array(folder / "similarity.npy", similarity.astype(np.float32))
@@ -291,5 +299,4 @@ class _Run:
             engine=self._engine,
         )
         dropped_frac = 1.0 - tables["num_kept"] / dump.num_docs if dump.num_docs else 0.0
-        sizes = {"num_documents": dump.num_docs, "dropped_frac": dropped_frac}
-        return {**sizes, **tables, **asdict(counts)}
+        return {"num_documents": dump.num_docs, "dropped_frac": dropped_frac, **tables}

@@ -5,19 +5,19 @@ twins of every dump ──▶ groups.parquet, Summary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from tonsai_pipeline.dedup.shingles import mix64_array
-from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.dedup.units import mix64_array
+from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.schema import DUPLICATE_GROUPS
-from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, locate
+from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.stages.deduplicate.tables import document_ids
 from tonsai_pipeline.storage.documents import take_batches, write_part
 from tonsai_pipeline.storage.runs import load_array
@@ -26,7 +26,7 @@ from tonsai_pipeline.storage.store import Artifact
 GROUPS_FILE = "groups.parquet"
 
 _TOTALS = (
-    "num_documents", "num_kept", "num_exact", "num_near", "num_contaminated", "num_boilerplate", "num_pairs",
+    "num_documents", "num_kept", "num_exact", "num_near", "num_contaminated", "num_boilerplate",
 )  # fmt: skip
 _NUM_PAIRS = 20
 _NUM_GROUPS = 10
@@ -84,6 +84,7 @@ def summarize(
     links: Mapping[str, Artifact],
     folder: Path,
     *,
+    num_pairs: int,
     contamination: Mapping[str, Any],
     config: DedupConfig,
     engine: Engine,
@@ -94,6 +95,7 @@ def summarize(
         dumps: The corpus, decided.
         links: The artifact of each dump's decisions.
         folder: The building folder.
+        num_pairs: Pairs that were compared exactly.
         contamination: What decontamination reports.
         config: The recipe's `dedup` section, for the guards.
         engine: Where parts are read.
@@ -106,15 +108,19 @@ def summarize(
     total = {name: sum(counts[name] for counts in by_dump.values()) for name in _TOTALS}
     matrix = _matrix(dumps)
     by_source = _by_source(dumps, matrix)
+    largest, pairs = _choose_largest(groups), _choose_pairs(dumps)
+    shown = [*groups.ordinals[largest].tolist(), *(n for pair in pairs for n in pair.ordinals)]
+    texts = _excerpts(dumps, shown, folder, engine)
     return Summary(
         **total,
+        num_pairs=num_pairs,
         num_groups=len(groups.ordinals),
         by_dump=by_dump,
         by_source=by_source,
         matrix=matrix,
         group_sizes=_size_histogram(groups.sizes),
-        largest_groups=_largest(dumps, groups, ids),
-        pairs=_pairs(dumps),
+        largest_groups=[_show_group(groups, int(index), ids, texts) for index in largest],
+        pairs=[_show_pair(dumps, pair, texts) for pair in pairs],
         contamination=contamination,
         boilerplate=_most_seen(lines),
         violations=_violations(total["num_documents"], by_source, groups, ids, config),
@@ -142,7 +148,8 @@ def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
         found, num = np.unique(twins[twins >= 0], return_counts=True)
         kept.append(found)
         counts.append(num)
-        foreign.append((found < dump.base).astype(np.int64))
+        is_foreign = (found < dump.base) | (found >= dump.base + dump.num_docs)
+        foreign.append(is_foreign.astype(np.int64))
     ordinals, place = np.unique(np.concatenate(kept), return_inverse=True)
     sizes = np.ones(len(ordinals), np.int64)
     num_dumps = np.ones(len(ordinals), np.int64)
@@ -212,52 +219,93 @@ def _size_histogram(sizes: np.ndarray) -> dict[str, int]:
     return histogram
 
 
-def _largest(
-    dumps: tuple[PlacedDump, ...], groups: _Groups, ids: pa.Array
-) -> list[Mapping[str, Any]]:
-    order = np.lexsort((groups.ordinals, -groups.sizes))[:_NUM_GROUPS]
-    return [
-        {
-            "doc_id": ids[int(index)].as_py(),
-            "group_size": int(groups.sizes[index]),
-            "num_dumps": int(groups.num_dumps[index]),
-            "text": _excerpt(dumps, int(groups.ordinals[index])),
-        }
-        for index in order
-    ]
+def _choose_largest(groups: _Groups) -> np.ndarray:
+    """Return the places of the largest groups, the largest first."""
+    return np.lexsort((groups.ordinals, -groups.sizes))[:_NUM_GROUPS]
 
 
-def _pairs(dumps: tuple[PlacedDump, ...]) -> list[Mapping[str, Any]]:
+def _show_group(
+    groups: _Groups, index: int, ids: pa.Array, texts: Mapping[int, str]
+) -> Mapping[str, Any]:
+    return {
+        "doc_id": ids[index].as_py(),
+        "group_size": int(groups.sizes[index]),
+        "num_dumps": int(groups.num_dumps[index]),
+        "text": texts[int(groups.ordinals[index])],
+    }
+
+
+class _Pair(NamedTuple):
+    """A dropped document and its kept twin; ordered by luck."""
+
+    luck: int
+    ordinals: tuple[int, int]
+    similarity: float
+    is_copy: bool
+
+
+def _choose_pairs(dumps: tuple[PlacedDump, ...]) -> list[_Pair]:
     """Choose dropped documents by a hash of their ordinal: random, and the same each time."""
-    chosen: list[tuple[int, int, int, float, bool]] = []
+    chosen: list[_Pair] = []
     for dump in dumps:
         twins = _twins(dump)
         rows = np.flatnonzero(twins >= 0)
         luck = mix64_array((rows + dump.base).astype(np.uint64))
-        best = np.argsort(luck, kind="stable")[:_NUM_PAIRS]
         similarity, is_copy = _column(dump, "similarity"), _column(dump, "is_copy")
-        for place in best:
+        for place in np.argsort(luck, kind="stable")[:_NUM_PAIRS]:
             row = int(rows[place])
+            ordinals = (row + dump.base, int(twins[row]))
             chosen.append(
-                (
-                    int(luck[place]),
-                    row + dump.base,
-                    int(twins[row]),
-                    float(similarity[row]),
-                    bool(is_copy[row]),
-                )
+                _Pair(int(luck[place]), ordinals, float(similarity[row]), bool(is_copy[row]))
             )
-    return [
-        {
-            "similarity": round(similarity, 4),
-            "reason": "exact" if is_copy else "near",
-            "dropped_dump": dumps[int(locate(dumps, np.array([dropped])).dump[0])].key,
-            "kept_dump": dumps[int(locate(dumps, np.array([kept])).dump[0])].key,
-            "dropped": _excerpt(dumps, dropped),
-            "kept": _excerpt(dumps, kept),
-        }
-        for _, dropped, kept, similarity, is_copy in sorted(chosen)[:_NUM_PAIRS]
+    return sorted(chosen)[:_NUM_PAIRS]
+
+
+def _show_pair(
+    dumps: tuple[PlacedDump, ...], pair: _Pair, texts: Mapping[int, str]
+) -> Mapping[str, Any]:
+    dropped, kept = (dumps[index].key for index in locate(dumps, np.array(pair.ordinals)).dump)
+    return {
+        "similarity": round(pair.similarity, 4),
+        "reason": "exact" if pair.is_copy else "near",
+        "dropped_dump": dropped,
+        "kept_dump": kept,
+        "dropped": texts[pair.ordinals[0]],
+        "kept": texts[pair.ordinals[1]],
+    }
+
+
+def _excerpts(
+    dumps: tuple[PlacedDump, ...], ordinals: Sequence[int], folder: Path, engine: Engine
+) -> dict[int, str]:
+    """Read the beginnings of some documents, each part once; return them by ordinal."""
+    wanted = np.unique(np.array(ordinals, dtype=np.int64))
+    address = locate(dumps, wanted)
+    chosen = by_part(address)
+    parts = [
+        Part(
+            f"excerpts-{dump:05d}-{part:05d}",
+            (dumps[dump].normalized / dumps[dump].part_names[part], address.row[places]),
+        )
+        for (dump, part), places in chosen.items()
     ]
+    results = map_parts(engine, _read_excerpts, parts, folder=folder, label="excerpts")
+    return {
+        int(ordinal): text
+        for places, result in zip(chosen.values(), results, strict=True)
+        for ordinal, text in zip(wanted[places], result["texts"], strict=True)
+    }
+
+
+def _read_excerpts(payload: tuple[Path, np.ndarray], folder: Path) -> dict[str, Any]:
+    del folder
+    path, rows = payload
+    texts = [
+        text.as_py()[:_EXCERPT_CHARS]
+        for batch in take_batches(path, rows, ["text"])
+        for text in batch.column("text")
+    ]
+    return {"texts": texts}
 
 
 def _most_seen(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -293,14 +341,6 @@ def _violations(
                 f"corpus; dedup.max_group_frac is {config.max_group_frac:.1%}"
             )
     return found
-
-
-def _excerpt(dumps: tuple[PlacedDump, ...], ordinal: int) -> str:
-    address = locate(dumps, np.array([ordinal]))
-    dump = dumps[int(address.dump[0])]
-    path = dump.normalized / dump.part_names[int(address.part[0])]
-    batch = next(take_batches(path, address.row, ["text"]))
-    return batch.column("text")[0].as_py()[:_EXCERPT_CHARS]
 
 
 def _twins(dump: PlacedDump) -> np.ndarray:
