@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.storage.files import atomic_path
 
+#: Reading ahead is for stores that answer slowly; on a disk it doubles what reading a row group costs.
+_READ = {"pre_buffer": False}
 #: Text bytes per row group. Ours: a reader holds one row group at a time, so this bounds its memory.
 ROW_GROUP_BYTES = 8 << 20
 
@@ -50,7 +52,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
         DataError: The file is not a readable Parquet part; the message names it.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **_READ) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=columns).combine_chunks()
                 yield from table.to_batches()
@@ -88,7 +90,7 @@ def take_batches(
         DataError: The file is not a readable part, or has fewer rows.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **_READ) as file:
             sizes = [
                 file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)
             ]
