@@ -14,6 +14,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from show import show
+
 # The peers' own threads would not be one core; read by Rust and BLAS when they are loaded.
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -71,19 +73,6 @@ def run(name: str, options: argparse.Namespace, work: Path) -> object:
     if not options.json:
         show(name, result)
     return result
-
-
-def show(name: str, result: object, indent: int = 0) -> None:
-    """Print nested numbers, one a line."""
-    pad = "  " * indent
-    if isinstance(result, dict):
-        print(f"{pad}{name}")
-        for key, value in result.items():
-            show(str(key), value, indent + 1)
-    elif isinstance(result, float):
-        print(f"{pad}{name:<44} {result:,.4g}")
-    else:
-        print(f"{pad}{name:<44} {result}")
 
 
 if __name__ == "__main__":

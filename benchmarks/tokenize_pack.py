@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from show import show
+
 SECTIONS = ("tokenizer", "speed", "fill", "plan", "memory")
 
 
@@ -67,19 +69,6 @@ def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]
     if name == "plan":
         return dict(packing.planned(options.documents))
     return packing.memory(options.data, work, vocab_size=size, times=options.copies)
-
-
-def show(name: str, result: object, indent: int = 0) -> None:
-    """Print nested numbers, one a line."""
-    pad = "  " * indent
-    if isinstance(result, dict):
-        print(f"{pad}{name}")
-        for key, value in result.items():
-            show(str(key), value, indent + 1)
-    elif isinstance(result, float):
-        print(f"{pad}{name:<44} {result:,.4f}")
-    else:
-        print(f"{pad}{name:<44} {result:,}")
 
 
 if __name__ == "__main__":

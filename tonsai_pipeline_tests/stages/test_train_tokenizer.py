@@ -45,7 +45,12 @@ def mixture(store: Store) -> Mixture:
 
 
 def train(
-    store: Store, mixture: Mixture, engine: Engine, config: TokenizerConfig = CONFIG
+    store: Store,
+    mixture: Mixture,
+    engine: Engine,
+    config: TokenizerConfig = CONFIG,
+    *,
+    force: bool = True,
 ) -> Artifact:
     return store.materialize(
         "tokenizer",
@@ -62,7 +67,7 @@ def train(
         stage_version=STAGE_VERSION,
         settings=config.settings(),
         inputs={"training_mixture": mixture.mixture.data_version},
-        force=True,
+        force=force,
     )
 
 
@@ -360,7 +365,7 @@ def test_a_folder_without_a_tokenizer_is_refused(
 
 
 def run_tokenizer(store: Store, num_workers: str) -> Artifact:
-    """What the killed process does; it may be called again and again, so nothing is forced."""
+    """What the killed process does, again and again: nothing is forced."""
     texts = {
         "khm_news@20260101": khmer_texts(60, seed=1),
         "eng_news@20260101": english_texts(60, 3),
@@ -369,22 +374,7 @@ def run_tokenizer(store: Store, num_workers: str) -> Artifact:
     config = TokenizerConfig(vocab_size=900, num_reserved_tokens=3)
     engine = LocalEngine(int(num_workers))
     try:
-        return store.materialize(
-            "tokenizer",
-            None,
-            lambda folder: train_tokenizer(
-                mixture.mixture,
-                mixture.normalized,
-                folder,
-                config=config,
-                normalize=NormalizeConfig(),
-                engine=engine,
-                store=store,
-            ),
-            stage_version=STAGE_VERSION,
-            settings=config.settings(),
-            inputs={"training_mixture": mixture.mixture.data_version},
-        )
+        return train(store, mixture, engine, config, force=False)
     finally:
         engine.close()
 
