@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tonsai_pipeline.recipe import Recipe
     from tonsai_pipeline.storage.store import Store
-    from tonsai_pipeline.train.flops import Shape
+    from tonsai_pipeline.train.flops import MemoryEstimate, Shape
 
 #: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
 _MANY_EPOCHS = 4
@@ -21,6 +21,12 @@ _MANY_EPOCHS = 4
 
 def plan(
     recipe: RecipeOption = "gpt2_500m",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", help="h100, h200, 8xh100, 8xh200, 8xa100, colab-t4, colab-l4, colab-a100."
+        ),
+    ] = None,
     gpu: Annotated[
         str, typer.Option("--gpu", help="H100, H200, A100, L4, T4, RTX 4090, ...")
     ] = "H100",
@@ -34,9 +40,10 @@ def plan(
     """Predict parameters, memory, speed and hours, and the passes over each source.
 
     Hours follow from operations per token and the MFU you state; 0.35 to 0.5 is usual for this size on an
-    H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then.
+    H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then. With
+    `--preset`, the settings that fit the machine's memory are chosen. After a run, what it measured is shown too.
 
-    Example: `tonsai plan --recipe gpt2_500m --gpu H100 --gpus 8 --mfu 0.4`
+    Example: `tonsai plan --recipe gpt2_500m --preset 8xh100`
     """
     from rich.console import Console
 
@@ -51,7 +58,11 @@ def plan(
     shape = shape_of(loaded.model, vocab_size=vocab_size, seq_len=loaded.packing.seq_len)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
-    _print_cost(console, loaded, shape, gpu=gpu, num_gpus=num_gpus, mfu=mfu, total_tokens=total)
+    if preset is None:
+        _print_cost(console, loaded, shape, gpu=gpu, num_gpus=num_gpus, mfu=mfu, total_tokens=total)
+    else:
+        _print_preset(console, loaded, shape, preset, total_tokens=total)
+    _print_measured(console, workspace.store(loaded))
     _print_sources(console, loaded, workspace.store(loaded), total)
 
 
@@ -88,13 +99,7 @@ def _print_cost(
     total_tokens: int | None,
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.train.flops import (
-        PEAK_FLOPS,
-        hours,
-        memory_per_gpu,
-        peak_flops_of,
-        tokens_per_s,
-    )
+    from tonsai_pipeline.train.flops import PEAK_FLOPS, memory_per_gpu, peak_flops_of
 
     peak = peak_flops_of(gpu)
     if peak is None:
@@ -108,14 +113,88 @@ def _print_cost(
         activation_checkpointing=recipe.train.activation_checkpointing,
         loss_chunk_tokens=recipe.train.loss_chunk_tokens,
     )
+    _print_memory(console, memory, recipe.train.zero_stage, recipe.train.micro_batch_rows)
+    _print_speed(
+        console, shape, f"{num_gpus} x {gpu}", num_gpus, peak, mfu=mfu, total_tokens=total_tokens
+    )
+
+
+def _print_preset(
+    console: Console, recipe: Recipe, shape: Shape, name: str, *, total_tokens: int | None
+) -> None:
+    """Choose settings for a machine and say what they cost there."""
+    from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.train.flops import peak_flops_of
+    from tonsai_pipeline.train.presets import PRESETS, fit
+
+    if name not in PRESETS:
+        raise RecipeError(f"--preset {name}: unknown; known are: {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    peak = preset.peak_flops or peak_flops_of(preset.gpu)
+    assert peak is not None
+    settings = fit(preset, shape, recipe.train)
+    if settings is None:
+        console.print(
+            f"  [yellow]does not fit {preset.memory_gb:.0f} GB with one row at a time and every memory saver; "
+            "take a smaller model or a shorter packing.seq_len[/yellow]"
+        )
+        return
+    console.print(f"  settings     train: {settings.as_yaml()}")
+    if not preset.has_bf16:
+        console.print(f"               [yellow]A {preset.gpu} has no bf16; runs are fp32.[/yellow]")
+    _print_memory(console, settings.memory, settings.zero_stage, settings.micro_batch_rows)
+    machine = f"{preset.num_gpus} x {preset.gpu}"
+    _print_speed(
+        console, shape, machine, preset.num_gpus, peak, mfu=preset.mfu, total_tokens=total_tokens
+    )
+
+
+def _print_measured(console: Console, store: Store) -> None:
+    """Say what the recipe's own run measured, if there was one."""
+    from tonsai_pipeline.errors import ManifestError
+
+    try:
+        report = store.current("pretrained_model").report
+    except ManifestError:
+        return
+    found = {name: report[name] for name in report if name.startswith(("plan_", "run_"))}
+    pairs = [
+        f"{name.removeprefix('run_')} {value:,.4g}"
+        + (
+            f" (plan {found[plan]:,.4g})"
+            if (plan := name.replace("run_", "plan_")) in found
+            else ""
+        )
+        for name, value in found.items()
+        if name.startswith("run_")
+    ]
+    if pairs:
+        console.print(f"  measured     {', '.join(pairs)}")
+
+
+def _print_memory(console: Console, memory: MemoryEstimate, zero_stage: int, rows: int) -> None:
     console.print(
         f"  memory       {memory.total / 1e9:.1f} GB per GPU (parameters {memory.parameters / 1e9:.1f}, gradients "
         f"{memory.gradients / 1e9:.1f}, optimizer {memory.optimizer / 1e9:.1f}, activations about "
-        f"{memory.activations / 1e9:.1f}, logits {memory.logits / 1e9:.1f}), ZeRO {recipe.train.zero_stage}, "
-        f"{recipe.train.micro_batch_rows} rows at a time"
+        f"{memory.activations / 1e9:.1f}, logits {memory.logits / 1e9:.1f}), ZeRO {zero_stage}, "
+        f"{rows} rows at a time"
     )
+
+
+def _print_speed(
+    console: Console,
+    shape: Shape,
+    machine: str,
+    num_gpus: int,
+    peak: float,
+    *,
+    mfu: float,
+    total_tokens: int | None,
+) -> None:
+    from tonsai_pipeline.train.flops import hours, tokens_per_s
+
     speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
-    console.print(f"  speed        {speed:,.0f} tokens/s on {num_gpus} x {gpu} at {mfu:.0%} MFU")
+    console.print(f"  speed        {speed:,.0f} tokens/s on {machine} at {mfu:.0%} MFU")
     if total_tokens is None:
         console.print(
             "  hours        the recipe sets no train.max_tokens; one pass over what is packed"

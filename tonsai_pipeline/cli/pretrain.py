@@ -49,6 +49,10 @@ def pretrain(
     learning_rate: Annotated[
         float, typer.Option("--learning-rate", min=0.0, help="Peak rate.")
     ] = 3e-4,
+    upload_url: Annotated[
+        str | None,
+        typer.Option("--upload-url", help="Folder for copies of the checkpoints: any fsspec URL."),
+    ] = None,
     num_processes: Annotated[
         int, typer.Option("--num-processes", min=0, help="Processes; 0 for one per GPU.")
     ] = 0,
@@ -69,6 +73,8 @@ def pretrain(
 
     model = _model_section(model_config, resume_from)
     train: dict[str, Any] = {"optimizer": {"lr": learning_rate}}
+    if upload_url is not None:
+        train["checkpoint"] = {"upload_url": upload_url}
     if max_tokens is not None:
         train["max_tokens"] = max_tokens
     if deepspeed is not None:

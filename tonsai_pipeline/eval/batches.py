@@ -8,20 +8,44 @@ Used for training and for measuring alike, so that both see the same tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from tonsai_pipeline.model.loss import IGNORE, Batch
-from tonsai_pipeline.storage.shards import RowReader
+from tonsai_pipeline.storage.rows import Row
 
 #: Fewest borders that a batch is padded to; then powers of two, so that a compiled network is built for a
 #: handful of lengths and not for each layout of documents.
 _MIN_BORDERS = 64
 
 
+class RowSource(Protocol):
+    """Where rows come from: packed shards (`RowReader`), or rows made of them."""
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens of a row."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """Fills the end of a row."""
+        ...
+
+    @property
+    def num_rows(self) -> int:
+        """Rows."""
+        ...
+
+    def row(self, number: int, /) -> Row:
+        """Return one row."""
+        ...
+
+
 def make_batch(
-    reader: RowReader,
+    reader: RowSource,
     rows: Sequence[int],
     *,
     positions: str,

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.eval.batches import make_batch
+from tonsai_pipeline.eval.batches import RowSource, make_batch
 from tonsai_pipeline.model.loss import IGNORE, Batch
 from tonsai_pipeline.storage.shards import RowReader
 
@@ -71,7 +71,7 @@ def open_validation(shards_dir: Path) -> dict[str, RowReader]:
 @torch.no_grad()
 def measure(
     loss_of: Callable[[Batch], torch.Tensor],
-    reader: RowReader,
+    reader: RowSource,
     *,
     batch_rows: int,
     max_rows: int | None,

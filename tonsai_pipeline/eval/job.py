@@ -103,6 +103,7 @@ def _untrained(run: EvalRun, validation: Mapping[str, RowReader]) -> PreTrainedM
         seq_len=reader.seq_len,
         special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
         seed=run.seed,
+        tokenizer_dir=run.model_dir,
     )
 
 

@@ -26,6 +26,7 @@ from transformers import (
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model import attention
+from tonsai_pipeline.model.embeddings import grow_embeddings, new_token_pieces
 from tonsai_pipeline.recipe.model import ModelConfig
 
 #: The same function to 1e-7, but one kernel instead of six; saved models carry the name other programs know.
@@ -40,6 +41,7 @@ def build_model(
     special_ids: dict[str, int],
     seed: int,
     dtype: torch.dtype = torch.float32,
+    tokenizer_dir: Path | None = None,
 ) -> PreTrainedModel:
     """Build the network, with new weights or those of `base`.
 
@@ -50,17 +52,19 @@ def build_model(
         special_ids: `bos`, `eos` and `pad` token ids, written into the model's config.
         seed: Seed of new weights.
         dtype: Precision of the parameters.
+        tokenizer_dir: The tokenizer that made the shards; with it, tokens that are new to `base` get good first
+            embeddings. Without it, the base model's tokenizer is taken to be the same.
 
     Raises:
-        RecipeError: The config file or the base model cannot be opened, or its context or vocabulary is
-            too small for the shards.
+        RecipeError: The config file, the base model or its tokenizer cannot be opened, or its context or
+            vocabulary is too small for the shards.
     """
     attention.register()
     # Not `fork_rng`: dropout and later draws must also start from the seed.
     torch.manual_seed(seed)
     names = {f"{name}_token_id": token_id for name, token_id in special_ids.items()}
     if section.base is not None:
-        model = _load_base(section, vocab_size)
+        model = _load_base(section, vocab_size, tokenizer_dir, seed)
     else:
         if section.config_file is None:
             config = _config_from_sizes(section, vocab_size, seq_len, names)
@@ -79,6 +83,28 @@ def build_model(
         setattr(config, name, token_id)
     model.generation_config = GenerationConfig.from_model_config(config)
     return cast("PreTrainedModel", cast("nn.Module", model).to(dtype))
+
+
+def open_base(section: ModelConfig) -> PreTrainedModel:
+    """Open the base model of a recipe as it is, with our attention, in fp32.
+
+    Raises:
+        RecipeError: It cannot be opened, or no packed attention can compute it.
+    """
+    attention.register()
+    base = str(section.base)
+    try:
+        config = AutoConfig.from_pretrained(base, revision=section.base_revision)
+        _prepare(config)
+        return AutoModelForCausalLM.from_pretrained(
+            base,
+            config=config,
+            revision=section.base_revision,
+            attn_implementation=attention.NAME,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"model.base: {section.base}: cannot be opened: {error}") from error
 
 
 def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -177,23 +203,14 @@ def _config_from_file(path: Path, vocab_size: int) -> PretrainedConfig:
     return config
 
 
-def _load_base(section: ModelConfig, vocab_size: int) -> PreTrainedModel:
-    base = str(section.base)
-    try:
-        config = AutoConfig.from_pretrained(base, revision=section.base_revision)
-        _prepare(config)
-        model = AutoModelForCausalLM.from_pretrained(
-            base,
-            config=config,
-            revision=section.base_revision,
-            attn_implementation=attention.NAME,
-            dtype=torch.float32,
-        )
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.base: {section.base}: cannot be opened: {error}") from error
-    rows = cast("nn.Embedding", model.get_input_embeddings()).num_embeddings
-    if rows < vocab_size:
-        model.resize_token_embeddings(vocab_size, mean_resizing=True)
+def _load_base(
+    section: ModelConfig, vocab_size: int, tokenizer_dir: Path | None, seed: int
+) -> PreTrainedModel:
+    model = open_base(section)
+    pieces = {}
+    if tokenizer_dir is not None:
+        pieces = new_token_pieces(str(section.base), section.base_revision, tokenizer_dir)
+    grow_embeddings(model, pieces, vocab_size, method=section.new_embeddings, seed=seed)
     return model
 
 

@@ -8,6 +8,7 @@ caller divides by the number of targets of the whole step, over all processes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,6 +41,24 @@ class Batch:
     position_ids: Tensor
     segment_ids: Tensor | None
     cu_seqlens: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; without waiting, where its memory is pinned."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a GPU can fetch by itself."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        segments, borders = self.segment_ids, self.cu_seqlens
+        return Batch(
+            input_ids=change(self.input_ids),
+            targets=change(self.targets),
+            position_ids=change(self.position_ids),
+            segment_ids=None if segments is None else change(segments),
+            cu_seqlens=None if borders is None else change(borders),
+        )
 
 
 class NextTokenLoss(nn.Module):

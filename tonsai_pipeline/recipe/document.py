@@ -57,6 +57,8 @@ def _section_pages(
 
 
 def _default(field: Any, inner: type[BaseModel] | None) -> str:
+    if field.default_factory is not None:
+        return "empty"
     if field.default is PydanticUndefined:
         return "required"
     if inner is not None and isinstance(field.default, BaseModel):

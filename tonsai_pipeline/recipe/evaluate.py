@@ -26,6 +26,19 @@ class GenerationConfig(Section):
     """Seed of the draws: same model and seed, same text."""
 
 
+class InTrainingSamples(Section):
+    """Texts that the network writes while it learns, from the same prompts with the same dice each time."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps between samples, from 1; also at the end. Empty: none are written."""
+
+    prompts: dict[str, tuple[str, ...]] | None = None
+    """Prompts by language code (`khm`, `eng`); empty: the first of each language in the shipped set."""
+
+    generation: GenerationConfig = GenerationConfig()
+    """How the texts are drawn."""
+
+
 class EvaluateConfig(Section):
     """Held-out loss and bits per byte per language, and sample texts from fixed prompts."""
 

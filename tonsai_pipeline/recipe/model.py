@@ -59,6 +59,10 @@ class ModelConfig(Section):
     base_revision: str | None = None
     """Commit or tag of a Hub `base`; pin it, or the run cannot be repeated."""
 
+    new_embeddings: Literal["subword_mean", "mean", "random"] = "subword_mean"
+    """First values of the embeddings of tokens that the tokenizer of `base` does not have: the mean of the pieces it
+    cuts them into, the mean of all its tokens, or drawn with their spread (measured in docs/training.md)."""
+
     positions: Literal["row", "document"] = "row"
     """Position numbers run through the row, or start again in each document. Attention never crosses a document
     either way; `row` also trains the later rows of a learned position table when documents are short."""

@@ -57,6 +57,14 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _limits_have_a_base(self) -> Self:
+        if self.train.regression.max_rise_frac and self.model.base is None:
+            raise ValueError(
+                "train.regression.max_rise_frac compares with `model.base`, which is empty"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _quality_names_sources(self) -> Self:
         known = {source.name for source in self.sources}
         if unknown := sorted(self.quality.source_names() - known):

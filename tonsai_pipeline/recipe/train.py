@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.continual import FreezePhase, RegressionConfig
+from tonsai_pipeline.recipe.evaluate import InTrainingSamples
 
 
 class OptimizerConfig(Section):
@@ -56,7 +59,7 @@ class ScheduleConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """When the whole training state is written, and how much of it is kept."""
+    """When the whole training state is written, how much of it is kept, and where else."""
 
     every_steps: int = Field(default=500, ge=1)
     """Optimizer steps between checkpoints, from 1. One more is written at the end and on SIGTERM or SIGINT."""
@@ -66,6 +69,16 @@ class CheckpointConfig(Section):
 
     keep_every_steps: int | None = Field(default=None, ge=1)
     """Checkpoints at multiples of this many steps are kept for good; empty: none."""
+
+    upload_url: str | None = None
+    """Folder that each checkpoint is copied to in the background: any fsspec URL (s3://, gs://, hf://, file://),
+    below it a folder named after the run. Resumed from where this machine has none. Empty: nowhere."""
+
+    upload_attempts: int = Field(default=3, ge=1, le=100)
+    """Times that one file is tried before its checkpoint is given up, 1..100. Training goes on either way."""
+
+    upload_drain_s: float = Field(default=600.0, ge=0.0, le=86_400.0)
+    """Seconds that a finished run waits for uploads, 0..86,400; a stopped one waits at most 30."""
 
 
 class ValidationConfig(Section):
@@ -79,13 +92,42 @@ class ValidationConfig(Section):
 
 
 class GuardConfig(Section):
-    """When a run that goes wrong is stopped."""
+    """When a run that goes wrong is stopped, or taken back to before it went wrong."""
 
     max_skipped_steps: int = Field(default=10, ge=1, le=10_000)
     """Steps in a row whose loss or gradient is not finite before the run stops, 1..10,000; each is skipped."""
 
+    on_spike: Literal["alert", "rollback", "ignore"] = "alert"
+    """What follows when the loss jumps. rollback: go back to the last checkpoint before it, then pass over the
+    rows of the spike; steps that are not finite count as a jump too. alert: say so and go on."""
+
+    spike_window_steps: int = Field(default=128, ge=8, le=100_000)
+    """Steps whose losses are the yardstick, 8..100,000; spikes are not among them. The first quarter only learns."""
+
+    spike_deviations: float = Field(default=6.0, gt=0.0, le=1000.0)
+    """Height of a spike above the window's median, in robust standard deviations (1.4826 x the median absolute
+    deviation, at least 1 % of the median), 0..1,000. Ours: 6, as in OLMo."""
+
+    spike_steps: int = Field(default=3, ge=1, le=10_000)
+    """Steps in a row that must be so high, 1..10,000: one odd batch is no spike."""
+
+    spike_margin_steps: int = Field(default=4, ge=1, le=10_000)
+    """Steps before the first high one whose rows are passed over too, 1..10,000: the rows of a step show in the
+    loss of the next."""
+
+    max_rollbacks: int = Field(default=3, ge=1, le=1000)
+    """Rollbacks of one run before it stops with an error, 1..1,000."""
+
+    watchdog_s: float | None = Field(default=1800.0, gt=0.0, le=86_400.0)
+    """Seconds without a finished step, measurement or save after which the job writes what each thread is doing
+    and ends, up to 86,400; the launcher then starts it again. Longer than the first compiled step takes. Empty: never."""
+
     min_free_gb: float = Field(default=1.0, ge=0.0)
-    """Free disk, in GB, that must remain after a checkpoint is written; else the run stops before writing it."""
+    """Free disk, in GB, that must remain after a checkpoint is written."""
+
+    on_full_disk: Literal["stop", "skip"] = "stop"
+    """What follows when less would remain: stop with an error before writing, or go on without this checkpoint
+    and say so."""
 
 
 class MetricsConfig(Section):
@@ -96,6 +138,15 @@ class MetricsConfig(Section):
 
     tensorboard: bool = True
     """Whether TensorBoard event files are written below `tensorboard/`."""
+
+    trackers: tuple[Literal["trackio", "wandb"], ...] = ()
+    """Further views of the same numbers. Each is an extra of this package that must be installed."""
+
+    tracker_project: str = "tonsai"
+    """Project of the trackers; the run in it is named after its recipe's work, so a resumed run goes on in it."""
+
+    tracker_offline: bool = False
+    """Whether trackers write to this disk only: wandb below the run's folder, for `wandb sync`; trackio always does."""
 
 
 class TrainConfig(Section):
@@ -143,6 +194,15 @@ class TrainConfig(Section):
     validation: ValidationConfig = ValidationConfig()
     """Measurements on held-out text during the run."""
 
+    freeze: tuple[FreezePhase, ...] = ()
+    """First parts of the run in which only some parameters learn; empty: all learn from the start."""
+
+    regression: RegressionConfig = RegressionConfig()
+    """How much of the base model's languages may be lost."""
+
+    samples: InTrainingSamples = InTrainingSamples()
+    """Texts written from fixed prompts during the run."""
+
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Saving and resuming."""
 
@@ -168,4 +228,21 @@ class TrainConfig(Section):
             raise ValueError("give `max_tokens` or `num_epochs`, not both")
         if self.engine == "torch" and self.deepspeed_config is not None:
             raise ValueError("`deepspeed_config` has no effect with `engine: torch`; remove one")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_follow_each_other(self) -> Self:
+        ends = [phase.until_frac for phase in self.freeze]
+        if any(first >= second for first, second in pairwise(ends)):
+            raise ValueError(
+                f"`freeze`: phases end at {ends}; each must end after the one before it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_have_all_weights(self) -> Self:
+        if self.samples.every_steps is not None and self.zero_stage == 3:
+            raise ValueError(
+                "`samples` need whole weights in each process; take zero_stage 1 or 2, or none"
+            )
         return self

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch.distributed as dist
 
 from tonsai_pipeline.errors import StorageError, TrainError
-from tonsai_pipeline.recipe.train import CheckpointConfig
+from tonsai_pipeline.recipe.train import CheckpointConfig, GuardConfig
 from tonsai_pipeline.storage.files import (
     digest_file,
     read_json,
@@ -25,9 +25,10 @@ from tonsai_pipeline.storage.files import (
     translate_os_errors,
     write_json,
 )
+from tonsai_pipeline.train.guards import GuardState
 
 _MANIFEST = "manifest.json"
-_FORMAT = "tonsai-checkpoint/1"
+_FORMAT = "tonsai-checkpoint/2"
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class TrainState:
         fingerprint: Name of the run's work.
         engine: Engine that wrote the files.
         world_size: Processes that wrote them.
-        zero_stage: How they were divided.
+        zero_stage: How they were divided; told to people only, any number of processes reads them.
         tokens: Tokens seen, padding included.
-        skipped_in_a_row: Steps just before this one that changed nothing.
         train_s: Seconds spent training so far, over all attempts.
+        guards: What the guards remember, and which rows are passed over.
     """
 
     step: int
@@ -51,8 +52,8 @@ class TrainState:
     world_size: int
     zero_stage: int
     tokens: int
-    skipped_in_a_row: int
     train_s: float
+    guards: GuardState = field(default_factory=GuardState)
 
 
 @dataclass(frozen=True)
@@ -63,122 +64,177 @@ class Checkpoint:
     state: TrainState
 
 
+class Copies(Protocol):
+    """Who copies checkpoints elsewhere, see `upload.Uploader`."""
+
+    def enqueue(self, folder: Path) -> None:
+        """Copy a checkpoint soon."""
+
+    def forget_after(self, step: int) -> None:
+        """Remove the copies of later steps."""
+
+    def is_needed(self, folder: Path) -> bool:
+        """Whether a folder must stay."""
+        ...
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Where they are.
+        folder: Where they are; the same one for all processes.
         section: How many are kept.
-        min_free_bytes: Disk that must remain after a save.
+        guards: Disk that must remain, and what to do when less would.
         rank: This process.
-        on_damage: Told about each checkpoint that is passed over, and why.
+        on_trouble: Told about each checkpoint that is passed over or left out, and why.
+        expected_bytes: Size of the first checkpoint, about.
+        copies: Who copies them elsewhere; process 0 only.
     """
 
     def __init__(
         self,
         folder: Path,
         section: CheckpointConfig,
+        guards: GuardConfig,
         *,
-        min_free_bytes: int,
         rank: int,
-        on_damage: Callable[[str], None],
+        on_trouble: Callable[[str], None],
+        expected_bytes: int = 0,
+        copies: Copies | None = None,
     ) -> None:
         self.folder = folder
         self.section = section
-        self.min_free_bytes = min_free_bytes
+        self.guards = guards
         self.rank = rank
-        self.on_damage = on_damage
+        self.on_trouble = on_trouble
+        self.expected_bytes = expected_bytes
+        self.copies = copies
 
-    def newest(self, fingerprint: str) -> Checkpoint | None:
-        """Return the newest whole checkpoint of a run; the same in every process."""
+    def newest(self, fingerprint: str, *, at_most: int | None = None) -> Checkpoint | None:
+        """Return the newest whole checkpoint of a run; the same in every process.
+
+        Args:
+            fingerprint: Name of the run's work.
+            at_most: Step beyond which none is wanted.
+        """
         chosen: list[Checkpoint | None] = [None]
         if self.rank == 0:
-            chosen = [self._newest(fingerprint)]
+            chosen = [self._newest(fingerprint, at_most)]
         if dist.is_initialized():
             dist.broadcast_object_list(chosen, src=0)
         return chosen[0]
 
-    def save(self, state: TrainState, write: Callable[[Path], None]) -> Path:
+    def save(self, state: TrainState, write: Callable[[Path], list[Path]]) -> Path | None:
         """Write a checkpoint; called in every process.
 
         Args:
             state: Saved in the manifest.
-            write: Writes this process's files into the folder it is given.
+            write: Writes this process's files into the folder it is given, and returns them.
 
         Returns:
-            The checkpoint's folder.
+            The checkpoint's folder; None if the disk is nearly full and the recipe says to go on without.
 
         Raises:
-            TrainError: Too little disk would remain; nothing was written.
+            TrainError: Too little disk would remain, and the recipe says to stop; nothing was written.
             StorageError: The disk refused.
         """
         final = self.folder / f"step-{state.step:08d}"
         building = self.folder / f".tmp-{final.name}"
         if self.rank == 0:
             with translate_os_errors(self.folder):
-                shutil.rmtree(building, ignore_errors=True)
+                for killed in self.folder.glob(".tmp-step-*"):
+                    shutil.rmtree(killed)
                 building.mkdir(parents=True)
-        self._check_space(state.step)
+        if not self._has_space(state.step):
+            if self.rank == 0:
+                building.rmdir()
+            return None
         with translate_os_errors(building):
-            write(building)
-        _barrier()
+            # Each process flushes and hashes what it wrote: many disks and cores, one folder.
+            entries = _gather(
+                {p.relative_to(building).as_posix(): _seal(p) for p in write(building)}
+            )
         if self.rank == 0:
             with translate_os_errors(final):
-                _seal(building, state)
+                manifest = {"format": _FORMAT, "state": asdict(state), "files": entries}
+                write_json(building / _MANIFEST, manifest)
                 if final.exists():
                     shutil.rmtree(final)
                 building.rename(final)
+            if self.copies is not None:
+                self.copies.enqueue(final)
             self._prune()
         _barrier()
         return final
 
+    def forget_after(self, step: int) -> None:
+        """Remove the checkpoints of later steps, here and where they were copied to."""
+        if self.rank == 0:
+            for folder in self._folders():
+                if _step_of(folder) > step:
+                    shutil.rmtree(folder)
+            if self.copies is not None:
+                self.copies.forget_after(step)
+        _barrier()
+
     def clear(self) -> None:
-        """Remove every checkpoint, to start anew."""
+        """Remove every checkpoint, here and where they were copied to, to start anew."""
         if self.rank == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
+            if self.copies is not None:
+                self.copies.forget_after(-1)
         _barrier()
 
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
 
-    def _newest(self, fingerprint: str) -> Checkpoint | None:
+    def _newest(self, fingerprint: str, at_most: int | None) -> Checkpoint | None:
         for folder in reversed(self._folders()):
+            if at_most is not None and _step_of(folder) > at_most:
+                continue
             try:
                 state = read_checkpoint(folder)
             except StorageError as error:
-                self.on_damage(f"passing over a damaged checkpoint: {error}")
+                self.on_trouble(f"passing over a damaged checkpoint: {error}")
                 continue
             if state.fingerprint == fingerprint:
                 return Checkpoint(folder, state)
         return None
 
-    def _check_space(self, step: int) -> None:
-        """Expect a save as large as the last one."""
+    def _has_space(self, step: int) -> bool:
+        """Expect a save as large as the last one, or as the first is likely to be."""
         shortage = [""]
         if self.rank == 0:
             last = self._folders()[-1:]
-            needed = sum(f.stat().st_size for p in last for f in p.rglob("*") if f.is_file())
+            sizes = [f.stat().st_size for p in last for f in p.rglob("*") if f.is_file()]
+            needed = sum(sizes) if sizes else self.expected_bytes
             free = shutil.disk_usage(self.folder).free
-            if free - needed < self.min_free_bytes:
-                shortage = [
-                    f"{free / 1e9:.1f} GB are free, a checkpoint needs {needed / 1e9:.1f} GB"
-                ]
+            if free - needed < self.guards.min_free_gb * 1e9:
+                shortage[0] = (
+                    f"{free / 1e9:.1f} GB are free, a checkpoint needs {needed / 1e9:.1f} GB and "
+                    f"{self.guards.min_free_gb:.1f} GB must remain (train.guards.min_free_gb)"
+                )
         if dist.is_initialized():
             dist.broadcast_object_list(shortage, src=0)
-        if shortage[0]:
-            found = self._folders()
-            raise TrainError(
-                f"{self.folder}: {shortage[0]} and train.guards.min_free_gb must remain; free some space, then "
-                "run the same command again: it goes on from the last checkpoint",
-                step=step,
-                checkpoint=str(found[-1]) if found else None,
-            )
+        if not shortage[0]:
+            return True
+        if self.guards.on_full_disk == "skip":
+            self.on_trouble(f"step {step:,} is not saved: {self.folder}: {shortage[0]}")
+            return False
+        found = self._folders()
+        raise TrainError(
+            f"{self.folder}: {shortage[0]}; free some space, then run the same command again: it goes on from "
+            "the last checkpoint",
+            step=step,
+            checkpoint=str(found[-1]) if found else None,
+        )
 
     def _prune(self) -> None:
         every = self.section.keep_every_steps
         for folder in self._folders()[: -self.section.keep_last]:
-            step = int(folder.name.removeprefix("step-"))
-            if every is None or step % every:
+            if self.copies is not None and self.copies.is_needed(folder):
+                continue
+            if every is None or _step_of(folder) % every:
                 shutil.rmtree(folder)
 
 
@@ -197,20 +253,35 @@ def read_checkpoint(folder: Path) -> TrainState:
             raise StorageError(f"{path}: missing or cut short")
         if digest_file(path) != entry["sha256"]:
             raise StorageError(f"{path}: its bytes changed since it was written")
-    return TrainState(**raw["state"])
+    return TrainState(**{**raw["state"], "guards": GuardState.from_json(raw["state"]["guards"])})
 
 
-def _seal(folder: Path, state: TrainState) -> None:
-    """Flush and hash every file, then write the manifest."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            sync_file(path)
-            files[path.relative_to(folder).as_posix()] = {
-                "num_bytes": path.stat().st_size,
-                "sha256": digest_file(path),
-            }
-    write_json(folder / _MANIFEST, {"format": _FORMAT, "state": asdict(state), "files": files})
+def is_whole(folder: Path) -> bool:
+    """Whether every byte of a checkpoint is as it was written."""
+    try:
+        read_checkpoint(folder)
+    except StorageError:
+        return False
+    return True
+
+
+def _seal(path: Path) -> dict[str, int | str]:
+    """Flush a file to the device, and describe it."""
+    sync_file(path)
+    return {"num_bytes": path.stat().st_size, "sha256": digest_file(path)}
+
+
+def _gather(own: dict[str, dict[str, int | str]]) -> dict[str, dict[str, int | str]]:
+    """Join what the processes wrote; also waits until all have."""
+    if not dist.is_initialized():
+        return own
+    everyones: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyones, own)
+    return {name: entry for part in everyones for name, entry in part.items()}
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def _barrier() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,24 @@ from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.model.attention import uses_varlen_kernel
 from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.divided import (
+    buffers_of,
+    divided_fragments,
+    refresh_weights,
+    whole_fragments,
+)
+from tonsai_pipeline.train.fragments import (
+    Fragment,
+    FragmentReader,
+    read_fragment,
+    write_fragments,
+)
+from tonsai_pipeline.train.freeze import LR_SCALE, learning_phases
 from tonsai_pipeline.train.optimizer import GuardedAdamW, make_optimizer
+from tonsai_pipeline.train.stopwatch import COMPUTE, UPDATE
 
-_TAG = "state"
-_STATE_NAME = "state.pt"
+#: Folder of the state inside a checkpoint.
+STATE_DIR = "state"
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Engine(ABC):
 
     name: str
     zero_stage: int
+    _adam: torch.optim.AdamW
 
     def __init__(
         self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, *, bf16: bool
@@ -64,24 +79,37 @@ class Engine(ABC):
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         self.use_varlen = uses_varlen_kernel(device, torch.bfloat16 if bf16 else torch.float32)
 
-    def step(self, batches: Iterable[Batch], *, num_targets: int, lr: float) -> StepResult:
+    def step(
+        self,
+        batches: Iterable[Batch],
+        *,
+        num_targets: int,
+        lr: float,
+        lap: Callable[[str], object] = lambda _: None,
+    ) -> StepResult:
         """Take one optimizer step.
 
         Args:
-            batches: Micro batches of this process.
+            batches: Micro batches of this process, on any device.
             num_targets: Predicted tokens of the step over all processes.
             lr: Learning rate.
+            lap: Told when a part of the step ends: `COMPUTE` (forward and backward), then `UPDATE`.
         """
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for batch in batches:
-            nll, z = self._forward(batch)
+            nll, z = self._forward(batch.to(self.device))
             # DeepSpeed averages gradients over processes; the factor turns that into a sum.
             self._backward((nll + self.z_loss * z) * (self.world_size / num_targets))
             sums += torch.stack([nll.detach(), z.detach()]).double()
+        if self.device.type == "cuda":
+            # Without waiting, the time of the kernels would be counted where the next number is read.
+            torch.cuda.synchronize(self.device)
+        lap(COMPUTE)
         grad_norm, applied = self._update(lr)
         if self.world_size > 1:
             dist.all_reduce(sums)
         means = (sums / num_targets).tolist()
+        lap(UPDATE)
         return StepResult(means[0], means[1], grad_norm, applied)
 
     def measure(self, batch: Batch) -> Tensor:
@@ -92,17 +120,67 @@ class Engine(ABC):
         self.loss.train()
         return nll
 
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write weights and optimizer state below `folder`, which exists."""
+    def save(self, folder: Path) -> list[Path]:
+        """Write this process's part of weights and optimizer state below `folder`; return its files.
 
-    @abstractmethod
+        Nothing is gathered: each process writes what it owns.
+        """
+        states = folder / STATE_DIR
+        states.mkdir(exist_ok=True)
+        writes_all = self.rank == 0
+        fragments = self._fragments() if writes_all or self.is_divided else []
+        names = [name for name, _ in self.loss.model.named_parameters()]
+        return write_fragments(
+            states,
+            fragments,
+            self._adam,
+            buffers_of(self.loss.model, names) if writes_all else {},
+            prefix=f"{self.rank:05d}-of-{self.world_size:05d}",
+        )
+
     def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
+        """Restore what `save` wrote, by whatever engine, ZeRO stage and number of processes.
+
+        Raises:
+            StorageError: A file cannot be read, or is of another network.
+        """
+        reader = FragmentReader(folder / STATE_DIR)
+        for fragment in self._fragments():
+            read_fragment(reader, fragment, self._adam, fused=self._is_fused)
+        self._refresh(reader)
+        if buffers := reader.buffers():
+            self.loss.model.load_state_dict(buffers, strict=False)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of a checkpoint, about: fp32 weights and two running means."""
+        # ZeRO 3 leaves an empty shell of a parameter and remembers its size.
+        counts = [getattr(p, "ds_numel", p.numel()) for p in self.loss.model.parameters()]
+        return 12 * sum(counts)
+
+    @property
+    def _is_fused(self) -> bool:
+        return bool(self._adam.defaults.get("fused"))
+
+    @property
+    def optimizer(self) -> torch.optim.AdamW:
+        """Torch's optimizer; its groups are those that were made, also where DeepSpeed divides the state."""
+        return self._adam
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether processes hold different parts of the state."""
+        return self.zero_stage > 0
 
     @abstractmethod
     def full_state(self) -> dict[str, Tensor] | None:
         """Return all weights on the CPU in process 0, None elsewhere."""
+
+    @abstractmethod
+    def _fragments(self) -> list[Fragment]: ...
+
+    @abstractmethod
+    def _refresh(self, reader: FragmentReader) -> None: ...
 
     @abstractmethod
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]: ...
@@ -132,26 +210,24 @@ class TorchEngine(Engine):
         super().__init__(loss.to(device), section, device, bf16=bf16)
         if self.world_size > 1:
             raise TrainError("train.engine: torch runs in one process; use deepspeed for more")
-        self.optimizer = cast(
-            "GuardedAdamW",
-            make_optimizer(loss, section.optimizer, fused=device.type == "cuda", guarded=True),
+        self._adam = make_optimizer(
+            loss,
+            section.optimizer,
+            fused=device.type == "cuda",
+            guarded=True,
+            learns=learning_phases(loss.model, section.freeze),
         )
         self._call = torch.compile(loss, dynamic=False) if compiled else loss
-
-    def save(self, folder: Path) -> None:
-        """Write weights and optimizer state in one file."""
-        state = {"module": self.loss.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(state, folder / _STATE_NAME)
-
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-        state = torch.load(folder / _STATE_NAME, map_location=self.device, weights_only=True)
-        self.loss.model.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
     def full_state(self) -> dict[str, Tensor] | None:
         """Return the weights, on the CPU."""
         return {name: value.cpu() for name, value in self.loss.model.state_dict().items()}
+
+    def _fragments(self) -> list[Fragment]:
+        return whole_fragments(self.loss.model)
+
+    def _refresh(self, reader: FragmentReader) -> None:
+        """Do nothing: the masters are the weights."""
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         context = torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -162,11 +238,12 @@ class TorchEngine(Engine):
         loss.backward()
 
     def _update(self, lr: float) -> tuple[float, bool]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return _norm(self.optimizer.grad_norm), self.optimizer.was_applied
+        optimizer = cast("GuardedAdamW", self._adam)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get(LR_SCALE, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return _norm(optimizer.grad_norm), optimizer.was_applied
 
 
 class DeepSpeedEngine(Engine):
@@ -200,7 +277,11 @@ class DeepSpeedEngine(Engine):
         if self._guarded:
             settings = {**settings, "gradient_clipping": 0.0}
         optimizer = make_optimizer(
-            loss, section.optimizer, fused=device.type == "cuda", guarded=self._guarded
+            loss,
+            section.optimizer,
+            fused=device.type == "cuda",
+            guarded=self._guarded,
+            learns=learning_phases(loss.model, section.freeze),
         )
         self._adam = optimizer
         # Untyped on purpose: DeepSpeed's annotations do not know what its wrappers forward.
@@ -208,19 +289,6 @@ class DeepSpeedEngine(Engine):
         if compiled:
             self.engine.compile(compile_kwargs={"dynamic": False})
         super().__init__(loss, section, device, bf16=bf16)
-
-    def save(self, folder: Path) -> None:
-        """Write what DeepSpeed writes: one file of weights, one of optimizer state a process."""
-        self.engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
-
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote; the number of processes must be the same.
-
-        DeepSpeed unpickles these files: load only checkpoints that you trust.
-        """
-        path, _ = self.engine.load_checkpoint(str(folder), tag=_TAG)
-        if path is None:
-            raise TrainError(f"{folder}: DeepSpeed found no checkpoint in it")
 
     def full_state(self) -> dict[str, Tensor] | None:
         """Return all weights, gathered one by one where ZeRO 3 divides them."""
@@ -236,6 +304,17 @@ class DeepSpeedEngine(Engine):
                     state[name] = parameter.detach().cpu().clone()
         return state if self.rank == 0 else None
 
+    def _fragments(self) -> list[Fragment]:
+        if not self.is_divided:
+            return whole_fragments(self.loss.model)
+        zero, stage = self.engine.optimizer, self.zero_stage
+        return divided_fragments(self.loss.model, zero, stage=stage, rank=self.rank)
+
+    def _refresh(self, reader: FragmentReader) -> None:
+        if self.is_divided:
+            zero, stage = self.engine.optimizer, self.zero_stage
+            refresh_weights(self.loss.model, zero, reader, stage=stage, rank=self.rank)
+
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self.engine(**_arguments(batch))
 
@@ -247,7 +326,7 @@ class DeepSpeedEngine(Engine):
 
     def _update(self, lr: float) -> tuple[float, bool]:
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get(LR_SCALE, 1.0)
         self.engine.step()
         if self._guarded:
             guarded = cast("GuardedAdamW", self._adam)

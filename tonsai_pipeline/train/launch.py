@@ -23,6 +23,7 @@ from typing import Any, Literal, cast
 
 from tonsai_pipeline.errors import StorageError, TrainError
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.train.failure import first_failure, forget_failures
 
 STATUS_NAME = "status.json"
 _PR_SET_PDEATHSIG = 1
@@ -72,6 +73,12 @@ class LaunchResult:
     exit_code: int
     status: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether the same command may succeed: after a crash or a hang, not after an error that was named."""
+        has_reason = bool(self.failure.get("is_ours"))
+        return self.state == "failed" and bool(self.failure.get("may_retry", not has_reason))
 
     def raise_for_failure(self) -> None:
         """Raise unless the job finished.
@@ -177,7 +184,7 @@ def read_result(output_dir: Path, exit_code: int) -> LaunchResult:
     try:
         status = cast("dict[str, Any]", read_json(output_dir / STATUS_NAME))
     except StorageError:
-        return LaunchResult("failed", exit_code, failure=_first_failure(output_dir))
+        return LaunchResult("failed", exit_code, failure=first_failure(output_dir))
     return LaunchResult(status["state"], exit_code, status=status)
 
 
@@ -231,17 +238,8 @@ def _die_with_parent() -> None:
 
 def _forget_last_run(output_dir: Path) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
-    for path in (output_dir / STATUS_NAME, *output_dir.glob("failure-*.json")):
-        path.unlink(missing_ok=True)
-
-
-def _first_failure(output_dir: Path) -> Mapping[str, Any]:
-    """Return the earliest record: later ones are peers that lost their connection."""
-    records = [
-        cast("dict[str, Any]", read_json(path)) for path in output_dir.glob("failure-*.json")
-    ]
-    # A process that names its error in our words knows more than one that lost a peer at the same moment.
-    return min(records, key=lambda record: (not record["is_ours"], record["time"]), default={})
+    (output_dir / STATUS_NAME).unlink(missing_ok=True)
+    forget_failures(output_dir)
 
 
 def _is_alive(process: subprocess.Popen[bytes], group: int) -> bool:

@@ -1,11 +1,12 @@
-"""Numbers of a run -> metrics.jsonl, the truth, and TensorBoard, a view of it.
+"""Numbers of a run -> metrics.jsonl, the truth, and trackers, views of it.
 
-One record a line, each with `kind` (train, validation, event) and `step`. A resumed run first forgets the
+One record a line, each with `kind` (train, validation, sample, event) and `step`. A resumed run first forgets the
 records after its checkpoint, so that each step stands there once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import orjson
 
 from tonsai_pipeline.storage.files import write_bytes
 from tonsai_pipeline.train.spec import read_metrics
+from tonsai_pipeline.train.trackers import Guarded, Tracker, as_text, flatten, names_of
 
-TRAIN, VALIDATION, EVENT = "train", "validation", "event"
+TRAIN, VALIDATION, SAMPLE, EVENT = "train", "validation", "sample", "event"
 
 
 class Metrics:
@@ -22,15 +24,22 @@ class Metrics:
 
     Args:
         path: `metrics.jsonl`.
-        tensorboard_dir: Where event files go; empty: none.
         rank: This process.
+        trackers: Views of the same numbers.
+        on_trouble: Told when a view fails and is left.
     """
 
-    def __init__(self, path: Path, *, tensorboard_dir: Path | None, rank: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rank: int,
+        trackers: Sequence[Tracker] = (),
+        on_trouble: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.path = path
         self._active = rank == 0
-        self._tensorboard_dir = tensorboard_dir
-        self._writer: Any = None
+        self._views = [Guarded(tracker, on_trouble) for tracker in trackers]
 
     def rewind(self, step: int) -> None:
         """Forget what was measured after `step`; what happened (events) stays."""
@@ -39,10 +48,10 @@ class Metrics:
         records = read_metrics(self.path) if self.path.exists() else []
         kept = [record for record in records if record["step"] <= step or record["kind"] == EVENT]
         write_bytes(self.path, b"".join(orjson.dumps(record) + b"\n" for record in kept))
-        self._open_tensorboard(step)
+        self._tell(lambda tracker: tracker.reopen(step))
 
     def write(self, kind: str, step: int, **numbers: Any) -> None:
-        """Append one record, whole, and hand its numbers to TensorBoard."""
+        """Append one record, whole, and hand its numbers to the views."""
         if not self._active:
             return
         line = orjson.dumps(
@@ -50,28 +59,26 @@ class Metrics:
         )
         with self.path.open("ab") as stream:
             stream.write(line + b"\n")
-        if self._writer is not None:
-            for name, value in _flatten(numbers):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
+        flat = dict(flatten(numbers, f"{kind}/"))
+        if flat:
+            self._tell(lambda tracker: tracker.numbers(step, flat))
+
+    def write_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Append what the network wrote.
+
+        Args:
+            step: Optimizer steps done.
+            samples: Each with `language`, `prompt` and `text`.
+        """
+        self.write(SAMPLE, step, samples=[dict(sample) for sample in samples])
+        if self._active:
+            for name, sample in zip(names_of(samples), samples, strict=True):
+                self._tell(lambda tracker, n=name, s=sample: tracker.text(step, n, as_text(s)))
 
     def close(self) -> None:
         """Flush the views."""
-        if self._writer is not None:
-            self._writer.close()
+        self._tell(lambda tracker: tracker.close())
 
-    def _open_tensorboard(self, step: int) -> None:
-        if self._tensorboard_dir is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._tensorboard_dir), purge_step=step + 1)
-
-
-def _flatten(numbers: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Nested numbers -> ("khm/loss", 3.2) pairs; text is left out."""
-    flat = []
-    for name, value in numbers.items():
-        if isinstance(value, dict):
-            flat += _flatten(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat.append((f"{prefix}{name}", float(value)))
-    return flat
+    def _tell(self, do: Callable[[Tracker], object]) -> None:
+        for view in self._views:
+            view.call(do)

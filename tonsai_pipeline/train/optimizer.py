@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from tonsai_pipeline.recipe.train import OptimizerConfig
+from tonsai_pipeline.train.freeze import group_key
 
 
 def make_optimizer(
-    module: nn.Module, section: OptimizerConfig, *, fused: bool, guarded: bool
+    module: nn.Module,
+    section: OptimizerConfig,
+    *,
+    fused: bool,
+    guarded: bool,
+    learns: Mapping[int, tuple[bool, ...]] | None = None,
 ) -> torch.optim.AdamW:
     """Build the optimizer.
 
@@ -24,8 +30,9 @@ def make_optimizer(
             compiled on the user's machine with a matching nvcc.
         guarded: Whether the optimizer clips and checks gradients itself. DeepSpeed does so for ZeRO 1 to 3
             and for bf16, but not for plain fp32.
+        learns: In which phases each parameter learns, see `freeze.learning_phases`.
     """
-    groups = parameter_groups(module, section.weight_decay)
+    groups = parameter_groups(module, section.weight_decay, learns or {})
     betas = (section.beta1, section.beta2)
     if guarded:
         optimizer = GuardedAdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
@@ -34,10 +41,12 @@ def make_optimizer(
     return torch.optim.AdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(
+    module: nn.Module, weight_decay: float, learns: Mapping[int, tuple[bool, ...]]
+) -> list[dict[str, object]]:
     """Divide parameters into decayed matrices and the rest: biases, norms, embeddings.
 
-    Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
+    Each of the two is divided once more by the phases in which its parameters learn. Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
     """
     embeddings = {
         id(parameter)
@@ -45,16 +54,17 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, o
         if isinstance(part, nn.Embedding)
         for parameter in part.parameters(recurse=False)
     }
-    decayed, kept = [], []
+    groups: dict[tuple[bool, tuple[bool, ...]], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
-            is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
-            (decayed if is_matrix else kept).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+            is_decayed = parameter.ndim >= 2 and id(parameter) not in embeddings
+            groups.setdefault((is_decayed, learns.get(id(parameter), ())), []).append(parameter)
+    return [
+        {"params": found, "weight_decay": weight_decay if is_decayed else 0.0, **group_key(phases)}
+        for (is_decayed, phases), found in sorted(
+            groups.items(), key=lambda pair: pair[0], reverse=True
+        )
     ]
-    return [group for group in groups if group["params"]]
 
 
 class GuardedAdamW(torch.optim.AdamW):

@@ -51,7 +51,8 @@ def leave_group() -> None:
 def chooses_bf16(section: TrainConfig, device: torch.device) -> bool:
     """Whether the run computes in bf16."""
     if section.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # Not emulated: a T4 would compute bf16 in software, many times slower than fp32.
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return section.precision == "bf16"
 
 

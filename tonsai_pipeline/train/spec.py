@@ -43,6 +43,9 @@ class TrainRun(Section):
     output_dir: Path
     """Where checkpoints, metrics and the finished model go."""
 
+    coeng_da: Literal["fold", "preserve"] = "fold"
+    """How prompts of samples are normalized: as the corpus was."""
+
     fingerprint: str
     """Name of the work. Checkpoints of another fingerprint are not resumed."""
 
@@ -100,16 +103,20 @@ def referenced_files(model: ModelConfig, train: TrainConfig) -> dict[str, str]:
 def run_settings(model: ModelConfig, train: TrainConfig) -> dict[str, object]:
     """Return the settings that decide which model a run ends with, for its fingerprint.
 
-    Files count by their bytes, not by their place; how often is saved, logged and guarded does not count.
+    Files count by their bytes, not by their place. How often is saved, logged and guarded does not count, and
+    neither does how the work is divided and stored, which changes the last digits only: a run that does not fit
+    the memory goes on with smaller micro batches or another ZeRO stage, on more or fewer GPUs.
 
     Raises:
         RecipeError: A file that the sections point to is missing.
     """
     places = {"config_file", "deepspeed_config"}
-    watching = {"checkpoint", "guards", "metrics"}
+    watching = {"checkpoint", "guards", "metrics", "regression", "samples"}
+    dividing = {"engine", "zero_stage", "micro_batch_rows", "compile"}
+    dividing |= {"activation_checkpointing", "loss_chunk_tokens"}
     return {
         "model": model.model_dump(mode="json", exclude=places),
-        "train": train.model_dump(mode="json", exclude=places | watching),
+        "train": train.model_dump(mode="json", exclude=places | watching | dividing),
         "files": referenced_files(model, train),
     }
 

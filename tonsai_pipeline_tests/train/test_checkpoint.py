@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.recipe.train import CheckpointConfig
+from tonsai_pipeline.recipe.train import CheckpointConfig, GuardConfig
 from tonsai_pipeline.train.checkpoint import Checkpoints, TrainState
+from tonsai_pipeline.train.guards import GuardState
 
 
 def state(step: int, fingerprint: str = "f") -> TrainState:
-    return TrainState(step, fingerprint, "torch", 1, 0, step * 10, 0, 1.5)
+    guards = GuardState(1, (4.0, 3.9), 0, 1, ((3, 5),))
+    return TrainState(step, fingerprint, "torch", 1, 0, step * 10, 1.5, guards)
 
 
 class Told(list):
@@ -30,22 +33,34 @@ def checkpoints(tmp_path: Path, told: Told) -> Checkpoints:
     return make(tmp_path, told, keep_last=2)
 
 
-def make(folder: Path, told: Told, min_free_bytes: int = 0, **section) -> Checkpoints:
+def make(
+    folder: Path,
+    told: Told,
+    min_free_gb: float = 0.0,
+    on_full_disk: Literal["stop", "skip"] = "stop",
+    expected: int = 0,
+    **section,
+) -> Checkpoints:
     return Checkpoints(
         folder / "checkpoints",
         CheckpointConfig(**section),
-        min_free_bytes=min_free_bytes,
+        GuardConfig(min_free_gb=min_free_gb, on_full_disk=on_full_disk),
         rank=0,
-        on_damage=told,
+        on_trouble=told,
+        expected_bytes=expected,
     )
 
 
 def save(checkpoints: Checkpoints, step: int, content: str = "weights") -> Path:
-    def write(folder: Path) -> None:
+    def write(folder: Path) -> list[Path]:
         (folder / "state").mkdir()
-        (folder / "state" / "a.pt").write_text(f"{content} {step}")
+        file = folder / "state" / "a.pt"
+        file.write_text(f"{content} {step}")
+        return [file]
 
-    return checkpoints.save(state(step), write)
+    saved = checkpoints.save(state(step), write)
+    assert saved is not None
+    return saved
 
 
 def test_the_newest_is_found_with_its_state(checkpoints: Checkpoints) -> None:
@@ -59,7 +74,7 @@ def test_the_newest_is_found_with_its_state(checkpoints: Checkpoints) -> None:
 def test_a_save_killed_in_the_middle_leaves_the_one_before(checkpoints: Checkpoints) -> None:
     save(checkpoints, 2)
 
-    def dies(folder: Path) -> None:
+    def dies(folder: Path) -> list[Path]:
         (folder / "half.pt").write_text("x")
         raise KeyboardInterrupt
 
@@ -112,12 +127,36 @@ def test_the_last_are_kept_and_those_at_round_steps(tmp_path: Path, told: Told) 
     assert kept == [4, 8, 10, 12]
 
 
+def test_the_newest_up_to_a_step_is_found_and_later_ones_are_forgotten(
+    checkpoints: Checkpoints,
+) -> None:
+    for step in (2, 4):
+        save(checkpoints, step)
+    found = checkpoints.newest("f", at_most=3)
+    assert found is not None
+    assert found.state.step == 2
+    checkpoints.forget_after(2)
+    newest = checkpoints.newest("f")
+    assert newest is not None
+    assert newest.state.step == 2
+
+
 def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(
     tmp_path: Path, told: Told
 ) -> None:
     first = save(make(tmp_path, told), 2)
-    checkpoints = make(tmp_path, told, min_free_bytes=1 << 60)
+    checkpoints = make(tmp_path, told, min_free_gb=1e9)
     with pytest.raises(TrainError, match="free some space") as caught:
         save(checkpoints, 4)
     assert caught.value.checkpoint == str(first)
     assert checkpoints.newest("f") is not None
+
+
+def test_a_run_may_go_on_without_the_checkpoint_that_does_not_fit(
+    tmp_path: Path, told: Told
+) -> None:
+    checkpoints = make(tmp_path, told, on_full_disk="skip", expected=1 << 60)
+    assert checkpoints.save(state(2), lambda _: []) is None
+    assert list(checkpoints.folder.iterdir()) == []
+    assert "step 2 is not saved" in told[0]
+    assert "a checkpoint needs 1152921504.6 GB" in told[0]

@@ -72,9 +72,16 @@ def test_an_old_status_file_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_the_process_that_knows_the_cause_is_quoted(tmp_path: Path) -> None:
+    result = start(tmp_path, "fail")
     with pytest.raises(TrainError, match="DataError: bad row") as caught:
-        start(tmp_path, "fail").raise_for_failure()
+        result.raise_for_failure()
     assert caught.value.step == 7
+
+
+def test_a_crash_is_worth_another_try_and_a_named_error_is_not(tmp_path: Path) -> None:
+    assert start(tmp_path, "vanish").may_retry
+    assert not start(tmp_path, "fail").may_retry
+    assert not start(tmp_path, "finish").may_retry
 
 
 def test_a_cancelled_job_saves_before_it_ends(tmp_path: Path) -> None:

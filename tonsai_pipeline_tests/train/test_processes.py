@@ -21,10 +21,8 @@ from tonsai_pipeline.eval import job as eval_job
 from tonsai_pipeline.eval.spec import EvalRun
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train import job as train_job
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
 from tonsai_pipeline.train.spec import TrainRun, read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 from tonsai_pipeline_tests.train.tiny import MODEL, NUM_REAL, make_run
 
 pytestmark = pytest.mark.slow
@@ -126,20 +124,6 @@ def test_a_run_that_was_cancelled_and_killed_equals_one_that_was_not(
         for r in (undisturbed, disturbed)
     ]
     assert weights[0] == weights[1]
-
-
-def test_two_processes_and_one_learn_the_same(undisturbed: TrainRun, tiny_data: Path) -> None:
-    class Silent:
-        def metrics(self, *, step: int, **numbers: float) -> None: ...
-        def log(self, message: str) -> None: ...
-
-    run = make_run(tiny_data, "alone", **LONG, engine="torch")
-    train_job.train(run, reporter=Silent(), stop=StopRequest())
-    ours, theirs = train_records(undisturbed), train_records(run)
-    assert ours[0][1] == pytest.approx(theirs[0][1], rel=1e-6)
-    for (_, loss, norm, _), (_, other, other_norm, _) in zip(ours[:20], theirs[:20], strict=True):
-        assert loss == pytest.approx(other, rel=1e-4)
-        assert norm == pytest.approx(other_norm, rel=1e-3)
 
 
 def test_it_learns_and_measures_both_languages(undisturbed: TrainRun) -> None:

@@ -23,6 +23,14 @@ def test_saving_and_logging_do_not_name_a_run_but_the_rate_does() -> None:
     assert run_settings(ModelConfig(), faster) != plain
 
 
+def test_a_run_keeps_its_name_when_it_is_divided_otherwise() -> None:
+    plain = run_settings(ModelConfig(), TrainConfig())
+    small = {"zero_stage": 2, "micro_batch_rows": 1, "activation_checkpointing": True}
+    assert run_settings(ModelConfig(), TrainConfig.model_validate(small)) == plain
+    exact = TrainConfig.model_validate({"precision": "fp32"})
+    assert run_settings(ModelConfig(), exact) != plain
+
+
 def test_a_file_counts_by_its_bytes_and_not_by_its_place(tmp_path: Path) -> None:
     first, moved, other = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
     first.write_text("{}")

@@ -35,8 +35,8 @@ class JobOptions(dg.Config):
     max_retries: int = Field(
         default=1,
         ge=0,
-        description="Starts after a crash, each from the newest checkpoint; an error that the job itself names "
-        "is not tried again",
+        description="Starts after a crash or a hang, each from the newest checkpoint; an error that the job "
+        "itself names is not tried again",
     )
     grace_s: float = Field(default=300.0, gt=0, description="Seconds for saving after a cancel")
     force: bool = Field(default=False, description="Do the work again even if it is finished")
@@ -67,13 +67,12 @@ def launch_job(
     num_left = options.max_retries
     while True:
         result = _launch_once(context, spec, options.grace_s)
-        is_crash = result.state == "failed" and not result.failure.get("is_ours")
-        if not is_crash or not num_left:
+        if not result.may_retry or not num_left:
             result.raise_for_failure()
             return result
         reason = result.failure.get("message") or f"exit code {result.exit_code}"
         context.log.warning(
-            "the job crashed (%s); starting it again from its newest checkpoint, %d tries left",
+            "the job ended (%s); starting it again from its newest checkpoint, %d tries left",
             reason,
             num_left,
         )

@@ -11,9 +11,14 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or
 from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
+from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.manifest import fingerprint
+from tonsai_pipeline.storage.rows import header_of, read_index
 from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.train.prediction import compare
+from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import (
     METRICS_NAME,
     MODEL_NAME,
@@ -23,7 +28,7 @@ from tonsai_pipeline.train.spec import (
     run_settings,
 )
 
-STAGE_VERSION = "1"
+STAGE_VERSION = "2"
 _JOB = "tonsai_pipeline.train.job"
 
 
@@ -42,6 +47,11 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
                 "pretrained_model", "loss_is_finite", "The last loss is a number", blocking=True
             ),
             check_spec("pretrained_model", "loss_fell", "Held-out loss is below the untrained one"),
+            check_spec(
+                "pretrained_model",
+                "base_language_kept",
+                "No limited language lost more than train.regression allows",
+            ),
         ],
         description="The network, trained by DeepSpeed in processes of its own. `model/` opens with "
         "AutoModelForCausalLM. Cancel it and it saves a checkpoint; run it again and it goes on.",
@@ -65,13 +75,17 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
                 output_dir=output_dir,
                 fingerprint=name,
                 resume="never" if config.force else config.resume,
+                coeng_da=recipe.normalize.coeng_da,
             )
             spec = config.spec(_JOB, run.write(), output_dir)
             result = launch_job(context, spec, config)
             link_or_copy(output_dir / MODEL_NAME, folder / MODEL_NAME)
             for kept in (METRICS_NAME, STATUS_NAME):
                 link_or_copy(output_dir / kept, folder / kept)
-            return _report(result.status, read_metrics(output_dir / METRICS_NAME))
+            records = read_metrics(output_dir / METRICS_NAME)
+            return _report(result.status, records) | _prediction(
+                recipe, result.status, records, shards
+            )
 
         artifact = store.materialize(
             "pretrained_model",
@@ -83,9 +97,11 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
             force=config.force,
         )
         records = read_metrics(artifact.path / METRICS_NAME)
-        return materialized(
-            artifact, metadata={"curve": _curve(records)}, checks=list(_checks(artifact, records))
-        )
+        metadata: dict[str, Any] = {"curve": _curve(records)}
+        if samples := _samples(records):
+            metadata["samples"] = samples
+        checks = [*_checks(artifact, records), _base_check(recipe, artifact, records)]
+        return materialized(artifact, metadata=metadata, checks=checks)
 
     return _asset
 
@@ -101,8 +117,11 @@ def _report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[st
         "zero_stage",
         "device",
         "precision",
+        "num_rollbacks",
     )
     report: dict[str, Any] = {name: status[name] for name in kept if name in status}
+    for name, value in status.get("uploads", {}).items():
+        report[f"upload_{name}"] = value
     trained = [record for record in records if record["kind"] == "train"]
     if trained:
         report["final_train_loss"] = trained[-1]["loss"]
@@ -140,3 +159,48 @@ def _checks(artifact: Artifact, records: list[dict[str, Any]]) -> Iterator[dg.As
     rose = [lang for lang in last if last[lang]["loss"] >= first[lang]["loss"]]
     said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
     yield check("loss_fell", not rose, said, warn=True)
+
+
+def _prediction(
+    recipe: Recipe, status: Mapping[str, Any], records: list[dict[str, Any]], shards: Artifact
+) -> dict[str, float]:
+    """Put what `tonsai plan` says beside what the run measured; nothing for a network it cannot count."""
+    train_dir = shards.path / "train"
+    header = header_of(read_index(train_dir), train_dir)
+    try:
+        return compare(
+            recipe.model,
+            recipe.train,
+            status,
+            records,
+            vocab_size=header.vocab_size,
+            seq_len=header.seq_len,
+        )
+    except RecipeError:
+        # A base model on the Hub, or a family whose sizes are not known in detail.
+        return {}
+
+
+def _samples(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue | None:
+    """Show what the network wrote from its prompts, the last time first."""
+    written = [record for record in records if record["kind"] == "sample"]
+    lines = []
+    for record in reversed(written[-3:]):
+        lines.append(f"Step {record['step']:,}\n")
+        for sample in record["samples"]:
+            text = " ".join(f"{sample['prompt']} | {sample['text']}".split())
+            lines.append(f"    {sample['language']}: {text}\n")
+    return dg.MetadataValue.md("\n".join(lines)) if lines else None
+
+
+def _base_check(
+    recipe: Recipe, artifact: Artifact, records: list[dict[str, Any]]
+) -> dg.AssetCheckResult:
+    """Compare the finished model with the base model, byte for byte on the same text."""
+    limits = recipe.train.regression.max_rise_frac
+    status: Any = read_json(artifact.path / STATUS_NAME)
+    base = {lang: found["bits_per_byte"] for lang, found in status.get("base", {}).items()}
+    now = {lang: found["bits_per_byte"] for lang, found in _validation(records)[-1][1].items()}
+    rises = find_rises(limits, base, now)
+    said = "; ".join(str(rise) for rise in rises) or "no language is limited (train.regression)"
+    return check("base_language_kept", not any(rise.is_too_high for rise in rises), said)

@@ -1,0 +1,1 @@
+"""Parts of benchmarks/train.py and benchmarks/train_gpu.py."""

@@ -1,0 +1,142 @@
+"""RUN.json -> everything a run needs before its first step: the network in its engine, and the plan.
+
+model + train sections, rows, device ──assemble──▶ Parts      refused where documents would see each other
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from tonsai_pipeline.errors import TonsaiError, TrainError
+from tonsai_pipeline.eval.bits_per_byte import HeldOut
+from tonsai_pipeline.model.attention import find_leak
+from tonsai_pipeline.model.build import build_model, num_parameters
+from tonsai_pipeline.model.loss import NextTokenLoss
+from tonsai_pipeline.reporting import Reporter
+from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.shards import RowReader
+from tonsai_pipeline.train import process
+from tonsai_pipeline.train.base import measure_base
+from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.engine import DeepSpeedEngine, Engine, TorchEngine
+from tonsai_pipeline.train.flops import flops_per_token, peak_flops_of, shape_of
+from tonsai_pipeline.train.plan import BatchPlan, make_plan
+from tonsai_pipeline.train.spec import TrainRun
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is built before the first step.
+
+    Args:
+        engine: The network and its optimizer.
+        plan: Which rows when.
+        num_parameters: Of the network, tied ones once.
+        flops: Operations per token.
+        peak_flops: What one device promises per second; None: unknown.
+        base: The base model on held-out rows, before training; None: nothing is compared with it.
+    """
+
+    engine: Engine
+    plan: BatchPlan
+    num_parameters: int
+    flops: float
+    peak_flops: float | None
+    base: Mapping[str, HeldOut] | None
+
+
+def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Parts:
+    """Build the network, its engine and the plan; called in every process.
+
+    Raises:
+        TrainError: The batch does not fit the rows, or documents would see each other.
+        RecipeError: The network cannot be built.
+    """
+    section = run.train
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        plan = make_plan(
+            section, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
+        )
+    except ValueError as error:
+        raise TrainError(f"{run.shards_dir}: {error}") from error
+    base = measure_base(run, device, reporter)
+    bf16 = process.chooses_bf16(section, device)
+    model = build_model(
+        run.model,
+        vocab_size=reader.vocab_size,
+        seq_len=reader.seq_len,
+        special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
+        seed=section.seed,
+        tokenizer_dir=run.tokenizer_dir,
+    )
+    count = num_parameters(model)
+    if section.activation_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
+    compiled = device.type == "cuda" if section.compile == "auto" else section.compile
+    engine = _make_engine(run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter)
+    _check_attention(engine)
+    reporter.log(
+        f"{count:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
+        f"{world_size} x {device.type}, {'bf16' if bf16 else 'fp32'}, {engine.name}"
+        + (f" ZeRO {engine.zero_stage}" if engine.name == "deepspeed" else "")
+    )
+    if plan.num_empty_rows:
+        reporter.log(
+            f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
+        )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return Parts(engine, plan, count, _flops(run, reader, count), peak_flops_of(name), base)
+
+
+def _make_engine(
+    run: TrainRun,
+    plan: BatchPlan,
+    loss: NextTokenLoss,
+    device: torch.device,
+    *,
+    bf16: bool,
+    compiled: bool,
+    reporter: Reporter,
+) -> Engine:
+    section = run.train
+    if section.engine == "torch":
+        return TorchEngine(loss, section, device, bf16=bf16, compiled=compiled)
+    settings = deepspeed_settings(section, plan, bf16=bf16, on_gpu=device.type == "cuda")
+    if section.deepspeed_config is not None:
+        users = cast("dict[str, Any]", read_json(section.deepspeed_config))
+        settings, ignored = merge_settings(settings, users)
+        # Precision follows the hardware: a file written for an H100 must also run where there is none.
+        settings["bf16"] = {**settings["bf16"], "enabled": bf16}
+        if ignored:
+            names = ", ".join(ignored)
+            reporter.log(
+                f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here"
+            )
+    return DeepSpeedEngine(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
+
+
+def _check_attention(engine: Engine) -> None:
+    """Refuse to train a network in which documents of a row see each other."""
+    context = torch.autocast(engine.device.type, torch.bfloat16, enabled=engine.bf16)
+    with context:
+        leak = find_leak(engine.loss.model, use_varlen=engine.use_varlen)
+    if leak > 0.0:
+        raise TrainError(
+            f"attention crosses documents: logits moved by {leak}; this network cannot be trained"
+        )
+
+
+def _flops(run: TrainRun, reader: RowReader, count: int) -> float:
+    try:
+        shape = shape_of(run.model, vocab_size=reader.vocab_size, seq_len=reader.seq_len)
+    except TonsaiError:
+        # A family whose sizes are not known in detail: six operations per parameter, attention left out.
+        return 6.0 * count
+    return flops_per_token(shape)

@@ -1,0 +1,315 @@
+"""Checkpoints -> a folder behind any fsspec URL, by a thread that training never waits for.
+
+    step-00000500/ ──files, then manifest.json──▶ <url>/<fingerprint>/step-00000500/
+    <url>/<fingerprint>/step-*/ ──download, newest whole one──▶ an empty checkpoints/ of another machine
+
+The manifest goes last, so that a checkpoint without one is unfinished and never read. Whatever fails here is
+said and counted, and training goes on.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import fsspec
+import orjson
+
+from tonsai_pipeline.errors import StorageError
+from tonsai_pipeline.recipe.train import CheckpointConfig
+
+_MANIFEST = "manifest.json"
+#: Seconds before the second try of a file; doubled for each further one.
+_FIRST_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    """What became of the uploads so far.
+
+    Args:
+        url: Where they go.
+        last_step: Step of the newest checkpoint that is there, whole; -1: none of this start yet.
+        num_failed: Checkpoints that were given up.
+        num_waiting: Checkpoints on their way.
+        last_error: Why the last one was given up; empty: none was.
+    """
+
+    url: str
+    last_step: int = -1
+    num_failed: int = 0
+    num_waiting: int = 0
+    last_error: str = ""
+
+
+class Remote:
+    """The checkpoints of one run behind a URL.
+
+    Args:
+        url: Any fsspec URL.
+        fingerprint: Name of the run's work: its folder below the URL.
+
+    Raises:
+        StorageError: The URL has no file system here; the message names the package that is missing.
+    """
+
+    def __init__(self, url: str, fingerprint: str) -> None:
+        self.url = f"{url.rstrip('/')}/{fingerprint}"
+        with _as_storage_error(self.url):
+            self.system, self.root = cast("tuple[Any, str]", fsspec.core.url_to_fs(self.url))
+
+    def names(self) -> list[str]:
+        """Return the names of all checkpoints, whole or not, oldest first."""
+        with _as_storage_error(self.url):
+            self.system.invalidate_cache()
+            if not self.system.exists(self.root):
+                return []
+            found = [posixpath.basename(p.rstrip("/")) for p in self.system.ls(self.root, False)]
+        return sorted(name for name in found if name.startswith("step-"))
+
+    def send(self, path: Path, name: str, file: str) -> None:
+        """Copy one file of a checkpoint."""
+        target = posixpath.join(self.root, name, file)
+        with _as_storage_error(f"{self.url}/{name}/{file}"):
+            self.system.makedirs(posixpath.dirname(target), exist_ok=True)
+            self.system.put_file(str(path), target)
+
+    def remove(self, name: str) -> None:
+        """Remove a checkpoint, its manifest first."""
+        folder = posixpath.join(self.root, name)
+        with _as_storage_error(f"{self.url}/{name}"):
+            manifest = posixpath.join(folder, _MANIFEST)
+            if self.system.exists(manifest):
+                self.system.rm(manifest)
+            if self.system.exists(folder):
+                self.system.rm(folder, recursive=True)
+
+    def fetch(self, name: str, folder: Path) -> bool:
+        """Copy a checkpoint into `folder`; false if it is unfinished.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        source = posixpath.join(self.root, name)
+        with _as_storage_error(f"{self.url}/{name}"):
+            if not self.system.exists(posixpath.join(source, _MANIFEST)):
+                return False
+            manifest = orjson.loads(self.system.cat_file(posixpath.join(source, _MANIFEST)))
+            for file in [*manifest["files"], _MANIFEST]:
+                target = folder / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.system.get_file(posixpath.join(source, file), str(target))
+        return True
+
+
+class Uploader:
+    """Sends checkpoints one after another; only process 0 has one.
+
+    Args:
+        remote: Where to.
+        section: Attempts, and how many are kept.
+        on_trouble: Told about everything that failed, from the thread.
+        wait: Sleeps; replaced by tests.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        section: CheckpointConfig,
+        *,
+        on_trouble: Callable[[str], None],
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._remote = remote
+        self._section = section
+        self._on_trouble = on_trouble
+        self._changed = threading.Condition()
+        self._waiting: Path | None = None
+        self._sending: Path | None = None
+        self._gone: list[str] = []
+        self._closing = threading.Event()
+        self._wait = wait or self._closing.wait
+        self._report = UploadReport(remote.url)
+        self._thread = threading.Thread(target=self._work, name="upload", daemon=True)
+        self._thread.start()
+
+    @property
+    def report(self) -> UploadReport:
+        """What became of the uploads so far."""
+        with self._changed:
+            return self._counted()
+
+    def enqueue(self, folder: Path) -> None:
+        """Send a checkpoint soon. One that still waits gives way to a newer one, and is counted as given up."""
+        with self._changed:
+            passed_over, self._waiting = self._waiting, folder
+            self._changed.notify_all()
+        if passed_over is not None and passed_over != folder:
+            self._give_up(passed_over, "a newer checkpoint was saved before its turn came")
+
+    def forget_after(self, step: int) -> None:
+        """Remove what was sent of later steps: the run was taken back to before them."""
+        with self._changed:
+            if self._waiting is not None and _step_of(self._waiting.name) > step:
+                self._waiting = None
+            self._gone.append(f"step-{step:08d}")
+            self._changed.notify_all()
+
+    def is_needed(self, folder: Path) -> bool:
+        """Whether a folder must stay because it is, or waits to be, sent."""
+        with self._changed:
+            return folder in (self._waiting, self._sending)
+
+    def close(self, drain_s: float) -> UploadReport:
+        """Wait for what is on its way, at most `drain_s` seconds; what is not done by then is given up."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._has_work(), timeout=drain_s)
+            left = [path for path in (self._sending, self._waiting) if path is not None]
+            self._waiting = None
+            self._closing.set()
+            self._changed.notify_all()
+        for path in left:
+            self._give_up(path, f"the job ended {drain_s:.0f} s later")
+        return self.report
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._sending or self._gone)
+
+    def _counted(self) -> UploadReport:
+        waiting = sum(path is not None for path in (self._waiting, self._sending))
+        return UploadReport(**{**self._report.__dict__, "num_waiting": waiting})
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._has_work() or self._closing.is_set())
+                if self._closing.is_set():
+                    return
+                gone, self._gone = self._gone, []
+                self._sending, self._waiting = self._waiting, None
+            for name in gone:
+                self._try(
+                    lambda name=name: self._remove_after(name), f"removing what follows {name}"
+                )
+            if self._sending is not None:
+                self._send(self._sending)
+            with self._changed:
+                self._sending = None
+                self._changed.notify_all()
+
+    def _send(self, folder: Path) -> None:
+        files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _MANIFEST]
+        names = [path.relative_to(folder).as_posix() for path in files]
+
+        def send(file: str) -> None:
+            self._remote.send(folder / file, folder.name, file)
+
+        # What stands there under this name is of an earlier start, or of before a rollback.
+        error = self._try(lambda: self._remote.remove(folder.name), "")
+        for file in [*names, _MANIFEST]:
+            error = error or self._try(lambda file=file: send(file), "")
+        if error:
+            # What is cut off by the end of the job is told by `close`.
+            if not self._closing.is_set():
+                self._give_up(folder, error)
+            return
+        with self._changed:
+            step = _step_of(folder.name)
+            self._report = UploadReport(**{**self._report.__dict__, "last_step": step})
+        self._try(self._prune, "removing old checkpoints")
+
+    def _prune(self) -> None:
+        every = self._section.keep_every_steps
+        for name in self._remote.names()[: -self._section.keep_last]:
+            if every is None or _step_of(name) % every:
+                self._remote.remove(name)
+
+    def _remove_after(self, name: str) -> None:
+        for later in self._remote.names():
+            if later > name:
+                self._remote.remove(later)
+
+    def _try(self, do: Callable[[], None], what: str) -> str:
+        """Do something, several times if need be; return why it failed, and say so if `what` is given."""
+        pause_s, reason = _FIRST_WAIT_S, ""
+        for attempt in range(self._section.upload_attempts):
+            if attempt:
+                self._wait(pause_s)
+                pause_s *= 2
+            if self._closing.is_set():
+                return reason or "the job ended"
+            try:
+                do()
+            except (StorageError, OSError) as error:
+                reason = str(error)
+            else:
+                return ""
+        if what:
+            self._on_trouble(f"{what} failed: {reason}")
+        return reason
+
+    def _give_up(self, folder: Path, reason: str) -> None:
+        with self._changed:
+            facts = {"num_failed": self._report.num_failed + 1, "last_error": reason}
+            self._report = UploadReport(**{**self._report.__dict__, **facts})
+        self._on_trouble(f"{folder.name} was not uploaded: {reason}; training goes on")
+
+
+def download_newest(
+    remote: Remote,
+    folder: Path,
+    *,
+    is_whole: Callable[[Path], bool],
+    on_trouble: Callable[[str], None],
+) -> Path | None:
+    """Bring the newest whole checkpoint of a run to this machine.
+
+    Args:
+        remote: Where it is.
+        folder: The run's `checkpoints/`.
+        is_whole: Checks every byte of a checkpoint folder.
+        on_trouble: Told about each checkpoint that is passed over.
+
+    Returns:
+        Its folder; None if there is none.
+
+    Raises:
+        StorageError: The URL cannot be listed: to start anew without knowing would overwrite what is there.
+    """
+    for name in reversed(remote.names()):
+        building, final = folder / f".tmp-{name}", folder / name
+        shutil.rmtree(building, ignore_errors=True)
+        try:
+            if not remote.fetch(name, building):
+                on_trouble(f"{remote.url}/{name}: an unfinished upload, passed over")
+                continue
+        except (StorageError, OSError) as error:
+            on_trouble(f"{remote.url}/{name}: cannot be read, passed over: {error}")
+            continue
+        if is_whole(building):
+            building.rename(final)
+            return final
+        on_trouble(f"{remote.url}/{name}: damaged, passed over")
+        shutil.rmtree(building)
+    return None
+
+
+def _step_of(name: str) -> int:
+    return int(name.removeprefix("step-"))
+
+
+@contextmanager
+def _as_storage_error(place: str) -> Iterator[None]:
+    """Every fsspec protocol has errors of its own; the reader of the log needs the place and the reason."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        raise StorageError(f"{place}: {type(error).__name__}: {error}") from error
