@@ -16,7 +16,7 @@ from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 #: Text of a part; the product's own parts are 32 MB, but a few MB must be many parts here as well.
-PART_BYTES = 8 << 20
+PART_BYTES = 2 << 20
 
 
 def build(

@@ -103,6 +103,7 @@ def _start_worker() -> None:
     """Die with the parent, leave Ctrl-C to it, and use one thread: the pool is the parallelism."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["RAYON_NUM_THREADS"] = "1"
     import pyarrow as pa
 
     pa.set_cpu_count(1)
