@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 import yaml
 
+from tonsai_pipeline.cli.single_step import UP_TO_MIXTURE
 from tonsai_pipeline.recipe import shipped_recipes
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
@@ -21,16 +22,7 @@ from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Store
 
 _NAME = "shares"
-_ASSETS = (
-    "raw_documents",
-    "normalized_documents",
-    "minhash_signatures",
-    "deduplicated_documents",
-    "scored_documents",
-    "training_mixture",
-    "tokenizer",
-    "packed_shards",
-)
+_ASSETS = (*UP_TO_MIXTURE, "tokenizer", "packed_shards")
 _BLOCK_ROWS = 4096
 
 

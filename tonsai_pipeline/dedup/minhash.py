@@ -26,6 +26,8 @@ from tonsai_pipeline.dedup.shingles import (
     WORDS_PER_SHINGLE,
     Shingles,
     check_window,
+    shingle,
+    shingle_sets,
     string_buffers,
 )
 from tonsai_pipeline.dedup.units import cut, make_cutter, make_scratch
@@ -78,6 +80,16 @@ class SignatureScheme:
     def permutations(self) -> Permutations:
         """Return the scheme's permutations."""
         return make_permutations(self.num_perm, self.seed)
+
+    def shingle_sets(self, keys: pa.Array) -> Shingles:
+        """Cut dedup keys with the scheme's windows and return the set of each, to be compared exactly."""
+        return shingle_sets(
+            shingle(
+                keys,
+                clusters_per_shingle=self.clusters_per_shingle,
+                words_per_shingle=self.words_per_shingle,
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class Shingles:
         """Return the hashes of one document."""
         return self.hashes[self.offsets[doc] : self.offsets[doc + 1]]
 
+    def joined(self, other: Shingles) -> Shingles:
+        """Lay the documents of another behind these."""
+        return Shingles(
+            np.concatenate([self.hashes, other.hashes]),
+            np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]),
+        )
+
 
 def shingle(
     texts: pa.Array,

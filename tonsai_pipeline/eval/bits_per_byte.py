@@ -10,16 +10,18 @@ itself, over time or between models, never one with the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.eval.batches import RowSource, make_batch
-from tonsai_pipeline.model.loss import IGNORE, Batch
+from tonsai_pipeline.model.attention import uses_varlen_kernel
+from tonsai_pipeline.model.loss import IGNORE, Batch, NextTokenLoss
 from tonsai_pipeline.storage.shards import RowReader
 
 #: A validation split is a folder `val_<language>` beside `train`.
@@ -114,6 +116,59 @@ def measure(
     if world_size > 1:
         dist.all_reduce(sums)
     return held_out(sums[0].item(), int(sums[1].item()), int(sums[2].item()), num_rows)
+
+
+def measure_network(
+    network: PreTrainedModel,
+    rows: Mapping[str, RowSource],
+    *,
+    batch_rows: int,
+    max_rows: int | None,
+    positions: str,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+) -> dict[str, HeldOut]:
+    """Measure a causal network on every language, in bf16 where a GPU computes it, in fp32 elsewhere.
+
+    Args:
+        network: With our attention; moved to the device.
+        rows: Rows by language.
+        batch_rows: See `measure`, as the others.
+        max_rows: Rows of each language at most; empty: all.
+        positions: See `make_batch`.
+        device: Where it is measured.
+        rank: This process.
+        world_size: Processes that share the work.
+    """
+    dtype = torch.bfloat16 if computes_bf16(device) else torch.float32
+    loss = NextTokenLoss(network).to(device, dtype).eval()
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        nll, _ = loss(
+            batch.input_ids, batch.targets, batch.position_ids, batch.segment_ids, batch.cu_seqlens
+        )
+        return nll
+
+    return {
+        language: measure(
+            loss_of,
+            reader,
+            batch_rows=batch_rows,
+            max_rows=max_rows,
+            positions=positions,
+            use_varlen=uses_varlen_kernel(device, dtype),
+            device=device,
+            rank=rank,
+            world_size=world_size,
+        )
+        for language, reader in rows.items()
+    }
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device computes bf16 itself: a T4 emulates it, many times slower than fp32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def held_out(nll: float, num_tokens: int, num_bytes: int, num_rows: int) -> HeldOut:

@@ -23,14 +23,12 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from tonsai_pipeline.errors import TonsaiError
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure, open_validation
+from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure_network, open_validation
 from tonsai_pipeline.eval.curve import loss_curve
 from tonsai_pipeline.eval.report import CURVE_NAME, Evaluation, html, markdown
 from tonsai_pipeline.eval.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.eval.spec import EvalRun
-from tonsai_pipeline.model.attention import uses_varlen_kernel
 from tonsai_pipeline.model.build import build_model, load_model
-from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
 from tonsai_pipeline.storage.shards import RowReader
@@ -110,29 +108,14 @@ def _untrained(run: EvalRun, validation: Mapping[str, RowReader]) -> PreTrainedM
 def _measure_all(
     run: EvalRun, model: PreTrainedModel, validation: Mapping[str, RowReader], device: torch.device
 ) -> dict[str, HeldOut]:
-    """Measure one network on every language, in bf16 where a GPU computes it, in fp32 elsewhere."""
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    dtype = torch.bfloat16 if half else torch.float32
-    loss = NextTokenLoss(model).to(device, dtype).eval()
-
-    def loss_of(batch: Batch) -> torch.Tensor:
-        nll, _ = loss(
-            batch.input_ids, batch.targets, batch.position_ids, batch.segment_ids, batch.cu_seqlens
-        )
-        return nll
-
-    return {
-        language: measure(
-            loss_of,
-            reader,
-            batch_rows=run.evaluate.batch_rows,
-            max_rows=run.evaluate.max_rows,
-            positions=run.untrained.positions,
-            use_varlen=uses_varlen_kernel(device, dtype),
-            device=device,
-        )
-        for language, reader in validation.items()
-    }
+    return measure_network(
+        model,
+        validation,
+        batch_rows=run.evaluate.batch_rows,
+        max_rows=run.evaluate.max_rows,
+        positions=run.untrained.positions,
+        device=device,
+    )
 
 
 def _status(training_dir: Path | None) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from datasketch import MinHash, MinHashLSH
 
 from tonsai_pipeline.dedup.exact import exact_keys
 from tonsai_pipeline.dedup.lsh import band_keys
-from tonsai_pipeline.dedup.minhash import Signatures, SignatureScheme, sign_keys
-from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
+from tonsai_pipeline.dedup.minhash import Signatures, sign_keys
+from tonsai_pipeline.dedup.shingles import Shingles
 from tonsai_pipeline.dedup.verify import Measure, similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
@@ -125,7 +125,9 @@ def prepare(texts: Sequence[str], config: DedupConfig) -> Queries:
     keys = dedup_key_batch(canonical)
     signed = sign_keys(keys, scheme, scheme.permutations())
     shape = {"num_bands": config.num_bands, "rows_per_band": config.rows_per_band}
-    return Queries(_sets(keys, scheme), signed, exact_keys(keys), band_keys(signed.values, **shape))
+    return Queries(
+        scheme.shingle_sets(keys), signed, exact_keys(keys), band_keys(signed.values, **shape)
+    )
 
 
 def make_lsh(queries: Queries, config: DedupConfig) -> MinHashLSH:
@@ -199,11 +201,11 @@ def _verified(
     batches = take_batches(normalized.path / task.path.name, rows, ["doc_id", "url", "text"])
     documents = pa.Table.from_batches(list(batches)).combine_chunks()
     scheme = scheme_of(task.config.signatures)
-    sets = _sets(dedup_key_batch(documents.column("text").combine_chunks()), scheme)
+    sets = scheme.shingle_sets(dedup_key_batch(documents.column("text").combine_chunks()))
     place = np.searchsorted(rows, [row for _, row, _ in pairs])
     queries = np.array([query for query, _, _ in pairs])
     measured = similarities(
-        _joined(sets, task.queries.sets),
+        sets.joined(task.queries.sets),
         place,
         queries + sets.num_docs,
         min_similarity=min_similarity,
@@ -225,24 +227,6 @@ def _verified(
                 url=document["url"],
                 text=document["text"][:_EXCERPT_CHARS],
             )
-
-
-def _joined(left: Shingles, right: Shingles) -> Shingles:
-    """Lay two lists of sets end to end."""
-    return Shingles(
-        np.concatenate([left.hashes, right.hashes]),
-        np.concatenate([left.offsets, right.offsets[1:] + left.offsets[-1]]),
-    )
-
-
-def _sets(keys: pa.Array, scheme: SignatureScheme) -> Shingles:
-    return shingle_sets(
-        shingle(
-            keys,
-            clusters_per_shingle=scheme.clusters_per_shingle,
-            words_per_shingle=scheme.words_per_shingle,
-        )
-    )
 
 
 def _keep_list(deduplicated: Artifact | None, dump: str, store: Store | None) -> Artifact | None:

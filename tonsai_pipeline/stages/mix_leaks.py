@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from tonsai_pipeline.dedup.lsh import band_keys
 from tonsai_pipeline.dedup.minhash import EMPTY_HASH, SignatureScheme, estimate_jaccard
-from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles, shingle, shingle_sets
+from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles
 from tonsai_pipeline.dedup.verify import similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
@@ -169,7 +169,7 @@ def _save_held_out(parts: list[_Part], scheme: SignatureScheme, folder: Path) ->
             [np.zeros((0, scheme.num_perm), np.uint32), *(docs.values for _, docs in found)]
         ),
     )
-    sets = _shingles(texts, scheme)
+    sets = scheme.shingle_sets(_keys(texts))
     np.savez(folder / "shingles.npz", hashes=sets.hashes, offsets=sets.offsets)
 
 
@@ -245,13 +245,9 @@ def _near(
     if not len(mine):
         return []
     involved, place = np.unique(mine, return_inverse=True)
-    sets = _shingles(_texts(part, docs.rows[involved]), scheme)
-    joined = Shingles(
-        np.concatenate([held.sets.hashes, sets.hashes]),
-        np.concatenate([held.sets.offsets, held.sets.offsets[-1] + sets.offsets[1:]]),
-    )
+    sets = scheme.shingle_sets(_keys(_texts(part, docs.rows[involved])))
     values = similarities(
-        joined, theirs, len(held.ids) + place, min_similarity=min_similarity
+        held.sets.joined(sets), theirs, len(held.ids) + place, min_similarity=min_similarity
     ).tolist()
     pairs = zip(mine.tolist(), theirs.tolist(), values, strict=True)
     return [(a, b, value) for a, b, value in pairs if value >= min_similarity]
@@ -282,11 +278,5 @@ def _texts(part: _Part, rows: npt.NDArray[np.int64]) -> list[str]:
     return [cast("str", text) for texts in found for text in texts]
 
 
-def _shingles(texts: list[str], scheme: SignatureScheme) -> Shingles:
-    return shingle_sets(
-        shingle(
-            dedup_key_batch(pa.array(texts, pa.large_string())),
-            clusters_per_shingle=scheme.clusters_per_shingle,
-            words_per_shingle=scheme.words_per_shingle,
-        )
-    )
+def _keys(texts: list[str]) -> pa.LargeStringArray:
+    return dedup_key_batch(pa.array(texts, pa.large_string()))

@@ -7,7 +7,7 @@ The same bytes are predicted as by the model in training, so the two are compare
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,9 @@ import torch.distributed as dist
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.eval.batches import RowSource
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure, open_validation
-from tonsai_pipeline.model.attention import uses_varlen_kernel
+from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure_network, open_validation
 from tonsai_pipeline.model.build import open_base
 from tonsai_pipeline.model.embeddings import Pieces, new_token_pieces
-from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.rows import Row
 from tonsai_pipeline.train.spec import TrainRun
@@ -51,24 +49,20 @@ def measure_base(
             f"train.regression.max_rise_frac: no held-out rows of {', '.join(missing)}; there are {', '.join(readers)}"
         )
     pieces = new_token_pieces(run.model.base, run.model.base_revision, run.tokenizer_dir)
-    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    loss = NextTokenLoss(open_base(run.model)).to(device, dtype).eval()
-    found = {
-        language: measure(
-            _sums(loss),
-            ExpandedRows(reader, pieces, run.train.validation.max_rows),
-            batch_rows=run.train.micro_batch_rows,
-            max_rows=None,
-            positions=run.model.positions,
-            use_varlen=uses_varlen_kernel(device, dtype),
-            device=device,
-            rank=dist.get_rank() if dist.is_initialized() else 0,
-            world_size=dist.get_world_size() if dist.is_initialized() else 1,
-        )
-        for language, reader in readers.items()
-        if language in limits
-    }
+    found = measure_network(
+        open_base(run.model),
+        {
+            language: ExpandedRows(readers[language], pieces, run.train.validation.max_rows)
+            for language in readers
+            if language in limits
+        },
+        batch_rows=run.train.micro_batch_rows,
+        max_rows=None,
+        positions=run.model.positions,
+        device=device,
+        rank=dist.get_rank() if dist.is_initialized() else 0,
+        world_size=dist.get_world_size() if dist.is_initialized() else 1,
+    )
     said = ", ".join(f"{lang} {numbers.bits_per_byte:.4f}" for lang, numbers in found.items())
     reporter.log(f"the base model's bits per byte: {said}")
     return found
@@ -129,15 +123,6 @@ class ExpandedRows:
         sources = np.zeros(len(num_bytes), dtype=np.uint16)
         self._rows.append(Row(ids, borders, sources, num_bytes))
         self._open = []
-
-
-def _sums(loss: NextTokenLoss) -> Callable[[Batch], torch.Tensor]:
-    def loss_of(batch: Batch) -> torch.Tensor:
-        return loss(
-            batch.input_ids, batch.targets, batch.position_ids, batch.segment_ids, batch.cu_seqlens
-        )[0]
-
-    return loss_of
 
 
 def _expand(ids: npt.NDArray[np.int64], pieces: Pieces) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ import warnings
 import torch
 import torch.distributed as dist
 
+from tonsai_pipeline.eval.bits_per_byte import computes_bf16
 from tonsai_pipeline.recipe.train import TrainConfig
 
 
@@ -51,8 +52,7 @@ def leave_group() -> None:
 def chooses_bf16(section: TrainConfig, device: torch.device) -> bool:
     """Whether the run computes in bf16."""
     if section.precision == "auto":
-        # Not emulated: a T4 would compute bf16 in software, many times slower than fp32.
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return computes_bf16(device)
     return section.precision == "bf16"
 
 

@@ -130,59 +130,8 @@ class TensorBoard:
             self._writer.close()
 
 
-class Wandb:
-    """A run of Weights & Biases, online or in a folder for `wandb sync`."""
-
-    name = "wandb"
-
-    def __init__(
-        self,
-        section: MetricsConfig,
-        output_dir: Path,
-        fingerprint: str,
-        settings: Mapping[str, Any],
-    ) -> None:
-        self._section = section
-        self._output_dir = output_dir
-        self._fingerprint = fingerprint
-        self._settings = dict(settings)
-        self._run: Any = None
-
-    def reopen(self, step: int) -> None:
-        """Go on in the run of the same work; wandb leaves out steps that it has seen."""
-        del step
-        if self._run is not None:
-            return
-        wandb = importlib.import_module("wandb")
-        self._run = wandb.init(
-            project=self._section.tracker_project,
-            id=self._fingerprint[:32],
-            name=self._fingerprint[:12],
-            dir=str(self._output_dir),
-            config=self._settings,
-            resume="allow",
-            mode="offline" if self._section.tracker_offline else None,
-        )
-
-    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers."""
-        self._run.log(dict(numbers), step=step)
-
-    def text(self, step: int, name: str, text: str) -> None:
-        """Log a table of one text."""
-        wandb = importlib.import_module("wandb")
-        self._run.log({name: wandb.Table(columns=["text"], data=[[text]])}, step=step)
-
-    def close(self) -> None:
-        """Finish; what is not sent stays on the disk."""
-        if self._run is not None:
-            self._run.finish()
-
-
-class Trackio:
-    """A run of trackio, in its database on this machine (`trackio show`)."""
-
-    name = "trackio"
+class _Online:
+    """A run in a service that knows it again by its name; it is opened once, whatever is resumed."""
 
     def __init__(
         self, section: MetricsConfig, fingerprint: str, settings: Mapping[str, Any]
@@ -193,31 +142,73 @@ class Trackio:
         self._run: Any = None
 
     def reopen(self, step: int) -> None:
-        """Go on in the run of the same work; steps made again stand there twice, with equal numbers."""
+        """Go on in the run of the same work."""
         del step
+        if self._run is None:
+            self._run = self._open()
+
+    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Log numbers."""
+        self._run.log(dict(numbers), step=step)
+
+    def close(self) -> None:
+        """Finish; what is not sent stays on the disk."""
         if self._run is not None:
-            return
-        trackio = importlib.import_module("trackio")
-        self._run = trackio.init(
+            self._run.finish()
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+
+class Wandb(_Online):
+    """A run of Weights & Biases, online or in a folder for `wandb sync`; steps made again are left out by wandb."""
+
+    name = "wandb"
+
+    def __init__(
+        self,
+        section: MetricsConfig,
+        output_dir: Path,
+        fingerprint: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        super().__init__(section, fingerprint, settings)
+        self._output_dir = output_dir
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Log a table of one text."""
+        wandb = importlib.import_module("wandb")
+        self._run.log({name: wandb.Table(columns=["text"], data=[[text]])}, step=step)
+
+    def _open(self) -> Any:
+        return importlib.import_module("wandb").init(
+            project=self._section.tracker_project,
+            id=self._fingerprint[:32],
+            name=self._fingerprint[:12],
+            dir=str(self._output_dir),
+            config=self._settings,
+            resume="allow",
+            mode="offline" if self._section.tracker_offline else None,
+        )
+
+
+class Trackio(_Online):
+    """A run of trackio, in its database on this machine (`trackio show`); steps made again stand there twice."""
+
+    name = "trackio"
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Log a text."""
+        self._run.log({name: text}, step=step)
+
+    def _open(self) -> Any:
+        return importlib.import_module("trackio").init(
             project=self._section.tracker_project,
             name=self._fingerprint[:12],
             config=self._settings,
             resume="allow",
             embed=False,
         )
-
-    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers."""
-        self._run.log(dict(numbers), step=step)
-
-    def text(self, step: int, name: str, text: str) -> None:
-        """Log a text."""
-        self._run.log({name: text}, step=step)
-
-    def close(self) -> None:
-        """Flush."""
-        if self._run is not None:
-            self._run.finish()
 
 
 def flatten(numbers: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

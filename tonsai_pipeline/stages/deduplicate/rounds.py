@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tonsai_pipeline.dedup.greedy import (
     UNKNOWN,
@@ -27,7 +26,7 @@ from tonsai_pipeline.dedup.greedy import (
 )
 from tonsai_pipeline.dedup.lsh import Buckets
 from tonsai_pipeline.dedup.minhash import SignatureScheme
-from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
+from tonsai_pipeline.dedup.shingles import Shingles
 from tonsai_pipeline.dedup.verify import Measure, similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part
@@ -231,23 +230,13 @@ def _fetch_part(task: _FetchTask, folder: Path) -> dict[str, Any]:
     del folder
     hashes, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for batch in take_batches(task.path, task.rows, ["text"]):
-        sets = _sets_of(batch.column("text"), task.scheme)
+        sets = task.scheme.shingle_sets(dedup_key_batch(batch.column("text")))
         hashes.append(sets.hashes)
         sizes.append(np.diff(sets.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
     save_array(_sibling(task.output, "hashes"), np.concatenate(hashes))
     save_array(_sibling(task.output, "offsets"), offsets)
     return {"num_sets": len(offsets) - 1}
-
-
-def _sets_of(texts: pa.Array, scheme: SignatureScheme) -> Shingles:
-    return shingle_sets(
-        shingle(
-            dedup_key_batch(texts),
-            clusters_per_shingle=scheme.clusters_per_shingle,
-            words_per_shingle=scheme.words_per_shingle,
-        )
-    )
 
 
 def _sibling(output: Path, kind: str) -> Path:
