@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import shutil
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -29,10 +30,12 @@ _ROWS_PER_PART = 25_000
 _ROWS_PER_GROUP = 5_000
 #: The smaller corpora that the exponent is taken from: these shares of the largest.
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
+#: Dumps that are added, each to the same corpus; on a noisy machine one would tell little.
+_NUM_ADDED = 5
 
 
 def measure(work: Path, *, num_documents: int, num_workers: int) -> dict:
-    """Run growing corpora from nothing, then add a dump of 5 % to the largest."""
+    """Run growing corpora from nothing, then add a dump of 5 % to the largest, five times."""
     runs = {}
     for share in _SHARES:
         size = int(num_documents * share)
@@ -41,17 +44,24 @@ def measure(work: Path, *, num_documents: int, num_workers: int) -> dict:
             shutil.rmtree(work / str(size))
     first, last = (list(runs.values())[index] for index in (0, -1))
     growth = math.log(_SHARES[-1] / _SHARES[0])
-    added = _append(work / str(num_documents), num_documents, num_workers)
+    added = [
+        _append(work / str(num_documents), num_documents, num_workers, number)
+        for number in range(_NUM_ADDED)
+    ]
+
+    def frac(*names: str) -> float:
+        cost = statistics.median(sum(one[name] for name in names) for one in added)
+        return cost / sum(last[name] for name in names)
+
     return {
         "runs": runs,
         "exponent": math.log(last["seconds"] / first["seconds"]) / growth,
         "exponent_cpu": math.log(last["cpu_s"] / first["cpu_s"]) / growth,
         "one_more_dump": {
-            **added,
-            "frac_of_full_run": (added["seconds"] + added["start_s"])
-            / (last["seconds"] + last["start_s"]),
-            "frac_of_full_run_without_start": added["seconds"] / last["seconds"],
-            "frac_of_full_run_cpu": added["cpu_s"] / last["cpu_s"],
+            **{str(number): one for number, one in enumerate(added, 1)},
+            "frac_of_full_run": frac("seconds"),
+            "frac_of_full_run_with_start": frac("seconds", "start_s"),
+            "frac_of_full_run_cpu": frac("cpu_s"),
         },
     }
 
@@ -81,12 +91,14 @@ def _full_run(folder: Path, num_documents: int, num_workers: int) -> dict:
     }
 
 
-def _append(folder: Path, num_documents: int, num_workers: int) -> dict:
-    """Add a dump of a twentieth of the corpus; everything before is cached."""
+def _append(folder: Path, num_documents: int, num_workers: int, number: int) -> dict:
+    """Add a dump of a twentieth of the corpus, another one for each number; everything before is cached."""
     street = _street(folder, num_workers)
     normalized = _write_corpus(street, num_documents)
-    key = f"synthetic@{_NUM_DUMPS + 1:08d}"
-    normalized[key] = _write_dump(street, key, num_documents, num_documents + num_documents // 20)
+    size = num_documents // 20
+    key = f"synthetic@{_NUM_DUMPS + 1 + number:08d}"
+    first = num_documents + number * size
+    normalized[key] = _write_dump(street, key, first, first + size)
     street.seconds.clear()
     start_s = _start_workers(street)
     with Watch() as peak:

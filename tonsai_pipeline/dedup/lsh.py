@@ -21,6 +21,9 @@ from numba import njit
 
 from tonsai_pipeline.dedup.units import mix64
 
+#: Of the entries that meet no key an eighth lies in a stretch with one; more stretches would leave the caches.
+_STRETCHES_PER_KEY = 8
+
 
 @dataclass(frozen=True)
 class Buckets:
@@ -87,21 +90,50 @@ def bucket(keys: np.ndarray, ordinals: np.ndarray) -> Buckets:
     return Buckets(members, offsets)
 
 
-def meeting(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Find the entries of one sorted run whose key occurs in another.
+@dataclass(frozen=True)
+class Wanted:
+    """Keys to look for in many sorted runs, in which nearly no key is one of them.
+
+    The span of the keys is cut into equal stretches, eight for a key, and of a stretch is known whether any
+    key lies in it: for most entries of a run that one look is enough.
 
     Args:
-        keys: uint64, ascending, shape (num_entries,).
-        wanted: uint64, ascending, shape (num_wanted,).
-
-    Returns:
-        Indices into `keys`, int64, ascending. The cost is one pass over both.
-
-    Example:
-        >>> meeting(np.array([2, 4, 4, 9], np.uint64), np.array([1, 4, 9], np.uint64)).tolist()
-        [1, 2, 3]
+        keys: uint64, ascending, shape (num_keys,); spread evenly over their span, as hashes are.
+        is_taken: Whether a key lies in a stretch; bool, shape (num_stretches,).
+        shift: The stretch of a key is `(key - keys[0]) >> shift`.
     """
-    return _meeting(keys, wanted)
+
+    keys: np.ndarray
+    is_taken: np.ndarray
+    shift: int
+
+    @classmethod
+    def of(cls, keys: np.ndarray) -> Wanted:
+        """Prepare keys to be looked for; uint64, ascending, shape (num_keys,)."""
+        if len(keys) == 0:
+            return cls(keys, np.zeros(0, bool), 0)
+        span = int(keys[-1] - keys[0])
+        shift = max(0, span.bit_length() - (_STRETCHES_PER_KEY * len(keys)).bit_length())
+        is_taken = np.zeros((span >> shift) + 1, bool)
+        is_taken[(keys - keys[0]) >> np.uint64(shift)] = True
+        return cls(keys, is_taken, shift)
+
+    def met_by(self, run: np.ndarray) -> np.ndarray:
+        """Find the entries of a sorted run whose key is wanted.
+
+        Args:
+            run: uint64, ascending, shape (num_entries,).
+
+        Returns:
+            Indices into `run`, int64, ascending. The cost is one pass over the run and over the keys.
+
+        Example:
+            >>> Wanted.of(np.array([1, 4, 9], np.uint64)).met_by(
+            ...     np.array([2, 4, 4, 9], np.uint64)
+            ... ).tolist()
+            [1, 2, 3]
+        """
+        return _meet(run, self.keys, self.is_taken, np.uint64(self.shift))
 
 
 def collision_probability(jaccard: float, *, num_bands: int, rows_per_band: int) -> float:
@@ -139,16 +171,19 @@ def choose_bands(
 
 
 @njit(cache=True, nogil=True)
-def _meeting(keys, wanted):
-    found = np.empty(len(keys), dtype=np.int64)
+def _meet(run, wanted, is_taken, shift):
+    found = np.empty(len(run), dtype=np.int64)
     num_found = 0
     j = 0
-    for i in range(len(keys)):
-        while j < len(wanted) and wanted[j] < keys[i]:
+    for i in range(len(run)):
+        key = run[i]
+        # A key below the first one wraps around to a stretch far behind the last.
+        stretch = (key - wanted[0]) >> shift if len(wanted) else np.uint64(0)
+        if stretch >= np.uint64(len(is_taken)) or not is_taken[stretch]:
+            continue
+        while j < len(wanted) and wanted[j] < key:
             j += 1
-        if j == len(wanted):
-            break
-        if wanted[j] == keys[i]:
+        if j < len(wanted) and wanted[j] == key:
             found[num_found] = i
             num_found += 1
     return found[:num_found].copy()

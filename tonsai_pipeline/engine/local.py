@@ -24,13 +24,18 @@ from tonsai_pipeline.errors import PartError
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Imported once in the fork server, shared by all workers; pandas because pyarrow's first `pa.array` looks
-#: for it, at half a second a process.
-_PRELOADED = ["numpy", "numba", "pyarrow", "pyarrow.parquet", "orjson", "pandas"]
+#: Loaded once in the fork server, shared by all workers: what costs each of them a tenth of a second and more.
+#: pandas is there because pyarrow's first `pa.array` looks for it; the recipe for its pydantic models.
+PRELOADED = [
+    "pyarrow.parquet",
+    "pandas",
+    "tonsai_pipeline.engine.numba_tables",
+    "tonsai_pipeline.recipe",
+]
 
 
 class LocalEngine:
-    """A process pool; one worker, or one task, runs in this process.
+    """A process pool; one worker needs no process, nor does one task before the first stage of several.
 
     Args:
         num_workers: Processes; None for one per available core.
@@ -59,7 +64,7 @@ class LocalEngine:
     def _map(
         self, function: Callable[[T], R], tasks: Sequence[T], label: str
     ) -> Iterator[tuple[int, R]]:
-        if self.num_workers == 1 or len(tasks) <= 1:
+        if self.num_workers == 1 or (len(tasks) <= 1 and self._pool is None):
             yield from ((index, function(task)) for index, task in enumerate(tasks))
             return
         pool = self._start()
@@ -89,7 +94,7 @@ class LocalEngine:
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(_PRELOADED)
+            context.set_forkserver_preload(PRELOADED)
             self._pool = ProcessPoolExecutor(
                 self.num_workers, mp_context=context, initializer=_start_worker
             )

@@ -18,6 +18,8 @@ from tonsai_pipeline.storage.files import atomic_path
 
 #: Reading ahead is for stores that answer slowly; on a disk it doubles what reading a row group costs.
 _READ = {"pre_buffer": False}
+#: Arrow's size of a page; what is decompressed at a time where only some rows are wanted.
+_PAGE_BYTES = 1 << 20
 #: Text bytes per row group. Ours: a reader holds one row group at a time, so this bounds its memory.
 ROW_GROUP_BYTES = 8 << 20
 
@@ -76,7 +78,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def take_batches(
     path: Path, rows: np.ndarray, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Read some rows of a part; row groups without any of them are not touched.
+    """Read some rows of a part; what lies behind the last of them in a row group is not decompressed.
 
     Args:
         path: The part.
@@ -100,12 +102,35 @@ def take_batches(
             group_of = np.searchsorted(starts, rows, side="right") - 1
             for group in np.unique(group_of):
                 local = rows[group_of == group] - starts[group]
-                table = file.read_row_group(int(group), columns=columns).take(pa.array(local))
-                yield from table.combine_chunks().to_batches()
+                yield from _take(file, int(group), local, columns).combine_chunks().to_batches()
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path}: not a readable part: {error}; run the stage that made it"
         ) from error
+
+
+def _take(
+    file: pq.ParquetFile, group: int, rows: np.ndarray, columns: Sequence[str] | None
+) -> pa.Table:
+    """Read some rows of a row group, ascending and at least one, from its first row to the last of them."""
+    metadata = file.metadata.row_group(group)
+    chunks = [metadata.column(index) for index in range(metadata.num_columns)]
+    num_bytes = sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if columns is None or chunk.path_in_schema.split(".")[0] in columns
+    )
+    rows_per_batch = 1 + metadata.num_rows * _PAGE_BYTES // max(1, num_bytes)
+    taken, start = [], 0
+    for batch in file.iter_batches(rows_per_batch, row_groups=[group], columns=columns):
+        stop = start + batch.num_rows
+        first, last = np.searchsorted(rows, [start, stop])
+        if last > first:
+            taken.append(batch.take(pa.array(rows[first:last] - start)))
+        if last == len(rows):
+            break
+        start = stop
+    return pa.Table.from_batches(taken)
 
 
 def count_rows(path: Path) -> int:

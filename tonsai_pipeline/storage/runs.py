@@ -40,12 +40,15 @@ def write_run(folder: Path, name: str, keys: np.ndarray, values: np.ndarray) -> 
 
 
 def read_run(folder: Path, name: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (keys, values) of the ranges `first` up to but not including `last`, in key order."""
+    """Return (keys, values) of the ranges `first` up to but not including `last`, in key order.
+
+    Both are read-only views of the mapped files: what is not looked at is not read.
+    """
     bounds = load_array(folder / f"{name}.bounds.npy")
     start, stop = int(bounds[first]), int(bounds[last])
     keys = load_array(folder / f"{name}.keys.npy", mapped=True)[start:stop]
     values = load_array(folder / f"{name}.values.npy", mapped=True)[start:stop]
-    return np.array(keys), np.array(values)
+    return np.asarray(keys), np.asarray(values)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.dedup.lsh import (
+    Wanted,
     band_keys,
     bucket,
     choose_bands,
     collision_probability,
-    meeting,
 )
 
 
@@ -51,11 +51,20 @@ def test_buckets_are_the_groups_of_two_or_more(entries):
     assert got == [sorted(group) for _, group in sorted(groups.items()) if len(group) > 1]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(0, 30), max_size=30), st.lists(st.integers(0, 30), max_size=30))
-def test_meeting_is_membership(keys, wanted):
-    keys_, wanted_ = np.array(sorted(keys), np.uint64), np.array(sorted(wanted), np.uint64)
-    assert meeting(keys_, wanted_).tolist() == np.flatnonzero(np.isin(keys_, wanted_)).tolist()
+_KEYS = st.lists(
+    st.one_of(st.integers(0, 30), st.integers(2**64 - 30, 2**64 - 1), st.integers(0, 2**64 - 1)),
+    max_size=30,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_KEYS, _KEYS, st.integers(0, 30))
+def test_meeting_is_membership(run, wanted, num_shared):
+    run_, wanted_ = (
+        np.array(sorted(keys), np.uint64) for keys in (run + wanted[:num_shared], wanted)
+    )
+    met = Wanted.of(wanted_).met_by(run_)
+    assert met.tolist() == np.flatnonzero(np.isin(run_, wanted_)).tolist()
 
 
 @pytest.mark.parametrize("jaccard", [0.5, 0.7, 0.8, 0.9])

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.engine import Engine, open_engine
-from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.engine.local import PRELOADED, LocalEngine
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline_tests.engine.work import pid_after, square, use_and_leave
+from tonsai_pipeline_tests.engine.work import is_loaded, pid_after, square, use_and_leave
 
 
 @pytest.mark.parametrize("workers", ["engine", "two_workers"])
@@ -25,15 +25,28 @@ def test_every_task_gives_its_result_under_its_index(
     assert results == {index: index * index for index in range(50)}
 
 
-def test_one_worker_or_one_task_stays_in_this_process(engine: Engine, two_workers: Engine) -> None:
+def test_one_worker_stays_in_this_process(engine: Engine) -> None:
     assert [pid for _, pid in engine.map(pid_after, [0.0, 0.0], label="pid")] == [os.getpid()] * 2
-    assert [pid for _, pid in two_workers.map(pid_after, [0.0], label="pid")] == [os.getpid()]
+
+
+def test_one_task_starts_no_worker_but_goes_to_one_that_runs() -> None:
+    engine = LocalEngine(2)
+    assert [pid for _, pid in engine.map(pid_after, [0.0], label="pid")] == [os.getpid()]
+    workers = {pid for _, pid in engine.map(pid_after, [0.2] * 4, label="pid")}
+    assert {pid for _, pid in engine.map(pid_after, [0.0], label="pid")} < workers
+    engine.close()
 
 
 def test_two_workers_work_at_the_same_time(two_workers: Engine) -> None:
     pids = {pid for _, pid in two_workers.map(pid_after, [0.2] * 4, label="pid")}
     assert len(pids) == 2
     assert os.getpid() not in pids
+
+
+def test_what_costs_every_worker_is_loaded_once_for_all(two_workers: Engine) -> None:
+    # The fork server passes over a name that it cannot import.
+    found = two_workers.map(is_loaded, [*PRELOADED, *PRELOADED], label="modules")
+    assert all(loaded for _, loaded in found)
 
 
 def test_a_closed_engine_starts_again_when_it_is_used() -> None:

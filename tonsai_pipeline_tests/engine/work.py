@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from tonsai_pipeline.errors import DataError
 
 def square(number: int) -> int:
     return number * number
+
+
+def is_loaded(module: str) -> bool:
+    return module in sys.modules
 
 
 def pid_after(seconds: float) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tonsai_pipeline.dedup.lsh import band_keys
+from tonsai_pipeline.dedup.lsh import Wanted, band_keys
 from tonsai_pipeline.dedup.minhash import SignatureScheme
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump
@@ -53,18 +53,38 @@ def build_index(
     return {"num_band_entries": sum(result["num_band_entries"] for result in results)}
 
 
-def read_bands(dump: PlacedDump, part: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (band keys, rows within the dump) of one part's entries in a range of keys, in key order."""
+def read_bands(
+    dump: PlacedDump, part: int, first: int, last: int, wanted: Wanted | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (band keys, rows within the dump) of one part's entries in a range of keys, in key order.
+
+    Args:
+        dump: The dump.
+        part: Index of the part.
+        first: First range.
+        last: First range that is not read.
+        wanted: If given, only entries with one of these keys.
+    """
     keys, rows = read_run(_folder(dump) / "bands", _stem(dump, part), first, last)
+    if wanted is not None:
+        met = wanted.met_by(keys)
+        keys, rows = keys[met], rows[met]
     return keys, rows.astype(np.int64) + dump.starts[part]
 
 
-def read_exact(dump: PlacedDump, part: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (exact keys of shape (n, 2), rows within the dump), ordered by the first half of the key."""
+def read_exact(
+    dump: PlacedDump, part: int, first: int, last: int, wanted: Wanted | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (exact keys of shape (n, 2), rows within the dump), ordered by the first half of the key.
+
+    The arguments are those of `read_bands`; the keys that are wanted are first halves.
+    """
     highs, values = read_run(_folder(dump) / "exact", _stem(dump, part), first, last)
-    return np.stack([highs, values["low"]], axis=1), values["row"].astype(np.int64) + dump.starts[
-        part
-    ]
+    if wanted is not None:
+        met = wanted.met_by(highs)
+        highs, values = highs[met], values[met]
+    rows = values["row"].astype(np.int64) + dump.starts[part]
+    return np.stack([highs, values["low"]], axis=1), rows
 
 
 def _index_part(task: _IndexTask, folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tonsai_pipeline.dedup.exact import NO_TWIN, first_twins
-from tonsai_pipeline.dedup.lsh import bucket, meeting
+from tonsai_pipeline.dedup.lsh import Wanted, bucket
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.index import read_bands, read_exact
@@ -92,14 +92,12 @@ def join_bands(
 def _join_exact_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     del folder
     keys, turns = _own(task, read_exact)
-    order = np.argsort(keys[:, 0], kind="stable")
-    wanted = np.ascontiguousarray(keys[order, 0])
+    wanted = Wanted.of(np.sort(keys[:, 0]))
     old_keys, old_ordinals = [], []
     for dump in task.scope.earlier:
-        for found, old_rows in _slices(dump, read_exact, task):
-            met = meeting(np.ascontiguousarray(found[:, 0]), wanted)
-            old_keys.append(found[met])
-            old_ordinals.append(old_rows[met] + dump.base)
+        for found, old_rows in _slices(dump, read_exact, task, wanted):
+            old_keys.append(found)
+            old_ordinals.append(old_rows + dump.base)
     twins = (
         first_twins(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))[
             -len(turns) :
@@ -117,23 +115,21 @@ def _join_bands_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     keys, turns = _own(task, read_bands)
     is_open = load_array(task.work / "is_open.npy", mapped=True)[turns - task.scope.base]
     keys, turns = keys[is_open], turns[is_open]
-    order = np.argsort(keys, kind="stable")
-    keys, turns = keys[order], turns[order]
+    wanted = Wanted.of(np.sort(keys))
     old_keys, old_ordinals = [], []
     for dump in task.scope.earlier:
         twins = load_array(_decisions(dump) / "twins.npy", mapped=True)
-        for found, old_rows in _slices(dump, read_bands, task):
-            met = meeting(found, keys)
-            met = met[twins[old_rows[met]] == NO_TWIN]
-            old_keys.append(found[met])
-            old_ordinals.append(old_rows[met] + dump.base)
+        for found, old_rows in _slices(dump, read_bands, task, wanted):
+            is_kept = twins[old_rows] == NO_TWIN
+            old_keys.append(found[is_kept])
+            old_ordinals.append(old_rows[is_kept] + dump.base)
     buckets = bucket(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))
     save_array(task.work / f"{task.name}.members.npy", buckets.members)
     save_array(task.work / f"{task.name}.offsets.npy", buckets.offsets)
     return {"num_buckets": buckets.num_buckets}
 
 
-_Reader = Callable[[PlacedDump, int, int, int], tuple[np.ndarray, np.ndarray]]
+_Reader = Callable[[PlacedDump, int, int, int, Wanted | None], tuple[np.ndarray, np.ndarray]]
 
 
 def _own(task: JoinTask, read: _Reader) -> tuple[np.ndarray, np.ndarray]:
@@ -148,9 +144,10 @@ def _own(task: JoinTask, read: _Reader) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slices(
-    dump: PlacedDump, read: _Reader, task: JoinTask
+    dump: PlacedDump, read: _Reader, task: JoinTask, wanted: Wanted | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    return (read(dump, part, task.first, task.last) for part in range(len(dump.part_names)))
+    parts = range(len(dump.part_names))
+    return (read(dump, part, task.first, task.last, wanted) for part in parts)
 
 
 def _decisions(dump: PlacedDump) -> Path:

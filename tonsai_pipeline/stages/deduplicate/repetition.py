@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from tonsai_pipeline.dedup.exact import exact_keys
 from tonsai_pipeline.dedup.lines import distinct_lines, in_many, split_lines
-from tonsai_pipeline.dedup.lsh import meeting
+from tonsai_pipeline.dedup.lsh import Wanted
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import RepetitionConfig
 from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, DropReason
@@ -213,7 +213,7 @@ def _count_range(task: _RangeTask, folder: Path) -> dict[str, Any]:
     hashes = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in slices)])
     entries = np.concatenate([np.zeros(0, _ENTRY), *(values for _, values in slices)])
     own, counts = np.unique(hashes, return_counts=True)
-    old_hashes, old_counts = _earlier_counts(task, own)
+    old_hashes, old_counts = _earlier_counts(task, Wanted.of(own))
     rows = entries["row"].astype(np.int64)
     is_many = in_many(hashes, rows, old_hashes, old_counts, max_documents=task.config.max_documents)
     save_array(
@@ -224,7 +224,7 @@ def _count_range(task: _RangeTask, folder: Path) -> dict[str, Any]:
     return {"lines": _most_seen(own, counts, old_hashes, old_counts, hashes, rows, task.config)}
 
 
-def _earlier_counts(task: _RangeTask, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _earlier_counts(task: _RangeTask, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
     """Return (hash, documents) of the lines of earlier dumps that this dump has too."""
     hashes, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for path in task.earlier:
@@ -232,7 +232,7 @@ def _earlier_counts(task: _RangeTask, wanted: np.ndarray) -> tuple[np.ndarray, n
             keys, values = read_run(
                 path / "counts", name.removesuffix(".keys.npy"), task.first, task.last
             )
-            met = meeting(keys, wanted)
+            met = wanted.met_by(keys)
             hashes.append(keys[met])
             counts.append(values[met])
     return np.concatenate(hashes), np.concatenate(counts)

@@ -164,14 +164,13 @@ def _write_groups(
     """Write the table of groups; return the ids of the kept documents."""
     ids = document_ids(dumps, groups.ordinals, folder, folder / ".work" / "groups", engine=engine)
     address = locate(dumps, groups.ordinals)
-    keys = [dumps[index].key for index in address.dump]
-    parts = [
-        dumps[dump].part_names[part] for dump, part in zip(address.dump, address.part, strict=True)
-    ]
+    keys = pa.array([dump.key for dump in dumps], pa.string())
+    parts = pa.array([name for dump in dumps for name in dump.part_names], pa.string())
+    first_part = np.cumsum([0, *(len(dump.part_names) for dump in dumps)])
     table = pa.table(
         {
-            "dump": pa.array(keys, pa.string()),
-            "part": pa.array(parts, pa.string()),
+            "dump": keys.take(pa.array(address.dump)),
+            "part": parts.take(pa.array(first_part[address.dump] + address.part)),
             "row_in_part": pa.array(address.row, pa.int32()),
             "doc_id": ids,
             "group_size": pa.array(groups.sizes, pa.int32()),

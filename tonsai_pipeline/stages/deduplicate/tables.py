@@ -36,10 +36,9 @@ class _TableTask:
 
 @dataclass(frozen=True)
 class _IdTask:
-    """Rows of one part whose document ids are wanted."""
+    """Rows of some parts whose document ids are wanted."""
 
-    path: Path
-    rows: np.ndarray
+    chosen: tuple[tuple[Path, np.ndarray], ...]
     output: Path
 
 
@@ -96,13 +95,15 @@ def document_ids(
         engine: Where parts are read.
     """
     address = locate(dumps, ordinals)
+    chosen = [
+        (dumps[dump].signatures / dumps[dump].part_names[part], address.row[places])
+        for (dump, part), places in by_part(address).items()
+    ]
     tasks = [
         _IdTask(
-            dumps[dump].signatures / dumps[dump].part_names[part],
-            address.row[chosen],
-            work / f"ids-{dump:05d}-{part:05d}.parquet",
+            tuple(chosen[first : first + _PARTS_PER_ID_TASK]), work / f"ids-{first:06d}.parquet"
         )
-        for (dump, part), chosen in by_part(address).items()
+        for first in range(0, len(chosen), _PARTS_PER_ID_TASK)
     ]
     parts = [Part(f"{work.name}-{task.output.stem}", task) for task in tasks]
     map_parts(engine, _read_ids, parts, folder=folder, label="twins")
@@ -112,12 +113,16 @@ def document_ids(
 
 _COUNTS = ("num_kept", "num_exact", "num_near", "num_contaminated")
 _IDS = pa.schema([pa.field("doc_id", pa.string())])
+#: Ids are a few milliseconds a part, no more than a task costs by itself.
+_PARTS_PER_ID_TASK = 8
 
 
 def _read_ids(task: _IdTask, folder: Path) -> dict[str, Any]:
     del folder
-    num_rows = write_part(task.output, take_batches(task.path, task.rows, ["doc_id"]), _IDS)
-    return {"num_rows": num_rows}
+    ids = [batch for path, rows in task.chosen for batch in take_batches(path, rows, ["doc_id"])]
+    return {
+        "num_rows": write_part(task.output, [pa.Table.from_batches(ids).combine_chunks()], _IDS)
+    }
 
 
 def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
