@@ -3,7 +3,8 @@
     uv run --group bench python benchmarks/dedup.py --data FOLDER [--json] [--only kernels,recall,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
-the last run are in docs/dedup.md.
+the last run are in docs/dedup.md. `datatrove` needs its word tokenizers:
+`uv pip install --target PEERS khmer-nltk spacy`, then `--peers PEERS`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import word_tokenizers
 from show import show
 
 # The peers' own threads would not be one core; read by Rust and BLAS when they are loaded.
@@ -33,10 +35,13 @@ def main() -> None:
         "--work", type=Path, help="folder for the corpora; a temporary one by default"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    word_tokenizers.add_option(parser)
     options = parser.parse_args()
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(SECTIONS):
         parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    if "datatrove" in chosen:
+        word_tokenizers.find(parser, options.peers, "datatrove")
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         results = {name: run(name, options, work / name) for name in SECTIONS if name in chosen}

@@ -3,8 +3,8 @@
     uv run --group bench python benchmarks/quality.py --data FOLDER [--json] [--only percentiles,drops,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
-the last run are in docs/quality.md and docs/mixture.md. `speed` needs datatrove's word tokenizers, packages of
-their own: `uv pip install khmer-nltk spacy`, or `--peers FOLDER` that they were installed in with `--target`.
+the last run are in docs/quality.md and docs/mixture.md. `speed` needs datatrove's word tokenizers:
+`uv pip install --target PEERS khmer-nltk spacy`, then `--peers PEERS`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import word_tokenizers
 
 # One core: read by BLAS and OpenMP when they are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,16 +29,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
     parser.add_argument("--work", type=Path, help="scratch folder; a temporary one by default")
-    parser.add_argument("--peers", type=Path, help="folder of datatrove's tokenizers")
+    word_tokenizers.add_option(parser)
     parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
     parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     options = parser.parse_args()
-    if options.peers:
-        sys.path.append(str(options.peers))
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(SECTIONS):
         parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    if "speed" in chosen:
+        word_tokenizers.find(parser, options.peers, "speed")
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         results = {name: run(name, options, work) for name in SECTIONS if name in chosen}

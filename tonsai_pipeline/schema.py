@@ -166,6 +166,14 @@ EVALUATION_ITEMS = pa.schema(
     ]
 )
 
+#: The documents that those of one dump were dropped for, by ascending running number in the corpus.
+KEPT_TWINS = pa.schema(
+    [
+        pa.field("ordinal", pa.int64(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+    ]
+)
+
 #: Groups of two or more over the whole corpus, by kept document: what rehydration needs.
 DUPLICATE_GROUPS = pa.schema(
     [

@@ -1,7 +1,6 @@
 """The same documents through datatrove's MinHash and ours -> speed, duplicates found, documents dropped wrongly.
 
 datatrove gets the raw texts, as its own pipelines do; the truth is all pairs by exact Jaccard over our shingles.
-Its word tokenizers for Khmer and English are packages of their own: `uv pip install khmer-nltk spacy`.
 """
 
 from __future__ import annotations

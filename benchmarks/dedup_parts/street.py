@@ -132,7 +132,7 @@ class Street:
 def real_recipe(data: Path) -> Recipe:
     """Return a recipe whose sources are the files `<lang>/<name>.jsonl.gz`, Khmer first."""
     sources = [
-        Source(name=f"{lang}_{path.name.split('.')[0]}", lang=lang, path=str(path))
+        Source(name=f"{lang}_{path.name.split('.')[0]}", lang=lang, path=str(path.resolve()))
         for lang in ("khm", "eng")
         for path in sorted((data / lang).glob("*.jsonl.gz"))
     ]

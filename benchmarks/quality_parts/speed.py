@@ -2,8 +2,7 @@
 
 datatrove runs Gopher repetition, Gopher quality, C4 and FineWeb quality as its FineWeb pipeline does, one after
 the other; a document that one of them drops costs nothing in the next. Its models are loaded before the clock
-starts, as our kernels are compiled. Its word tokenizers are packages of their own: `uv pip install khmer-nltk
-spacy`.
+starts, as our kernels are compiled.
 """
 
 from __future__ import annotations

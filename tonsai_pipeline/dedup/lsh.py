@@ -85,7 +85,8 @@ def bucket(keys: np.ndarray, ordinals: np.ndarray) -> Buckets:
         >>> found.members.tolist(), found.offsets.tolist()
         ([1, 3], [0, 2])
     """
-    order = np.lexsort((ordinals, keys))
+    # Stable: sorted runs laid end to end, as a join makes them, are merged and not sorted anew.
+    order = np.argsort(keys, kind="stable")
     members, offsets = _group(keys[order], ordinals[order])
     return Buckets(members, offsets)
 
@@ -222,4 +223,6 @@ def _group(keys, ordinals):
             members[written] = ordinals[i]
             written += 1
     offsets[num_buckets] = written
+    for i in range(num_buckets):
+        members[offsets[i] : offsets[i + 1]].sort()
     return members, offsets

@@ -51,6 +51,13 @@ class PlacedDump:
         return self.starts[-1]
 
     @property
+    def decided(self) -> Path:
+        """Folder of its decisions; a ValueError if they are not made yet."""
+        if self.decisions is None:
+            raise ValueError(f"{self.key}: it is not decided yet")
+        return self.decisions
+
+    @property
     def source(self) -> str:
         """Name of the source that the dump is a snapshot of."""
         return self.key.split("@")[0]

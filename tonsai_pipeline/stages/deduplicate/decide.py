@@ -82,8 +82,7 @@ def _follow_copies(scope: Scope, decisions: Decisions, firsts: np.ndarray) -> De
     for index in np.unique(dump_of):
         chosen = dump_of == index
         rows = copied[chosen] - scope.dumps[index].base
-        folder = scope.dumps[index].decisions
-        assert folder is not None, "earlier dumps are decided"
+        folder = scope.dumps[index].decided
         known.twins[chosen] = load_array(folder / "twins.npy", mapped=True)[rows]
         known.similarity[chosen] = load_array(folder / "similarity.npy", mapped=True)[rows]
     known.status[:] = np.where(known.twins == NO_TWIN, KEPT, DROPPED)

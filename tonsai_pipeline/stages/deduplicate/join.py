@@ -118,7 +118,7 @@ def _join_bands_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     wanted = Wanted.of(np.sort(keys))
     old_keys, old_ordinals = [], []
     for dump in task.scope.earlier:
-        twins = load_array(_decisions(dump) / "twins.npy", mapped=True)
+        twins = load_array(dump.decided / "twins.npy", mapped=True)
         for found, old_rows in _slices(dump, read_bands, task, wanted):
             is_kept = twins[old_rows] == NO_TWIN
             old_keys.append(found[is_kept])
@@ -148,9 +148,3 @@ def _slices(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     parts = range(len(dump.part_names))
     return (read(dump, part, task.first, task.last, wanted) for part in parts)
-
-
-def _decisions(dump: PlacedDump) -> Path:
-    if dump.decisions is None:
-        raise ValueError(f"{dump.key}: it comes earlier and is not decided yet")
-    return dump.decisions

@@ -33,7 +33,7 @@ from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 
 #: Version of the whole: index, joins, rounds, tables.
-STAGE_VERSION = f"2+index{INDEX_VERSION}+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}"
+STAGE_VERSION = f"3+index{INDEX_VERSION}+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}"
 
 INDEX_ASSET = "deduplicated_documents.index"
 DECIDED_ASSET = "deduplicated_documents.decided"

@@ -16,10 +16,10 @@ import pyarrow as pa
 from tonsai_pipeline.dedup.units import mix64_array
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.schema import DUPLICATE_GROUPS
+from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_TWINS
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
-from tonsai_pipeline.stages.deduplicate.tables import document_ids
-from tonsai_pipeline.storage.documents import take_batches, write_part
+from tonsai_pipeline.stages.deduplicate.tables import TWINS_FILE
+from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
 from tonsai_pipeline.storage.runs import load_array
 from tonsai_pipeline.storage.store import Artifact
 
@@ -101,7 +101,7 @@ def summarize(
         engine: Where parts are read.
     """
     groups = _groups(dumps)
-    ids = _write_groups(dumps, groups, folder, engine)
+    ids = _write_groups(dumps, groups, folder)
     reports = {dump.key: dict(links[dump.key].report) for dump in dumps}
     lines = [line for report in reports.values() for line in report.pop("lines", [])]
     by_dump = {key: {"num_boilerplate": 0, **report} for key, report in reports.items()}
@@ -158,11 +158,12 @@ def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
     return _Groups(ordinals, sizes, num_dumps)
 
 
-def _write_groups(
-    dumps: tuple[PlacedDump, ...], groups: _Groups, folder: Path, engine: Engine
-) -> pa.Array:
+def _write_groups(dumps: tuple[PlacedDump, ...], groups: _Groups, folder: Path) -> pa.Array:
     """Write the table of groups; return the ids of the kept documents."""
-    ids = document_ids(dumps, groups.ordinals, folder, folder / ".work" / "groups", engine=engine)
+    tables = [read_part(dump.decided / TWINS_FILE) for dump in dumps]
+    twins = pa.concat_tables([KEPT_TWINS.empty_table(), *tables])
+    _, first = np.unique(twins.column("ordinal").to_numpy(), return_index=True)
+    ids = twins.column("doc_id").take(pa.array(first)).combine_chunks()
     address = locate(dumps, groups.ordinals)
     keys = pa.array([dump.key for dump in dumps], pa.string())
     parts = pa.array([name for dump in dumps for name in dump.part_names], pa.string())
@@ -347,5 +348,4 @@ def _twins(dump: PlacedDump) -> np.ndarray:
 
 
 def _column(dump: PlacedDump, name: str) -> np.ndarray:
-    assert dump.decisions is not None, "the whole corpus is decided"
-    return load_array(dump.decisions / f"{name}.npy", mapped=True)
+    return load_array(dump.decided / f"{name}.npy", mapped=True)

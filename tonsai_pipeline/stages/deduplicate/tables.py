@@ -1,7 +1,8 @@
 """Decisions -> keep-lists and dropped documents of one dump, part by part.
 
     twins (num_docs,) ──▶ part-*.parquet            rows that stay
-                      └─▶ dropped/part-*.parquet    rows that go, and for which kept document
+                      ├─▶ dropped/part-*.parquet    rows that go, and for which kept document
+                      └─▶ twins.parquet             those kept documents
 
 Part names are those of normalized_documents.
 """
@@ -17,10 +18,12 @@ import pyarrow as pa
 
 from tonsai_pipeline.dedup.exact import NO_TWIN
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, DropReason
+from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, KEPT_TWINS, DropReason
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
 from tonsai_pipeline.storage.runs import load_array, save_array
+
+TWINS_FILE = "twins.parquet"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def write_tables(
     contaminated: Path | None,
     engine: Engine,
 ) -> dict[str, int]:
-    """Write both tables of a dump.
+    """Write the tables of a dump.
 
     Args:
         dumps: The corpus, as far as twins lie in it.
@@ -67,10 +70,9 @@ def write_tables(
         Counts: documents kept, dropped as exact copies, as near duplicates, as contaminated.
     """
     work = folder / ".work" / "tables"
-    wanted = np.unique(twins[twins >= 0])
-    ids = document_ids(dumps, wanted, folder, work, engine=engine)
-    save_array(work / "wanted.npy", wanted)
-    write_part(work / "ids.parquet", [pa.table({"doc_id": ids})], _IDS)
+    kept = np.unique(twins[twins >= 0])
+    ids = _document_ids(dumps, kept, folder, work, engine=engine)
+    write_part(folder / TWINS_FILE, [pa.table({"ordinal": kept, "doc_id": ids})], KEPT_TWINS)
     is_local = (twins >= current.base) & (twins < current.base + current.num_docs)
     local = twins[is_local] - current.base
     save_array(work / "group_sizes.npy", 1 + np.bincount(local, minlength=current.num_docs))
@@ -82,18 +84,16 @@ def write_tables(
     return {key: sum(result[key] for result in results) for key in _COUNTS}
 
 
-def document_ids(
+_COUNTS = ("num_kept", "num_exact", "num_near", "num_contaminated")
+_IDS = pa.schema([pa.field("doc_id", pa.string())])
+#: Ids are a few milliseconds a part, no more than a task costs by itself.
+_PARTS_PER_ID_TASK = 8
+
+
+def _document_ids(
     dumps: tuple[PlacedDump, ...], ordinals: np.ndarray, folder: Path, work: Path, *, engine: Engine
 ) -> pa.Array:
-    """Return the ids of some documents.
-
-    Args:
-        dumps: The corpus.
-        ordinals: int64, ascending, without repeats.
-        folder: The building folder.
-        work: Where the ids of each part are left.
-        engine: Where parts are read.
-    """
+    """Return the ids of some documents, which are ascending and without repeats."""
     address = locate(dumps, ordinals)
     chosen = [
         (dumps[dump].signatures / dumps[dump].part_names[part], address.row[places])
@@ -105,24 +105,17 @@ def document_ids(
         )
         for first in range(0, len(chosen), _PARTS_PER_ID_TASK)
     ]
-    parts = [Part(f"{work.name}-{task.output.stem}", task) for task in tasks]
+    parts = [Part(task.output.stem, task) for task in tasks]
     map_parts(engine, _read_ids, parts, folder=folder, label="twins")
     tables = [read_part(task.output) for task in tasks]
     return pa.concat_tables([_IDS.empty_table(), *tables]).column(0).combine_chunks()
 
 
-_COUNTS = ("num_kept", "num_exact", "num_near", "num_contaminated")
-_IDS = pa.schema([pa.field("doc_id", pa.string())])
-#: Ids are a few milliseconds a part, no more than a task costs by itself.
-_PARTS_PER_ID_TASK = 8
-
-
 def _read_ids(task: _IdTask, folder: Path) -> dict[str, Any]:
     del folder
     ids = [batch for path, rows in task.chosen for batch in take_batches(path, rows, ["doc_id"])]
-    return {
-        "num_rows": write_part(task.output, [pa.Table.from_batches(ids).combine_chunks()], _IDS)
-    }
+    num_rows = write_part(task.output, [pa.Table.from_batches(ids).combine_chunks()], _IDS)
+    return {"num_rows": num_rows}
 
 
 def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
@@ -153,7 +146,7 @@ def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
             "row_in_part": pa.array(gone, pa.int32()),
             "reason": pa.array(_reasons(is_copy, has_twin), pa.string()),
             "similarity": pa.array(similarity, pa.float32()),
-            **_twin_columns(task, np.array(twins[gone]), has_twin),
+            **_twin_columns(task, folder, np.array(twins[gone]), has_twin),
             "evaluation_item": _evaluation_items(task, name, gone, has_twin),
         }
         write_part(folder / "dropped" / name, [pa.table(columns)], DROPPED_DOCUMENTS)
@@ -171,16 +164,18 @@ def _reasons(is_copy: np.ndarray, has_twin: np.ndarray) -> np.ndarray:
     return np.where(is_copy, DropReason.EXACT.value, near)
 
 
-def _twin_columns(task: _TableTask, twins: np.ndarray, has_twin: np.ndarray) -> dict[str, pa.Array]:
+def _twin_columns(
+    task: _TableTask, folder: Path, twins: np.ndarray, has_twin: np.ndarray
+) -> dict[str, pa.Array]:
     """Return who the kept twin of each dropped document is and where it lies; null if there is none."""
     found = np.where(has_twin, twins, 0)
     address = locate(task.dumps, found)
-    places = np.searchsorted(load_array(task.work / "wanted.npy", mapped=True), found)
-    kept_ids = read_part(task.work / "ids.parquet").column(0).combine_chunks()
+    kept = read_part(folder / TWINS_FILE)
+    places = np.searchsorted(kept.column("ordinal").to_numpy(), found)
     dumps = [task.dumps[index] for index in address.dump]
     parts = [dump.part_names[part] for dump, part in zip(dumps, address.part, strict=True)]
     no_twin = ~has_twin
-    ids = kept_ids.take(pa.array(places, mask=no_twin))
+    ids = kept.column("doc_id").combine_chunks().take(pa.array(places, mask=no_twin))
     return {
         "kept_doc_id": ids,
         "kept_dump": pa.array(np.array([dump.key for dump in dumps], object), mask=no_twin),
