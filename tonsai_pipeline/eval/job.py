@@ -89,7 +89,6 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Evaluation:
         training=_status(run.training_dir),
     )
     _write(run, evaluation)
-    reporter.log(f"report: {run.output_dir / 'report.html'}")
     return evaluation
 
 

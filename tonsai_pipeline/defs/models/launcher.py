@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from pydantic import Field
 
 from tonsai_pipeline.reporting import METRICS_KEY
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
+
+# A Pipes session calls a preview function of Dagster's own: no news for whoever waits for a model.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, module=r"dagster\._core\.pipes")
 
 #: Dagster stores every observation; more than this tells a person nothing.
 _OBSERVE_EVERY_S = 5.0
