@@ -1,7 +1,8 @@
 """Map over parts with a process pool on this machine: nothing to install, nothing to start.
 
 The pool is started on first use and kept, because a worker's imports cost more than a small part. A worker
-dies with its parent, so that a killed stage leaves no process behind.
+ends at once when its parent dies or lets go of it, so that a killed stage leaves no process behind and a
+cancelled one waits for none: what a worker was making is whole or not there at all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -44,6 +46,7 @@ class LocalEngine:
     def __init__(self, num_workers: int | None = None) -> None:
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPoolExecutor | None = None
+        self._leash: Connection | None = None
 
     def map(
         self, function: Callable[[T], R], tasks: Sequence[T], *, label: str
@@ -56,7 +59,7 @@ class LocalEngine:
                 yield finished
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """See `Engine.close`; parts that are being made are finished first."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
@@ -87,26 +90,42 @@ class LocalEngine:
                 f"{label}: a worker process died while doing one of: {suspects}; most often the system "
                 "ran out of memory and killed it: use fewer workers (finished parts are kept)"
             ) from error
-        except BaseException:
+        except Exception:
             self.close()
+            raise
+        except BaseException:
+            self._let_go()
             raise
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOADED)
+            held, self._leash = cast("tuple[Connection, Connection]", context.Pipe(duplex=False))
             self._pool = ProcessPoolExecutor(
-                self.num_workers, mp_context=context, initializer=_start_worker
+                self.num_workers, mp_context=context, initializer=_start_worker, initargs=(held,)
             )
             # A process that multiprocessing started, as a Dagster run is, joins its children before it ends
-            # its threads, and would wait for idle workers for ever.
-            Finalize(self, self._pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=10)
+            # its threads, and would wait for idle workers for ever; before it does, at priority 10, it closes
+            # the queue by which they would be told.
+            Finalize(self, _end, args=(self._leash, self._pool), exitpriority=100)
         return self._pool
 
+    def _let_go(self) -> None:
+        """End the workers whatever they are doing."""
+        if self._leash is not None:
+            self._leash.close()
+        self.close()
 
-def _start_worker() -> None:
-    """Die with the parent, leave Ctrl-C to it, and use one thread: the pool is the parallelism."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+def _end(leash: Connection, pool: ProcessPoolExecutor) -> None:
+    leash.close()
+    pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(leash: Connection) -> None:
+    """Die when the leash is dropped, leave Ctrl-C to the parent, and use one thread: the pool is the parallelism."""
+    threading.Thread(target=_die_without, args=(leash,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAYON_NUM_THREADS"] = "1"
     import pyarrow as pa
@@ -115,13 +134,11 @@ def _start_worker() -> None:
     pa.set_io_thread_count(1)
 
 
-def _die_with_parent() -> None:
-    # A worker's parent by process id is the fork server, which lives as long as its workers do: only the
-    # pipe to the process that asked for the worker tells that it is gone.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
+def _die_without(leash: Connection) -> None:
+    # A worker's parent by process id is the fork server, which lives as long as its workers do: only a pipe to
+    # the process that asked for the worker tells that it is gone. Nothing is ever sent.
+    leash.poll(None)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _progress() -> Progress:

@@ -67,7 +67,10 @@ def test_a_process_that_multiprocessing_started_ends_although_its_workers_are_id
 
 
 @pytest.mark.slow
-def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "cancelled"])
+def test_workers_end_in_the_middle_of_a_part_with_their_parent(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-m", "tonsai_pipeline_tests.engine.work", str(tmp_path)],
@@ -77,6 +80,8 @@ def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
         _wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
         pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
         assert all(_is_alive(pid) for pid in pids)
+        process.send_signal(sent)
+        process.wait(30)
     finally:
         process.kill()
         process.wait()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DataError
 
 
@@ -42,10 +43,17 @@ def write_text(payload: str, folder: Path) -> Mapping[str, Any]:
 
 
 def use_and_leave() -> None:
-    """Use two workers and end without closing the engine, as a Dagster run does."""
+    """Use two workers and end without closing the engine, as a Dagster run does.
+
+    A failed run's traceback refers to the engine until the process ends.
+    """
     from tonsai_pipeline.engine.local import LocalEngine
 
-    assert len(list(LocalEngine(2).map(square, range(4), label="square"))) == 4
+    _left.append(LocalEngine(2))
+    assert len(list(_left[0].map(square, range(4), label="square"))) == 4
+
+
+_left: list[Engine] = []
 
 
 def main(folder: str) -> None:
