@@ -46,7 +46,7 @@ class LocalEngine:
     def __init__(self, num_workers: int | None = None) -> None:
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPoolExecutor | None = None
-        self._leash: Connection | None = None
+        self._end: Callable[[], object] | None = None
 
     def map(
         self, function: Callable[[T], R], tasks: Sequence[T], *, label: str
@@ -62,7 +62,7 @@ class LocalEngine:
         """See `Engine.close`; parts that are being made are finished first."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self._let_go()
 
     def _map(
         self, function: Callable[[T], R], tasks: Sequence[T], label: str
@@ -101,21 +101,21 @@ class LocalEngine:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOADED)
-            held, self._leash = cast("tuple[Connection, Connection]", context.Pipe(duplex=False))
+            held, leash = cast("tuple[Connection, Connection]", context.Pipe(duplex=False))
             self._pool = ProcessPoolExecutor(
                 self.num_workers, mp_context=context, initializer=_start_worker, initargs=(held,)
             )
             # A process that multiprocessing started, as a Dagster run is, joins its children before it ends
             # its threads, and would wait for idle workers for ever; before it does, at priority 10, it closes
             # the queue by which they would be told.
-            Finalize(self, _end, args=(self._leash, self._pool), exitpriority=100)
+            self._end = Finalize(self, _end, args=(leash, self._pool), exitpriority=100)
         return self._pool
 
     def _let_go(self) -> None:
         """End the workers whatever they are doing."""
-        if self._leash is not None:
-            self._leash.close()
-        self.close()
+        if self._end is not None:
+            self._end()
+        self._pool = self._end = None
 
 
 def _end(leash: Connection, pool: ProcessPoolExecutor) -> None:
