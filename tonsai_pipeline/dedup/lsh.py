@@ -136,6 +136,11 @@ class Wanted:
         """
         return _meet(run, self.keys, self.is_taken, np.uint64(self.shift))
 
+    def select(self, run: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entries of a sorted run whose key is wanted, and the values that go with them."""
+        met = self.met_by(run)
+        return run[met], values[met]
+
 
 def collision_probability(jaccard: float, *, num_bands: int, rows_per_band: int) -> float:
     """Return the chance that two documents of this similarity become candidates.

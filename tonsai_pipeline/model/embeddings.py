@@ -9,6 +9,7 @@ mean of its pieces loses little at the first step; one with random rows begins a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -29,6 +30,7 @@ _FILE = "tokenizer.json"
 _FILES = (_FILE, "tokenizer.model", "vocab.json")
 
 
+@cache  # the measure of the base, its new rows and the freezing of old ones all ask
 def new_token_pieces(base: str, revision: str | None, tokenizer_dir: Path) -> dict[int, list[int]]:
     """Find the tokens that a base model does not know, and cut each as the base tokenizer cuts its text.
 
@@ -95,19 +97,16 @@ def grow_embeddings(
     for number, (layer, rows) in enumerate(zip(layers, old, strict=True)):
         dice = torch.Generator().manual_seed(seed * 2 + number)
         weight = cast("Tensor", layer.weight)
+        mean, spread = rows.mean(0), rows.std(0)
         with torch.no_grad():
             for token, parts in {**padding, **pieces}.items():
-                weight[token] = _row(rows, parts, method, dice)
-
-
-def _row(rows: Tensor, parts: Sequence[int], method: NewRows, dice: torch.Generator) -> Tensor:
-    """(rows, width) of the base -> (width,) of one new token."""
-    if method == "random":
-        noise = torch.randn(rows.shape[1], generator=dice, dtype=rows.dtype)
-        return rows.mean(0) + noise * rows.std(0)
-    if method == "mean" or not parts:
-        return rows.mean(0)
-    return rows[list(parts)].mean(0)
+                if method == "random":
+                    noise = torch.randn(len(mean), generator=dice, dtype=rows.dtype)
+                    weight[token] = mean + noise * spread
+                elif method == "mean" or not parts:
+                    weight[token] = mean
+                else:
+                    weight[token] = rows[list(parts)].mean(0)
 
 
 def _base_tokenizer(base: str, revision: str | None) -> Tokenizer:

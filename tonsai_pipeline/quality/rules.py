@@ -84,8 +84,13 @@ class Limits:
     max_bad_clusters_frac: float
     max_listed_word_frac: float
 
+    @classmethod
+    def of(cls, section: object) -> Limits:
+        """Pick the limits out of a larger section, by their names."""
+        return cls(**{name: getattr(section, name) for name in LIMIT_NAMES})
 
-#: Names of `Limits`, so that a stage can pick them out of a larger section.
+
+#: Names of `Limits`.
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))
 #: A Latin text in which this share of words has a capital after a small letter is text in a legacy font
 #: (measured: Limon pages 0.49 and more, English prose 0.04 and less, both at the 3rd percentile or 97th).

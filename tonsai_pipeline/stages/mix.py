@@ -28,7 +28,7 @@ from tonsai_pipeline.quality.pii import PII_VERSION
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, Split
-from tonsai_pipeline.stages.mix_groups import GroupSizes, read_group_sizes
+from tonsai_pipeline.stages.mix_groups import GroupSizes, Sizes, group_sizes, read_group_sizes
 from tonsai_pipeline.stages.mix_shares import plan_shares, wanted_sources
 from tonsai_pipeline.stages.mixture_texts import MASK_NAME
 from tonsai_pipeline.storage.documents import read_part, write_part
@@ -271,7 +271,8 @@ def _mix_dump(
     def make(folder: Path) -> dict[str, Any]:
         if settings.mask:
             write_json(folder / MASK_NAME, {"kinds": sorted(settings.mask), "version": PII_VERSION})
-        parts = [Part(path.stem, (path, settings, groups)) for path in dump.parts()]
+        by_part = {} if groups is None else groups.by_part
+        parts = [Part(path.stem, (path, settings, by_part.get(path.name))) for path in dump.parts()]
         found = map_parts(engine, _mix_part, parts, folder=folder, label=f"mix {key}")
         names = ("num_train", "num_bytes", "num_validation", "num_left_out")
         return {name: sum(f[name] for f in found) for name in names}
@@ -289,16 +290,13 @@ def _mix_dump(
     )
 
 
-def _mix_part(
-    payload: tuple[Path, _MixSettings, GroupSizes | None], folder: Path
-) -> dict[str, Any]:
+def _mix_part(payload: tuple[Path, _MixSettings, Sizes | None], folder: Path) -> dict[str, Any]:
     """Write the pointers of one part."""
     path, settings, groups = payload
     kept = _kept(path, None)
     hashes = hash_ids(kept.column("doc_id").to_pylist(), seed=settings.seed)
     held_out = hashes < np.uint64(min(settings.split_border, 2**64 - 1))
-    sizes = np.ones(kept.num_rows, np.int32) if groups is None else groups.of(path.name, kept)
-    repeats = _repeats(kept, sizes, settings)
+    repeats = _repeats(kept, group_sizes(groups, kept), settings)
     table = pa.table(
         {
             **{name: kept.column(name) for name in ("doc_id", "row_in_part", "source")},

@@ -1,6 +1,6 @@
 """groups.parquet of scored_documents -> how many documents of the whole corpus each kept one stands for.
 
-    groups of every dump ──by dump, by part──▶ GroupSizes ──for rows of a part──▶ group sizes
+    groups of every dump ──by dump, by part──▶ GroupSizes, Sizes ──for rows of a part──▶ group sizes
 
 The keep-list of a dump counts the copies in that dump alone, for it must not change when a dump is added. Rehydration
 wants all copies: a page that ten crawls have is read more often than a page of one. The sizes of a dump have a digest
@@ -23,7 +23,8 @@ from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact
 
-_Sizes = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+#: Rows of a part that stand for a group, ascending, and its size.
+Sizes = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,23 @@ class GroupSizes:
 
     Args:
         digest: Of all of them.
-        by_part: By part name, the rows (ascending, int32) and the sizes (int32).
+        by_part: Rows and sizes by part name.
     """
 
     digest: str
-    by_part: Mapping[str, _Sizes]
+    by_part: Mapping[str, Sizes]
 
-    def of(self, part: str, kept: pa.Table) -> npt.NDArray[np.int32]:
-        """Return the group size of every row of a table of scored_documents, 1 where there is no group."""
-        sizes = np.ones(kept.num_rows, dtype=np.int32)
-        if part in self.by_part:
-            rows, found = self.by_part[part]
-            wanted = kept.column("row_in_part").to_numpy()
-            place = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
-            is_in = rows[place] == wanted
-            sizes[is_in] = found[place[is_in]]
-        return sizes
+
+def group_sizes(groups: Sizes | None, kept: pa.Table) -> npt.NDArray[np.int32]:
+    """Return the group size of every row of a part of scored_documents, 1 where there is no group."""
+    sizes = np.ones(kept.num_rows, dtype=np.int32)
+    if groups is not None:
+        rows, found = groups
+        wanted = kept.column("row_in_part").to_numpy()
+        place = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
+        is_in = rows[place] == wanted
+        sizes[is_in] = found[place[is_in]]
+    return sizes
 
 
 def read_group_sizes(scored: Artifact) -> dict[str, GroupSizes]:
@@ -65,7 +67,7 @@ def read_group_sizes(scored: Artifact) -> dict[str, GroupSizes]:
         zip(table.column("dump").to_pylist(), table.column("part").to_pylist(), strict=True)
     )
     rows, sizes = (table.column(name).to_numpy() for name in ("row_in_part", "group_size"))
-    by_dump: dict[str, dict[str, _Sizes]] = {}
+    by_dump: dict[str, dict[str, Sizes]] = {}
     start = 0
     for (dump, part), members in groupby(names):
         stop = start + sum(1 for _ in members)
@@ -74,7 +76,7 @@ def read_group_sizes(scored: Artifact) -> dict[str, GroupSizes]:
     return {dump: GroupSizes(_digest(parts), parts) for dump, parts in by_dump.items()}
 
 
-def _digest(parts: Mapping[str, _Sizes]) -> str:
+def _digest(parts: Mapping[str, Sizes]) -> str:
     return digest_json(
         [[name, rows.tolist(), sizes.tolist()] for name, (rows, sizes) in sorted(parts.items())]
     )

@@ -20,15 +20,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tonsai_pipeline.dedup.lsh import band_keys
-from tonsai_pipeline.dedup.minhash import EMPTY_HASH, SignatureScheme, estimate_jaccard
+from tonsai_pipeline.dedup.minhash import SignatureScheme, estimate_jaccard
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles
 from tonsai_pipeline.dedup.verify import similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.quality.pii import mask_pii
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.schema import Split
-from tonsai_pipeline.stages.mixture_texts import TextPart, mixture_parts, read_texts
+from tonsai_pipeline.stages.mixture_texts import TextPart, mixture_parts
 from tonsai_pipeline.stages.sign import read_signatures, scheme_of
-from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.documents import read_part, take_batches
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
 
@@ -94,14 +95,14 @@ def find_leaks(
         for part in mixture_parts(mixture, normalized, store)
     ]
     held_out = folder / _HELD_OUT
-    _save_held_out(parts, scheme, held_out)
+    num_held_out = _save_held_out(parts, scheme, held_out)
     tasks = [
         Part(part.texts.name, (part, held_out, scheme, config.min_similarity)) for part in parts
     ]
     found = map_parts(engine, _compare_part, tasks, folder=folder, label="compare splits")
     return LeakReport(
         num_train=sum(one["num_train"] for one in found),
-        num_validation=len(_held_out(held_out).ids),
+        num_validation=num_held_out,
         num_shared_ids=len({row for one in found for row in one["shared_ids"]}),
         num_copies=len({row for one in found for row in one["copies"]}),
         num_near_copies=len({row for one in found for row in (*one["copies"], *one["near"])}),
@@ -141,29 +142,24 @@ def _read(part: _Part, split: Split, scheme: SignatureScheme) -> Iterator[_Docum
     base = 0
     for batch, signed in read_signatures(part.signatures, scheme):
         here = rows[slice(*np.searchsorted(rows, [base, base + batch.num_rows]))]
+        # Documents without a shingle are all alike and say nothing.
+        here = here[signed.num_shingles[here - base] > 0]
         at = here - base
         exact = [batch.column(name).to_numpy()[at] for name in ("exact_high", "exact_low")]
         ids = batch.column("doc_id").take(pa.array(at)).to_pylist()
-        yield _comparable(_Documents(ids, np.stack(exact, axis=1), signed.values[at], here))
+        yield _Documents(ids, np.stack(exact, axis=1), signed.values[at], here)
         base += batch.num_rows
 
 
-def _comparable(docs: _Documents) -> _Documents:
-    """Leave out documents without a shingle: they are all alike and say nothing."""
-    kept = np.flatnonzero((docs.values != EMPTY_HASH).any(axis=1))
-    return _Documents(
-        [docs.ids[row] for row in kept], docs.exact[kept], docs.values[kept], docs.rows[kept]
-    )
-
-
-def _save_held_out(parts: list[_Part], scheme: SignatureScheme, folder: Path) -> None:
-    """Write what every worker compares with: a few thousand documents."""
+def _save_held_out(parts: list[_Part], scheme: SignatureScheme, folder: Path) -> int:
+    """Write what every worker compares with: a few thousand documents; return how many they are."""
     found = [(part, docs) for part in parts for docs in _read(part, Split.VALIDATION, scheme)]
     texts = [text for part, docs in found for text in _texts(part, docs.rows)]
     folder.mkdir(parents=True, exist_ok=True)
+    ids = [doc_id for _, docs in found for doc_id in docs.ids]
     np.savez(
         folder / "documents.npz",
-        ids=np.array([doc_id for _, docs in found for doc_id in docs.ids], dtype=np.str_),
+        ids=np.array(ids, dtype=np.str_),
         exact=np.concatenate([np.zeros((0, 2), np.uint64), *(docs.exact for _, docs in found)]),
         values=np.concatenate(
             [np.zeros((0, scheme.num_perm), np.uint32), *(docs.values for _, docs in found)]
@@ -171,6 +167,7 @@ def _save_held_out(parts: list[_Part], scheme: SignatureScheme, folder: Path) ->
     )
     sets = scheme.shingle_sets(_keys(texts))
     np.savez(folder / "shingles.npz", hashes=sets.hashes, offsets=sets.offsets)
+    return len(set(ids))
 
 
 class _HeldOut(NamedTuple):
@@ -274,7 +271,8 @@ def _bands(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
 
 
 def _texts(part: _Part, rows: npt.NDArray[np.int64]) -> list[str]:
-    found = (batch.texts.to_pylist() for batch in read_texts(part.texts, rows))
+    batches = take_batches(part.texts.texts, rows, ["text"])
+    found = (mask_pii(batch.column("text"), part.texts.mask).to_pylist() for batch in batches)
     return [cast("str", text) for texts in found for text in texts]
 
 

@@ -102,7 +102,7 @@ def normalize(
     results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
     samples = [sample for result in results for sample in result["samples"]]
     sums = {name: sum(result[name] for result in results) for name in _SUMS}
-    seen = _total(results, "measured")
+    seen = {name: sum(result["measured"].get(name, 0) for result in results) for name in _MEASURED}
     num_damaged = seen["num_orphan_marks"] + seen["num_invalid_clusters"]
     return NormalizeReport(
         **sums,
@@ -159,7 +159,7 @@ class _Totals:
     num_rejected: int = 0
     num_bytes: int = 0
     num_changed: int = 0
-    measured: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_MEASURED, 0)))
+    measured: Counter[str] = field(default_factory=Counter)
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     documents_by_language: Counter[str] = field(default_factory=Counter)
     mixed_bytes_by_language: Counter[str] = field(default_factory=Counter)

@@ -186,11 +186,11 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
     if found.some_need(scan.MALFORMED):
         row = int(np.argmax(found.needs & scan.MALFORMED))
         raise ValueError(f"text {row} is not valid UTF-8 at byte {found.place[row]}")
-    for is_composed in (False, *[True] * (_MAX_ROUNDS - 1)):
+    for round_index in range(_MAX_ROUNDS):
         if found.some_need(scan.UNCLEAN):
             batch, found, seen = _clean(batch, found, options)
             counts[:, _CLEANED] += seen
-        elif is_composed:
+        elif round_index:
             break
         composed, changed = compose_texts(batch, np.flatnonzero(found.needs & scan.UNCOMPOSED))
         if not changed:

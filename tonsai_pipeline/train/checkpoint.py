@@ -9,7 +9,7 @@ A damaged checkpoint (a file missing, shorter, or with other bytes) is passed ov
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -25,9 +25,9 @@ from tonsai_pipeline.storage.files import (
     translate_os_errors,
     write_json,
 )
+from tonsai_pipeline.storage.manifest import MANIFEST_NAME
 from tonsai_pipeline.train.guards import GuardState
 
-_MANIFEST = "manifest.json"
 _FORMAT = "tonsai-checkpoint/2"
 
 
@@ -157,7 +157,7 @@ class Checkpoints:
         if self.rank == 0:
             with translate_os_errors(final):
                 manifest = {"format": _FORMAT, "state": asdict(state), "files": entries}
-                write_json(building / _MANIFEST, manifest)
+                write_json(building / MANIFEST_NAME, manifest)
                 if final.exists():
                     shutil.rmtree(final)
                 building.rename(final)
@@ -171,7 +171,7 @@ class Checkpoints:
         """Remove the checkpoints of later steps, here and where they were copied to."""
         if self.rank == 0:
             for folder in self._folders():
-                if _step_of(folder) > step:
+                if step_of(folder.name) > step:
                     shutil.rmtree(folder)
             if self.copies is not None:
                 self.copies.forget_after(step)
@@ -190,7 +190,7 @@ class Checkpoints:
 
     def _newest(self, fingerprint: str, at_most: int | None) -> Checkpoint | None:
         for folder in reversed(self._folders()):
-            if at_most is not None and _step_of(folder) > at_most:
+            if at_most is not None and step_of(folder.name) > at_most:
                 continue
             try:
                 state = read_checkpoint(folder)
@@ -230,11 +230,9 @@ class Checkpoints:
         )
 
     def _prune(self) -> None:
-        every = self.section.keep_every_steps
-        for folder in self._folders()[: -self.section.keep_last]:
-            if self.copies is not None and self.copies.is_needed(folder):
-                continue
-            if every is None or _step_of(folder) % every:
+        for name in surplus([folder.name for folder in self._folders()], self.section):
+            folder = self.folder / name
+            if self.copies is None or not self.copies.is_needed(folder):
                 shutil.rmtree(folder)
 
 
@@ -244,9 +242,9 @@ def read_checkpoint(folder: Path) -> TrainState:
     Raises:
         StorageError: It is unfinished or damaged; the message names the file.
     """
-    raw = cast("dict[str, Any]", read_json(folder / _MANIFEST))
+    raw = cast("dict[str, Any]", read_json(folder / MANIFEST_NAME))
     if not isinstance(raw, dict) or raw.get("format") != _FORMAT:
-        raise StorageError(f"{folder / _MANIFEST}: not a {_FORMAT} manifest")
+        raise StorageError(f"{folder / MANIFEST_NAME}: not a {_FORMAT} manifest")
     for name, entry in raw["files"].items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
@@ -280,8 +278,16 @@ def _gather(own: dict[str, dict[str, int | str]]) -> dict[str, dict[str, int | s
     return {name: entry for part in everyones for name, entry in part.items()}
 
 
-def _step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
+def step_of(name: str) -> int:
+    """Return the step of a checkpoint by its folder's name."""
+    return int(name.removeprefix("step-"))
+
+
+def surplus(names: Sequence[str], section: CheckpointConfig) -> list[str]:
+    """Return the checkpoints, of all from the oldest on, that the recipe does not keep."""
+    every = section.keep_every_steps
+    older = names[: -section.keep_last]
+    return [name for name in older if every is None or step_of(name) % every]
 
 
 def _barrier() -> None:

@@ -9,7 +9,6 @@ with each other and would notice if a new version arranged them differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -96,12 +95,11 @@ def _part_of(parameter: Any) -> Tensor:
     return parameter.ds_tensor.data.view(-1)
 
 
-def buffers_of(model: nn.Module, parameters: Iterable[str]) -> dict[str, Tensor]:
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
     """Return the saved values of a network that are not parameters; tied names count as parameters."""
-    known = set(parameters)
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     return {
         name: value
         for name, value in model.state_dict().items()
-        if name not in known and name not in tied and value.numel() > 0
+        if name not in parameters and value.numel() > 0
     }

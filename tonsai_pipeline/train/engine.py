@@ -129,12 +129,11 @@ class Engine(ABC):
         states.mkdir(exist_ok=True)
         writes_all = self.rank == 0
         fragments = self._fragments() if writes_all or self.is_divided else []
-        names = [name for name, _ in self.loss.model.named_parameters()]
         return write_fragments(
             states,
             fragments,
             self._adam,
-            buffers_of(self.loss.model, names) if writes_all else {},
+            buffers_of(self.loss.model) if writes_all else {},
             prefix=f"{self.rank:05d}-of-{self.world_size:05d}",
         )
 
@@ -150,13 +149,6 @@ class Engine(ABC):
         self._refresh(reader)
         if buffers := reader.buffers():
             self.loss.model.load_state_dict(buffers, strict=False)
-
-    @property
-    def state_bytes(self) -> int:
-        """Bytes of a checkpoint, about: fp32 weights and two running means."""
-        # ZeRO 3 leaves an empty shell of a parameter and remembers its size.
-        counts = [getattr(p, "ds_numel", p.numel()) for p in self.loss.model.parameters()]
-        return 12 * sum(counts)
 
     @property
     def _is_fused(self) -> bool:

@@ -115,7 +115,7 @@ def _run(
         section.guards,
         rank=rank,
         on_trouble=notices.append,
-        expected_bytes=engine.state_bytes,
+        expected_bytes=12 * parts.num_parameters,  # fp32 weights and two running means
         copies=uploader,
     )
     metrics = Metrics(
@@ -125,7 +125,7 @@ def _run(
             section.metrics,
             run.output_dir,
             fingerprint=run.fingerprint,
-            settings=run_settings(run.model, run.train),
+            settings=lambda: run_settings(run.model, run.train),
         ),
         on_trouble=notices.append,
     )

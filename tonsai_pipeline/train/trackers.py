@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,7 +56,11 @@ def check_trackers(section: MetricsConfig) -> None:
 
 
 def open_trackers(
-    section: MetricsConfig, output_dir: Path, *, fingerprint: str, settings: Mapping[str, Any]
+    section: MetricsConfig,
+    output_dir: Path,
+    *,
+    fingerprint: str,
+    settings: Callable[[], Mapping[str, Any]],
 ) -> list[Tracker]:
     """Make the views that a recipe asks for; they write nothing before `reopen`.
 
@@ -63,7 +68,7 @@ def open_trackers(
         section: Which.
         output_dir: The run's folder.
         fingerprint: Name of the run's work: a resumed run goes on in the same place.
-        settings: What a tracker shows as the run's configuration.
+        settings: Gives what a tracker shows as the run's configuration; called only where one is opened.
     """
     found: list[Tracker] = []
     if section.tensorboard:
@@ -130,15 +135,15 @@ class TensorBoard:
             self._writer.close()
 
 
-class _Online:
+class _Online(ABC):
     """A run in a service that knows it again by its name; it is opened once, whatever is resumed."""
 
     def __init__(
-        self, section: MetricsConfig, fingerprint: str, settings: Mapping[str, Any]
+        self, section: MetricsConfig, fingerprint: str, settings: Callable[[], Mapping[str, Any]]
     ) -> None:
         self._section = section
         self._fingerprint = fingerprint
-        self._settings = dict(settings)
+        self._settings = settings
         self._run: Any = None
 
     def reopen(self, step: int) -> None:
@@ -156,8 +161,9 @@ class _Online:
         if self._run is not None:
             self._run.finish()
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """Begin the service's run, or find it again."""
 
 
 class Wandb(_Online):
@@ -170,7 +176,7 @@ class Wandb(_Online):
         section: MetricsConfig,
         output_dir: Path,
         fingerprint: str,
-        settings: Mapping[str, Any],
+        settings: Callable[[], Mapping[str, Any]],
     ) -> None:
         super().__init__(section, fingerprint, settings)
         self._output_dir = output_dir
@@ -186,7 +192,7 @@ class Wandb(_Online):
             id=self._fingerprint[:32],
             name=self._fingerprint[:12],
             dir=str(self._output_dir),
-            config=self._settings,
+            config=dict(self._settings()),
             resume="allow",
             mode="offline" if self._section.tracker_offline else None,
         )
@@ -205,7 +211,7 @@ class Trackio(_Online):
         return importlib.import_module("trackio").init(
             project=self._section.tracker_project,
             name=self._fingerprint[:12],
-            config=self._settings,
+            config=dict(self._settings()),
             resume="allow",
             embed=False,
         )

@@ -14,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +23,9 @@ import orjson
 
 from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.recipe.train import CheckpointConfig
+from tonsai_pipeline.storage.manifest import MANIFEST_NAME
+from tonsai_pipeline.train.checkpoint import step_of, surplus
 
-_MANIFEST = "manifest.json"
 #: Seconds before the second try of a file; doubled for each further one.
 _FIRST_WAIT_S = 1.0
 
@@ -84,7 +85,7 @@ class Remote:
         """Remove a checkpoint, its manifest first."""
         folder = posixpath.join(self.root, name)
         with _as_storage_error(f"{self.url}/{name}"):
-            manifest = posixpath.join(folder, _MANIFEST)
+            manifest = posixpath.join(folder, MANIFEST_NAME)
             if self.system.exists(manifest):
                 self.system.rm(manifest)
             if self.system.exists(folder):
@@ -98,10 +99,10 @@ class Remote:
         """
         source = posixpath.join(self.root, name)
         with _as_storage_error(f"{self.url}/{name}"):
-            if not self.system.exists(posixpath.join(source, _MANIFEST)):
+            if not self.system.exists(posixpath.join(source, MANIFEST_NAME)):
                 return False
-            manifest = orjson.loads(self.system.cat_file(posixpath.join(source, _MANIFEST)))
-            for file in [*manifest["files"], _MANIFEST]:
+            manifest = orjson.loads(self.system.cat_file(posixpath.join(source, MANIFEST_NAME)))
+            for file in [*manifest["files"], MANIFEST_NAME]:
                 target = folder / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.system.get_file(posixpath.join(source, file), str(target))
@@ -156,7 +157,7 @@ class Uploader:
     def forget_after(self, step: int) -> None:
         """Remove what was sent of later steps: the run was taken back to before them."""
         with self._changed:
-            if self._waiting is not None and _step_of(self._waiting.name) > step:
+            if self._waiting is not None and step_of(self._waiting.name) > step:
                 self._waiting = None
             self._gone.append(f"step-{step:08d}")
             self._changed.notify_all()
@@ -183,7 +184,7 @@ class Uploader:
 
     def _counted(self) -> UploadReport:
         waiting = sum(path is not None for path in (self._waiting, self._sending))
-        return UploadReport(**{**self._report.__dict__, "num_waiting": waiting})
+        return replace(self._report, num_waiting=waiting)
 
     def _work(self) -> None:
         while True:
@@ -204,7 +205,7 @@ class Uploader:
                 self._changed.notify_all()
 
     def _send(self, folder: Path) -> None:
-        files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _MANIFEST]
+        files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST_NAME]
         names = [path.relative_to(folder).as_posix() for path in files]
 
         def send(file: str) -> None:
@@ -212,7 +213,7 @@ class Uploader:
 
         # What stands there under this name is of an earlier start, or of before a rollback.
         error = self._try(lambda: self._remote.remove(folder.name), "")
-        for file in [*names, _MANIFEST]:
+        for file in [*names, MANIFEST_NAME]:
             error = error or self._try(lambda file=file: send(file), "")
         if error:
             # What is cut off by the end of the job is told by `close`.
@@ -220,15 +221,13 @@ class Uploader:
                 self._give_up(folder, error)
             return
         with self._changed:
-            step = _step_of(folder.name)
-            self._report = UploadReport(**{**self._report.__dict__, "last_step": step})
+            step = step_of(folder.name)
+            self._report = replace(self._report, last_step=step)
         self._try(self._prune, "removing old checkpoints")
 
     def _prune(self) -> None:
-        every = self._section.keep_every_steps
-        for name in self._remote.names()[: -self._section.keep_last]:
-            if every is None or _step_of(name) % every:
-                self._remote.remove(name)
+        for name in surplus(self._remote.names(), self._section):
+            self._remote.remove(name)
 
     def _remove_after(self, name: str) -> None:
         for later in self._remote.names():
@@ -257,7 +256,7 @@ class Uploader:
     def _give_up(self, folder: Path, reason: str) -> None:
         with self._changed:
             facts = {"num_failed": self._report.num_failed + 1, "last_error": reason}
-            self._report = UploadReport(**{**self._report.__dict__, **facts})
+            self._report = replace(self._report, **facts)
         self._on_trouble(f"{folder.name} was not uploaded: {reason}; training goes on")
 
 
@@ -298,10 +297,6 @@ def download_newest(
         on_trouble(f"{remote.url}/{name}: damaged, passed over")
         shutil.rmtree(building)
     return None
-
-
-def _step_of(name: str) -> int:
-    return int(name.removeprefix("step-"))
 
 
 @contextmanager

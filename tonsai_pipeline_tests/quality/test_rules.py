@@ -15,13 +15,8 @@ from tonsai_pipeline.quality.signals import measure
 from tonsai_pipeline.recipe.quality import QualityConfig, Thresholds
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu, tagged_titles
 
-
-def limits_of(thresholds: Thresholds) -> Limits:
-    return Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})
-
-
-ENGLISH = limits_of(QualityConfig().eng)
-KHMER = limits_of(QualityConfig().khm)
+ENGLISH = Limits.of(QualityConfig().eng)
+KHMER = Limits.of(QualityConfig().khm)
 PROSE = english_prose(12, 3)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.schema import DUPLICATE_GROUPS
-from tonsai_pipeline.stages.mix_groups import read_group_sizes
+from tonsai_pipeline.stages.mix_groups import group_sizes, read_group_sizes
 from tonsai_pipeline.storage.documents import write_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.stages.dedup_house import House, corpus
@@ -35,9 +35,9 @@ def scored(store: Store, rows: list[tuple[str, str, int, int]]) -> Artifact:
 def test_a_row_without_a_group_stands_for_itself(store: Store) -> None:
     sizes = read_group_sizes(scored(store, ROWS))
     kept = pa.table({"row_in_part": pa.array([0, 2, 3, 7, 8], pa.int32())})
-    assert sizes["a@1"].of("p1", kept).tolist() == [1, 5, 1, 3, 1]
-    assert sizes["a@1"].of("p2", kept).tolist() == [2, 1, 1, 1, 1]
-    assert sizes["b@1"].of("p2", kept).tolist() == [1] * 5
+    assert group_sizes(sizes["a@1"].by_part.get("p1"), kept).tolist() == [1, 5, 1, 3, 1]
+    assert group_sizes(sizes["a@1"].by_part.get("p2"), kept).tolist() == [2, 1, 1, 1, 1]
+    assert group_sizes(sizes["b@1"].by_part.get("p2"), kept).tolist() == [1] * 5
 
 
 def test_only_the_dump_whose_groups_grew_has_another_digest(store: Store) -> None:

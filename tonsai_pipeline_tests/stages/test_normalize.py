@@ -38,7 +38,7 @@ TEXTS = [
 
 
 def _run(
-    store: Store, engine: Engine, folder: Path, texts: Sequence[str], **config: Any
+    store: Store, engine: Engine, folder: Path, texts: Sequence[str | None], **config: Any
 ) -> Artifact:
     """Take texts from a dump to normalized documents, in parts of about 300 bytes."""
     dump = write_dump(folder, [[json.dumps({"text": text, "n": 1}) for text in texts]], DUMP)
@@ -59,6 +59,16 @@ def _rows(artifact: Artifact, folder: str = ".") -> list[dict[str, Any]]:
     schema = NORMALIZED_DOCUMENTS if folder == "." else REJECTED_DOCUMENTS
     assert all(table.schema == schema for table in tables)
     return [row for table in tables for row in table.to_pylist()]
+
+
+def test_a_dump_without_a_readable_document_is_reported_as_empty(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    artifact = _run(store, engine, tmp_path / "in", [None])
+    assert not artifact.parts()
+    counts = [value for value in artifact.report.values() if isinstance(value, int | float)]
+    assert len(counts) > 5
+    assert not any(counts)
 
 
 def test_every_document_is_normalized_and_labelled_or_rejected_with_a_reason(

@@ -57,7 +57,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[FakeRun]]:
 def open_metrics(tmp_path: Path, told: list[str], **section: Any) -> Metrics:
     config = MetricsConfig.model_validate({"tensorboard": False, **section})
     trackers = open_trackers(
-        config, tmp_path, fingerprint="f" * 64, settings={"train": {"seed": 0}}
+        config, tmp_path, fingerprint="f" * 64, settings=lambda: {"train": {"seed": 0}}
     )
     return Metrics(tmp_path / "metrics.jsonl", rank=0, trackers=trackers, on_trouble=told.append)
 

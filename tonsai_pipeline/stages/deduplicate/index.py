@@ -67,8 +67,7 @@ def read_bands(
     """
     keys, rows = read_run(_folder(dump) / "bands", _stem(dump, part), first, last)
     if wanted is not None:
-        met = wanted.met_by(keys)
-        keys, rows = keys[met], rows[met]
+        keys, rows = wanted.select(keys, rows)
     return keys, rows.astype(np.int64) + dump.starts[part]
 
 
@@ -81,8 +80,7 @@ def read_exact(
     """
     highs, values = read_run(_folder(dump) / "exact", _stem(dump, part), first, last)
     if wanted is not None:
-        met = wanted.met_by(highs)
-        highs, values = highs[met], values[met]
+        highs, values = wanted.select(highs, values)
     rows = values["row"].astype(np.int64) + dump.starts[part]
     return np.stack([highs, values["low"]], axis=1), rows
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.quality.rules import LIMIT_NAMES, RULES_VERSION, Limits, margin
+from tonsai_pipeline.quality.rules import RULES_VERSION, Limits, margin
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION, measure
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.recipe.quality import Thresholds
@@ -121,7 +121,7 @@ def _measure(normalized: Artifact, folder: Path, engine: Engine) -> dict[str, An
 
 def _measure_part(path: Path, folder: Path) -> dict[str, Any]:
     thresholds = Thresholds()
-    limits = Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})
+    limits = Limits.of(thresholds)
     found = [np.zeros(0, np.float32)]
     for batch in read_batches(path, _COLUMNS):
         clusters, orphans, invalid = (batch.column(name).to_numpy() for name in _COLUMNS[1:])

@@ -229,12 +229,10 @@ def _earlier_counts(task: _RangeTask, wanted: Wanted) -> tuple[np.ndarray, np.nd
     hashes, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for path in task.earlier:
         for name in sorted(file.name for file in (path / "counts").glob("range-*.keys.npy")):
-            keys, values = read_run(
-                path / "counts", name.removesuffix(".keys.npy"), task.first, task.last
-            )
-            met = wanted.met_by(keys)
-            hashes.append(keys[met])
-            counts.append(values[met])
+            run = read_run(path / "counts", name.removesuffix(".keys.npy"), task.first, task.last)
+            keys, values = wanted.select(*run)
+            hashes.append(keys)
+            counts.append(values)
     return np.concatenate(hashes), np.concatenate(counts)
 
 

@@ -8,6 +8,7 @@ A dump is scored again only if its text, its keep-list, the rules or a classifie
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,16 @@ from tonsai_pipeline.quality.evaluation import population_stability
 from tonsai_pipeline.quality.features import FEATURES_VERSION
 from tonsai_pipeline.quality.phrases import compile_phrases
 from tonsai_pipeline.quality.pii import PII_VERSION
-from tonsai_pipeline.quality.rules import LIMIT_NAMES, RULES_VERSION, Limits
+from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
-from tonsai_pipeline.recipe.quality import QualityConfig, Thresholds
+from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.stages.deduplicate.summary import GROUPS_FILE
 from tonsai_pipeline.stages.score.classifiers import make_classifier
 from tonsai_pipeline.stages.score.examples import KeptDump
 from tonsai_pipeline.stages.score.parts import LanguageRules, ScoreTask, score_part
 from tonsai_pipeline.stages.score.summary import add_tallies, buckets, documents_to_read, picture
-from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
+from tonsai_pipeline.storage.files import atomic_path, read_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 STAGE_VERSION = (
@@ -100,7 +101,7 @@ def score(
     dumps = _kept_dumps(normalized, deduplicated, store)
     classifiers = {
         language: make_classifier(
-            language, dumps, wish, _limits(config.of(language)), engine=engine, store=store
+            language, dumps, wish, Limits.of(config.of(language)), engine=engine, store=store
         )
         for language, wish in sorted(config.classifiers.items())
     }
@@ -117,8 +118,8 @@ def score(
             engine=engine,
             store=store,
         )
-    groups = deduplicated.path / GROUPS_FILE
-    write_bytes(folder / groups.name, groups.read_bytes())
+    with atomic_path(folder / GROUPS_FILE) as temporary:
+        shutil.copyfile(deduplicated.path / GROUPS_FILE, temporary)
     return _report(scored, classifiers, folder, config=config, store=store)
 
 
@@ -158,10 +159,6 @@ def _kept_dumps(
     ]
 
 
-def _limits(thresholds: Thresholds) -> Limits:
-    return Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})
-
-
 def _rules(
     source: str,
     config: QualityConfig,
@@ -172,7 +169,7 @@ def _rules(
     short = source in config.short_text
     return {
         language: LanguageRules(
-            limits=_limits(thresholds),
+            limits=Limits.of(thresholds),
             min_words=thresholds.min_words_of_short_text if short else thresholds.min_words,
             min_score=thresholds.min_score,
             phrases=phrases[language],
