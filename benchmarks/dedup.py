@@ -15,6 +15,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import sections
 import word_tokenizers
 from show import show
 
@@ -28,7 +29,7 @@ SECTIONS = ("kernels", "windows", "recall", "sample", "datatrove", "scale")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    sections.add_option(parser, SECTIONS)
     parser.add_argument("--documents", type=int, default=1_000_000, help="documents of `scale`")
     parser.add_argument("--workers", type=int, default=2, help="processes of `scale`")
     parser.add_argument(
@@ -37,9 +38,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     word_tokenizers.add_option(parser)
     options = parser.parse_args()
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(SECTIONS):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    chosen = sections.chosen(parser, options.only, SECTIONS)
     if "datatrove" in chosen:
         word_tokenizers.find(parser, options.peers, "datatrove")
     with tempfile.TemporaryDirectory() as temporary:

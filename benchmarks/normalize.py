@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sections
+
 # The room itself is single-threaded; nothing beside it shall help either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -65,14 +67,12 @@ PLAIN = NormalizeOptions(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    sections.add_option(parser, SECTIONS)
     parser.add_argument("--peer-kb", type=int, default=60, help="text the peers are timed on")
     parser.add_argument("--hostile-mb", type=int, default=50, help="size of one hostile line")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     options = parser.parse_args()
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(SECTIONS):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    chosen = sections.chosen(parser, options.only, SECTIONS)
     results = {name: RUN[name](options) for name in SECTIONS if name in chosen}
     if options.json:
         print(json.dumps(results, indent=2))

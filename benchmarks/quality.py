@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import sections
 import word_tokenizers
 
 # One core: read by BLAS and OpenMP when they are loaded.
@@ -27,16 +28,14 @@ SECTIONS = ("percentiles", "drops", "classifier", "known", "speed", "shares")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    sections.add_option(parser, SECTIONS)
     parser.add_argument("--work", type=Path, help="scratch folder; a temporary one by default")
     word_tokenizers.add_option(parser)
     parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
     parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     options = parser.parse_args()
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(SECTIONS):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    chosen = sections.chosen(parser, options.only, SECTIONS)
     if "speed" in chosen:
         word_tokenizers.find(parser, options.peers, "speed")
     with tempfile.TemporaryDirectory() as temporary:

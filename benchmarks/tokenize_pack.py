@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import sections
 from show import show
 
 SECTIONS = ("tokenizer", "speed", "fill", "plan", "memory")
@@ -22,7 +23,7 @@ SECTIONS = ("tokenizer", "speed", "fill", "plan", "memory")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of real text")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    sections.add_option(parser, SECTIONS)
     parser.add_argument("--vocab-size", type=int, default=50_000, help="tokens")
     parser.add_argument(
         "--copies", type=int, default=8, help="copies of the text in `speed`, `memory`"
@@ -37,9 +38,7 @@ def main() -> None:
 
         print(json.dumps(packing.child(*options.child)))
         return
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(SECTIONS):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    chosen = sections.chosen(parser, options.only, SECTIONS)
     if options.data is None:
         parser.error("--data is needed")
     results = {}

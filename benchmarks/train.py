@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import sections
 from show import show
 
 SECTIONS = ("ways", "loader", "extended")
@@ -30,7 +31,7 @@ H200_TOKENS_PER_S = 90_900
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    sections.add_option(parser, SECTIONS)
     parser.add_argument("--seq-lens", default="512,2048", help="row lengths, by comma")
     parser.add_argument("--rows", type=int, default=8, help="rows of a step")
     parser.add_argument("--steps", type=int, default=6, help="measured steps of a turn")
@@ -41,9 +42,7 @@ def main() -> None:
     parser.add_argument("--vocab-size", type=int, default=8192, help="tokens")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(SECTIONS):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(SECTIONS)}")
+    chosen = sections.chosen(parser, options.only, SECTIONS)
     seq_lens = [int(length) for length in options.seq_lens.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         results = measure(options, Path(folder), seq_lens, chosen)

@@ -25,6 +25,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import sections
+
 TARGET_MFU = 0.45
 BASE = {"kind": "steps", "micro": 16, "compile": True}
 CASES: dict[str, dict[str, dict[str, Any]]] = {
@@ -64,16 +66,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default=",".join(CASES), help="sections, by comma")
+    sections.add_option(parser, CASES)
     parser.add_argument("--steps", type=int, help="steps of a case")
     parser.add_argument("--dry", action="store_true", help="a tiny network, on any machine")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--work", type=Path, help="folder for runs; a temporary one by default")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    chosen = options.only.split(",")
-    if unknown := set(chosen) - set(CASES):
-        parser.error(f"unknown sections {sorted(unknown)}; there are {', '.join(CASES)}")
+    chosen = sections.chosen(parser, options.only, CASES)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)

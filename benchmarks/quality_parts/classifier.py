@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from dedup_parts.street import Street, real_recipe
 
-from quality_parts.corpus import CLEAN, TextFile, limits_of, read_files
+from quality_parts.corpus import CLEAN, TextFile, read_files
 from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
 from tonsai_pipeline.quality.evaluation import auc, calibration_error
 from tonsai_pipeline.quality.features import features
-from tonsai_pipeline.quality.rules import margin
+from tonsai_pipeline.quality.rules import Limits, margin
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
 from tonsai_pipeline.stages.score.classifiers import make_classifier
@@ -132,7 +132,7 @@ def train(
         lang,
         list(dumps),
         config,
-        limits_of(QualityConfig().of(lang)),
+        Limits.of(QualityConfig().of(lang)),
         engine=street.engine,
         store=street.store,
     )
@@ -160,7 +160,7 @@ def scores(file: TextFile, models: Mapping[str, Path]) -> Mapping[str, npt.NDArr
         settings = cast("dict[str, Any]", read_json(folder / "calibration.json"))
         model = fasttext.load_model(str(folder / "model.bin"))
         lines = features(file.texts.take(mine), max_units=settings["max_units"])
-        form = margin(Signals(signals.values[mine]), limits_of(QualityConfig().of(lang)))
+        form = margin(Signals(signals.values[mine]), Limits.of(QualityConfig().of(lang)))
         words = raw_scores(model, lines)
         found["words"][mine], found["margin"][mine] = words, form
         calibration = Calibration(settings["slope"], settings["offset"])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from dedup_parts.real import read_texts
 
-from tonsai_pipeline.quality.rules import LIMIT_NAMES, Limits
-from tonsai_pipeline.recipe.quality import Thresholds
 from tonsai_pipeline.stages.score.parts import rules_language
 from tonsai_pipeline.text import languages_batch, legacy_font_batch, normalize_batch_report
 
@@ -57,6 +55,7 @@ class TextFile:
         return np.array([rules_language(language) for language in self.languages], dtype=object)
 
 
+@cache  # most sections ask for all of them
 def read_files(data: Path) -> dict[str, TextFile]:
     """Read and normalize every file."""
     paths = sorted(data.glob("khm/*.jsonl.gz")) + sorted(data.glob("eng/*.jsonl.gz"))
@@ -69,7 +68,7 @@ def read_files(data: Path) -> dict[str, TextFile]:
 
 def read_file(name: str, path: Path) -> TextFile:
     """Read and normalize one file."""
-    texts, seen = normalize_batch_report(pa.array(raw_texts(path), pa.large_string()))
+    texts, seen = normalize_batch_report(pa.array(read_texts(path), pa.large_string()))
     bad = sum(seen.field(key).to_numpy() for key in ("num_orphan_marks", "num_invalid_clusters"))
     return TextFile(
         name=name,
@@ -78,14 +77,3 @@ def read_file(name: str, path: Path) -> TextFile:
         languages=np.array(languages_batch(texts).to_pylist(), dtype=object),
         bad_clusters_frac=bad / np.maximum(seen.field("num_clusters").to_numpy(), 1),
     )
-
-
-def raw_texts(path: Path) -> list[str]:
-    """Return the texts of a gzipped JSONL file as they are."""
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        return [json.loads(line)["text"] for line in stream]
-
-
-def limits_of(thresholds: Thresholds) -> Limits:
-    """Return the limits among the thresholds of a language."""
-    return Limits(**{name: getattr(thresholds, name) for name in LIMIT_NAMES})

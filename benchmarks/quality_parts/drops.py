@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quality_parts import classifier
-from quality_parts.corpus import CLEAN, JUNK, TextFile, limits_of, read_files
-from tonsai_pipeline.quality.rules import judge
+from quality_parts.corpus import CLEAN, JUNK, TextFile, read_files
+from tonsai_pipeline.quality.rules import Limits, judge
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.schema import Language
@@ -45,7 +45,7 @@ def verdict(file: TextFile, *, short_text: bool = False) -> npt.NDArray[np.objec
     reasons = np.full(len(by), None, dtype=object)
     for lang in classifier.LANGUAGES:
         mine = np.flatnonzero(by == lang)
-        limits = limits_of(_DEFAULT.of(lang))
+        limits = Limits.of(_DEFAULT.of(lang))
         if short_text:
             limits = replace(limits, min_words=_DEFAULT.of(lang).min_words_of_short_text)
         bad = file.bad_clusters_frac[mine]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quality_parts.corpus import CLEAN, JUNK, TextFile, limits_of, read_files
-from tonsai_pipeline.quality.rules import LIMIT_NAMES
+from quality_parts.corpus import CLEAN, JUNK, TextFile, read_files
+from tonsai_pipeline.quality.rules import LIMIT_NAMES, Limits
 from tonsai_pipeline.quality.signals import Signal, measure
 from tonsai_pipeline.recipe.quality import QualityConfig
 
@@ -30,7 +30,7 @@ def measure_percentiles(data: Path) -> list[dict[str, Any]]:
     rows = []
     for lang in ("khm", "eng"):
         clean, junk = (_values([files[name] for name in names], lang) for names in (CLEAN, JUNK))
-        limits = limits_of(QualityConfig().of(lang))
+        limits = Limits.of(QualityConfig().of(lang))
         for name in LIMIT_NAMES:
             signal = _signal(name)
             if signal not in clean:  # what the user's own word lists find

@@ -17,11 +17,11 @@ import pyarrow as pa
 from dedup_parts.clock import cpu_s
 
 from quality_parts import classifier
-from quality_parts.corpus import TextFile, limits_of, read_files
+from quality_parts.corpus import TextFile, read_files
 from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
 from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.pii import count_pii
-from tonsai_pipeline.quality.rules import judge, margin
+from tonsai_pipeline.quality.rules import Limits, judge, margin
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
 
@@ -75,7 +75,7 @@ class _Ours:
     """What `score` does to a batch, step by step."""
 
     def __init__(self, lang: str, folder: Path) -> None:
-        self.limits = limits_of(QualityConfig().of(lang))
+        self.limits = Limits.of(QualityConfig().of(lang))
         self.model: Any = fasttext.load_model(str(folder / "model.bin"))
         self.max_units = ClassifierConfig(positives=("a",), negatives=("b",)).max_units
 
