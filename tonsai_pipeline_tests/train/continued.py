@@ -11,34 +11,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowReader, RowWriter
-from tonsai_pipeline.train import job
 from tonsai_pipeline.train.spec import TrainRun
-from tonsai_pipeline.train.stop import StopRequest
-from tonsai_pipeline_tests.train import tiny
+from tonsai_pipeline_tests.train import runs, tiny
 
 #: Token 2i+1 follows token 2i in the second half of the bytes: each such pair is one new token.
 FIRST_PAIR, NUM_PAIRS = 131, 64
 VOCAB_SIZE = 384
-
-
-class Recorder:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def metrics(self, *, step: int, **numbers: float) -> None: ...
-
-    def log(self, message: str) -> None:
-        self.messages.append(message)
-
-
-def train(run: TrainRun, stop: StopRequest | None = None) -> Recorder:
-    """Run the job in this process."""
-    reporter = Recorder()
-    run.write()
-    job.train(run, reporter=reporter, stop=stop or StopRequest())
-    return reporter
 
 
 def write_base(folder: Path) -> Path:
@@ -53,7 +31,7 @@ def write_base(folder: Path) -> Path:
         checkpoint={"every_steps": 1000},
         metrics={"log_every_steps": 50, "tensorboard": False},
     )
-    train(run)
+    runs.train(run)
     return run.output_dir / "model"
 
 

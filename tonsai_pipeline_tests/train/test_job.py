@@ -10,31 +10,17 @@ import pytest
 import torch
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.train import job
 from tonsai_pipeline.train.spec import read_metrics
 from tonsai_pipeline.train.stop import StopRequest
+from tonsai_pipeline_tests.train import runs
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run, write_shards
 
 FIRST_FILE = "00000-of-00001-000.safetensors"
 
 
-class Recorder:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def metrics(self, *, step: int, **numbers: float) -> None: ...
-
-    def log(self, message: str) -> None:
-        self.messages.append(message)
-
-
 def run_job(folder: Path, output: str, stop: StopRequest | None = None, **train):
-    reporter = Recorder()
     run = make_run(folder, output, engine="torch", **train)
-    run.write()
-    outcome = job.train(run, reporter=reporter, stop=stop or StopRequest())
+    outcome, reporter = runs.train(run, stop)
     return outcome, read_metrics(run.output_dir / "metrics.jsonl"), reporter
 
 
@@ -89,15 +75,7 @@ def test_memory_savers_do_not_change_the_result(tiny_data: Path, undisturbed) ->
 def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(
     tiny_data: Path, undisturbed
 ) -> None:
-    class StopAtStep3(StopRequest):
-        asked = 0
-
-        @property
-        def is_set(self) -> bool:
-            self.asked += 1
-            return self.asked > 3
-
-    outcome, _, _ = run_job(tiny_data, "stopped", StopAtStep3())
+    outcome, _, _ = run_job(tiny_data, "stopped", runs.StopAt(3))
     assert (outcome.finished, outcome.step) == (False, 3)
     assert not (tiny_data / "stopped" / "model").exists()
     outcome, records, reporter = run_job(tiny_data, "stopped")
@@ -118,15 +96,7 @@ def weights(folder: Path) -> torch.Tensor:
 def test_a_damaged_checkpoint_costs_a_few_steps_and_not_the_run(
     tiny_data: Path, undisturbed
 ) -> None:
-    class StopAtStep5(StopRequest):
-        asked = 0
-
-        @property
-        def is_set(self) -> bool:
-            self.asked += 1
-            return self.asked > 5
-
-    run_job(tiny_data, "damaged", StopAtStep5())
+    run_job(tiny_data, "damaged", runs.StopAt(5))
     newest = tiny_data / "damaged" / "checkpoints" / "step-00000005" / "state" / FIRST_FILE
     newest.write_bytes(newest.read_bytes()[:1000])
     _, records, reporter = run_job(tiny_data, "damaged")
@@ -140,7 +110,7 @@ def test_dropout_is_thrown_anew_exactly_after_a_resume(tiny_data: Path) -> None:
         spec = make_run(tiny_data, output, engine="torch")
         model = spec.model.model_copy(update={"dropout": 0.3})
         spec = spec.model_copy(update={"model": model, "resume": resume})
-        job.train(spec, reporter=Recorder(), stop=StopRequest())
+        runs.train(spec)
         return losses(read_metrics(spec.output_dir / "metrics.jsonl"))
 
     whole = run("dropout", "never")
@@ -151,7 +121,7 @@ def test_dropout_is_thrown_anew_exactly_after_a_resume(tiny_data: Path) -> None:
 def test_resume_required_fails_without_a_checkpoint(tiny_data: Path) -> None:
     spec = make_run(tiny_data, "nothing", engine="torch").model_copy(update={"resume": "required"})
     with pytest.raises(TrainError, match="no whole checkpoint"):
-        job.train(spec, reporter=Recorder(), stop=StopRequest())
+        runs.train(spec)
 
 
 def test_broken_steps_are_skipped_and_then_end_the_run(tiny_data: Path, monkeypatch) -> None:

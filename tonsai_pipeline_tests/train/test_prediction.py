@@ -14,7 +14,7 @@ from tonsai_pipeline.train.flops import flops_per_token, shape_of
 from tonsai_pipeline.train.prediction import compare
 from tonsai_pipeline.train.presets import PRESETS, fit
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline_tests.train import continued, tiny
+from tonsai_pipeline_tests.train import runs, tiny
 
 KIT = shape_of(
     ModelConfig(num_layers=24, hidden_size=1536, num_heads=24), vocab_size=50_048, seq_len=2048
@@ -30,7 +30,7 @@ def test_a_run_has_the_parameters_that_were_planned_and_says_how_fast_it_was(
     tiny_data: Path,
 ) -> None:
     run = tiny.make_run(tiny_data, "measured", engine="torch")
-    continued.train(run)
+    runs.train(run)
     status: Any = read_json(run.output_dir / "status.json")
     records = read_metrics(run.output_dir / "metrics.jsonl")
     sizes = {"vocab_size": tiny.VOCAB_SIZE, "seq_len": tiny.SEQ_LEN}

@@ -1,0 +1,40 @@
+"""A training job in this process, and what it said."""
+
+from __future__ import annotations
+
+from tonsai_pipeline.train import job
+from tonsai_pipeline.train.loop import Outcome
+from tonsai_pipeline.train.spec import TrainRun
+from tonsai_pipeline.train.stop import StopRequest
+
+
+class Recorder:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def metrics(self, *, step: int, **numbers: float) -> None: ...
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+
+class StopAt(StopRequest):
+    """Asked to stop once so many steps were begun."""
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self._left = num_steps
+
+    @property
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def train(run: TrainRun, stop: StopRequest | None = None) -> tuple[Outcome, Recorder]:
+    """Run the job to its end, or to where it is stopped."""
+    reporter = Recorder()
+    run.write()
+    return job.train(run, reporter=reporter, stop=stop or StopRequest()), reporter
