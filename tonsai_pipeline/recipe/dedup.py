@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.recipe.sources import DumpFormat, HubDataset, Name
 
 
@@ -111,14 +110,6 @@ class DedupConfig(Section):
     do not count: a weekly snapshot repeats the last one."""
     max_group_frac: float = Field(default=0.02, gt=0, le=1)
     """Guard: no group of duplicates may be a larger share of the corpus; groups below 100 never fail."""
-
-    def settings(self) -> dict[str, object]:
-        """Return what changes the result; of evaluation files the name, for their content is an input."""
-        settings = super().settings()
-        decontaminate = cast("dict[str, Any]", settings["decontaminate"])
-        for one in decontaminate["evaluation_sets"]:
-            one["path"] = one["path"] and PurePath(one["path"]).name
-        return settings
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:

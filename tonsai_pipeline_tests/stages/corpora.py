@@ -10,7 +10,7 @@ import pyarrow as pa
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.recipe.dedup import SignatureConfig
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS
-from tonsai_pipeline.stages.sign import STAGE_VERSION, sign
+from tonsai_pipeline.stages.sign.stage import STAGE_VERSION, sign
 from tonsai_pipeline.storage.documents import part_name, write_part
 from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store

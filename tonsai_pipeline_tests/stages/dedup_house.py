@@ -15,7 +15,7 @@ from tonsai_pipeline.dedup.shingles import shingle
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate, evaluation_inputs
-from tonsai_pipeline.stages.sign import scheme_of
+from tonsai_pipeline.stages.sign.stage import scheme_of
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout

@@ -10,7 +10,7 @@ import pytest
 from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe, parse_recipe
 from tonsai_pipeline.stages import catalog
-from tonsai_pipeline.stages.catalog import (
+from tonsai_pipeline.catalog.catalog import (
     STAGE_VERSION,
     add_dump,
     find_dump,

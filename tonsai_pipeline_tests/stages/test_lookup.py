@@ -11,8 +11,8 @@ from datasketch import MinHash, MinHashLSH
 from tonsai_pipeline.cli.dedup_lookup import read_queries
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.dedup import DedupConfig, SignatureConfig
-from tonsai_pipeline.stages.lookup import lookup, make_lsh, prepare
-from tonsai_pipeline.stages.sign import read_signatures, scheme_of
+from tonsai_pipeline.lookup import lookup, make_lsh, prepare
+from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline_tests.stages.corpora import signed_corpus
 from tonsai_pipeline_tests.stages.dedup_house import House, corpus

@@ -13,8 +13,8 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.mixture import MixtureConfig, MixtureStage, ValidationSplit
 from tonsai_pipeline.schema import MIXTURE_DOCUMENTS
-from tonsai_pipeline.stages.mix import STAGE_VERSION, mix
-from tonsai_pipeline.stages.mixture_texts import mixture_parts, read_texts
+from tonsai_pipeline.stages.mix.stage import STAGE_VERSION, mix
+from tonsai_pipeline.stages.mix.texts import mixture_parts, read_texts
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout

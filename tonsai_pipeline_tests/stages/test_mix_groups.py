@@ -9,7 +9,7 @@ import pytest
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.schema import DUPLICATE_GROUPS
-from tonsai_pipeline.stages.mix_groups import group_sizes, read_group_sizes
+from tonsai_pipeline.stages.mix.groups import group_sizes, read_group_sizes
 from tonsai_pipeline.storage.documents import write_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.stages.dedup_house import House, corpus

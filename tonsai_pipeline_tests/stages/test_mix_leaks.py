@@ -9,9 +9,9 @@ import pytest
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.recipe.dedup import DedupConfig, SignatureConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig, ValidationSplit
-from tonsai_pipeline.stages.mix_leaks import LeakReport, find_leaks
-from tonsai_pipeline.stages.sign import STAGE_VERSION as SIGN_VERSION
-from tonsai_pipeline.stages.sign import sign
+from tonsai_pipeline.stages.compare_splits.stage import LeakReport, find_leaks
+from tonsai_pipeline.stages.sign.stage import STAGE_VERSION as SIGN_VERSION
+from tonsai_pipeline.stages.sign.stage import sign
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose
 from tonsai_pipeline_tests.stages.scored import Corpus, build_corpus

@@ -16,7 +16,7 @@ from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.stages import train_tokenizer as train_stage
-from tonsai_pipeline.stages.pack import STAGE_VERSION, pack
+from tonsai_pipeline.stages.pack.stage import STAGE_VERSION, pack
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader

@@ -16,7 +16,7 @@ from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.dedup import SignatureConfig
 from tonsai_pipeline.schema import SCHEME_ID_KEY
-from tonsai_pipeline.stages.sign import read_signatures, scheme_of
+from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 from tonsai_pipeline.text.dedup_key import dedup_key

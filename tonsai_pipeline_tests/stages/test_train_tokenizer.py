@@ -14,8 +14,8 @@ from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import ParallelConfig, SampleConfig, TokenizerConfig
-from tonsai_pipeline.stages.parallel_texts import parallel_versions
-from tonsai_pipeline.stages.train_tokenizer import (
+from tonsai_pipeline.stages.train_tokenizer.parallel_texts import parallel_versions
+from tonsai_pipeline.stages.train_tokenizer.stage import (
     STAGE_VERSION,
     train_tokenizer,
     train_tokenizer_files,
