@@ -27,8 +27,9 @@ class Split(StrEnum):
 
 
 #: raw_documents: one row a document, exactly as the dump had it.
-#: `doc_id` = "<dump>/<file index>/<row>": stable as long as the raw file is. `row` counts records in the
-#: file from 0, bad ones included. `meta` is the record's other fields as JSON.
+#: `doc_id` = "<dump>/<XXH3-64 of `file`>/<row>": the same whichever other files the dump has. `file` is the
+#: name relative to the data folder, the inbox or the added folder. `row` counts records in the file from 0, bad
+#: and skipped ones included. `meta` is the record's other fields as JSON.
 RAW_DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.sources import IngestConfig, Source
-from tonsai_pipeline.stages.ingest_chunks import Chunk, Counts, File, Reading
+from tonsai_pipeline.stages.ingest_chunks import Chunk, Counts, File, Reading, check_ids
 from tonsai_pipeline.storage.documents import part_name
 from tonsai_pipeline.storage.dumps import (
     BadRow,
@@ -29,7 +29,7 @@ from tonsai_pipeline.storage.dumps import (
 )
 from tonsai_pipeline.storage.files import read_json, write_json
 
-STAGE_VERSION = "2"
+STAGE_VERSION = "3"
 #: Marks of finished chunks; hidden, so that they are no part of the artifact.
 _CHUNKS = ".chunks"
 #: Stored files this many times smaller than a part are put together: gzipped text grows about that much.
@@ -107,6 +107,7 @@ def ingest(
     files = [
         File(*file) for file in zip(range(len(dump.files)), dump.files, dump.names, strict=True)
     ]
+    check_ids(files)
     parts = [
         Part(f"file-{group[0].index:05d}", (tuple(group), reading))
         for group in _group_files(files, reading)

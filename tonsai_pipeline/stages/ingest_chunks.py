@@ -17,7 +17,9 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import xxhash
 
+from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.recipe.sources import DumpFormat
 from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
 from tonsai_pipeline.storage.documents import ROW_GROUP_BYTES, write_part
@@ -39,6 +41,26 @@ class File:
     index: int
     location: str
     name: str
+
+    @property
+    def id(self) -> str:
+        """What stands for the file in a `doc_id`: follows from its name alone, not from its neighbours."""
+        return xxhash.xxh3_64_hexdigest(self.name.encode())
+
+
+def check_ids(files: Sequence[File]) -> None:
+    """Raise if two files of a dump share an id; with 64 bits that takes a rare accident, or a repeated name.
+
+    Raises:
+        DumpError: The message names both files.
+    """
+    by_id: dict[str, File] = {}
+    for file in files:
+        if (other := by_id.setdefault(file.id, file)) is not file:
+            raise DumpError(
+                f"{file.location}: its name '{file.name}' gives the same document ids as "
+                f"'{other.name}' ({other.location}); rename one of the two files"
+            )
 
 
 @dataclass(frozen=True)
@@ -207,4 +229,4 @@ class Chunk:
         return pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)
 
     def _doc_id(self, file: File, record: RawRecord) -> str:
-        return f"{self._reading.dump}/{file.index}/{record.row}"
+        return f"{self._reading.dump}/{file.id}/{record.row}"

@@ -29,6 +29,11 @@ def parallel_texts(normalized: Mapping[str, Artifact], config: ParallelConfig) -
         DataError: The two dumps have no record in common.
     """
     khm, eng = (_records(normalized, name) for name in (config.khm, config.eng))
+    if len({file for file, _ in khm}) != len({file for file, _ in eng}):
+        raise DataError(
+            f"tokenizer.parallel: {config.khm} and {config.eng} have not the same number of files; files are "
+            "paired in the order of their names"
+        )
     common = [place for place in khm if place in eng][:_MAX_PAIRS]
     if not common:
         raise DataError(
@@ -59,13 +64,14 @@ def _last_dump(normalized: Mapping[str, Artifact], source: str) -> Artifact:
     return normalized[dumps[-1]]
 
 
-def _records(normalized: Mapping[str, Artifact], source: str) -> dict[str, str]:
-    """Return the texts of a source's last dump by file and row, in order."""
+def _records(normalized: Mapping[str, Artifact], source: str) -> dict[tuple[int, int], str]:
+    """Return the texts of a source's last dump by place of the file among the files, and row."""
+    files: dict[str, int] = {}  # parts hold the files in the order of their names
     found = {}
     for path in _last_dump(normalized, source).parts():
         for batch in read_batches(path, ["doc_id", "text"]):
             ids, texts = batch["doc_id"].to_pylist(), batch["text"].to_pylist()
-            found |= {
-                doc_id.partition("/")[2]: text for doc_id, text in zip(ids, texts, strict=True)
-            }
+            for doc_id, text in zip(ids, texts, strict=True):
+                _, file, row = doc_id.split("/")
+                found[files.setdefault(file, len(files)), int(row)] = text
     return found
