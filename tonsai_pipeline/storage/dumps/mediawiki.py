@@ -25,7 +25,7 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream
 from tonsai_pipeline.storage.dumps.wikitext import strip_markup
 
 _CHUNK_BYTES = 64 << 10

@@ -31,7 +31,7 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream
 
 _READ_BYTES = 256 << 10
 _SKIP_BYTES = 1 << 20
