@@ -45,6 +45,7 @@ _MAX_JOINED = 16
 #: Bytes that hold a border and the name of a first field.
 _BORDER_BYTES = 256
 #: The beginning of a `.jsonl` file that holds an array, or objects over several lines.
+_LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
 _NO_LINES = re.compile(rb"\s*(?:\[\s*(?:\{|\])|\{\s*\n)")
 
 
@@ -176,6 +177,11 @@ class _Reader:
                 record = self._parse(value.data, value.offset)
                 if isinstance(record, BadRow) and record.reason == "broken_json":
                     yield from self._cut(value, is_last=False)
+                elif isinstance(record, BadRow) and _LIST_OF_OBJECTS.match(value.data):
+                    inner = value.data[1:].rstrip(_SPACE + b"]")
+                    yield from self._cut(
+                        value._replace(data=inner, offset=value.offset + 1), is_last=True
+                    )
                 else:
                     yield self._count(record)
             elif is_end:
@@ -197,10 +203,11 @@ class _Reader:
 
     def _end(self, value: Value) -> Iterator[RawRecord | BadRow]:
         """Yield what the last value holds; the file ended inside it, or its quotes and brackets are wrong."""
-        if value.data:
-            yield from self._cut(value, is_last=True)
-        else:
-            yield self._count(self._truncated(value.data, value.offset))
+        last = None
+        for last in self._cut(value, is_last=True) if value.data else ():
+            yield last
+        if not self._splitter.is_ended and (last is None or isinstance(last, RawRecord)):
+            yield self._count(self._truncated(b"", value.offset))
 
     def _cut(self, value: Value, *, is_last: bool) -> Iterator[RawRecord | BadRow]:
         """Yield the records of a value that is broken or did not end."""
@@ -230,7 +237,7 @@ class _Reader:
         """Handle the last piece of a value: broken, or the beginning of a record that goes on."""
         data, offset = value.data[start:], value.offset + start
         if is_last:
-            is_cut = data.rstrip(_SPACE)[-1:] not in (b"]", b"}")
+            is_cut = value.complete is False and data.rstrip(_SPACE)[-1:] not in (b"]", b"}")
             bad = self._truncated(data, offset) if is_cut else self._parse(data, offset)
             yield self._count(bad)
         elif value.complete and not self._splitter.goes_on(data):
@@ -283,13 +290,20 @@ class _Splitter:
         #: 1 inside an array, 0 in a row of values, None before the first byte.
         self._floor: int | None = None
         self._closed = False  # the array has ended
+        self._last_byte = b""
         self._begin_value()
 
     def feed(self, chunk: bytes) -> Iterator[Value]:
         """Take the next bytes; yield the values that end in them, and one that grows too long in them."""
         position = self._open(chunk) if self._floor is None else 0
+        self._last_byte = chunk.rstrip(_SPACE)[-1:] or self._last_byte
         base, self.offset = self.offset, self.offset + len(chunk)
         yield from self._scan(chunk, position, base)
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether the file, if it ends here, is whole: an array has its closing bracket."""
+        return self._floor != 1 or self._last_byte == b"]"
 
     def replay(self, data: bytes, offset: int) -> Iterator[Value]:
         """Forget the current value; take bytes that were seen before as the beginning of another one."""
@@ -324,12 +338,13 @@ class _Splitter:
 
     def finish(self) -> Iterator[Value]:
         """Yield what is left when the file has ended."""
-        is_open = self._floor == 1 and not self._closed
-        if self._depth == self._floor and not self._in_string and not self._closed:
-            yield from self._end_value()
-        if is_open or self._num_bytes:
+        if self._floor == 1 and not self._closed:
             start = self._start if self._num_bytes else self.offset
             yield Value(bytes(self._data), start, self._num_bytes, complete=False)
+        elif self._depth == self._floor and not self._in_string:
+            yield from self._end_value()
+        elif self._num_bytes:
+            yield Value(bytes(self._data), self._start, self._num_bytes, complete=False)
 
     def _open(self, chunk: bytes) -> int:
         """Find out from the first character whether this is an array."""
@@ -380,6 +395,9 @@ class _Splitter:
             self._closed = False
             self._is_bracket = True
             return end
+        elif token == b"{" and self._closed and self._depth == 0:
+            # The array went on: what closed it was a stray bracket.
+            self._closed, self._depth = False, 2
         elif token in b"[{":
             self._depth += 1
         elif token == b",":
@@ -404,7 +422,7 @@ class _Splitter:
 
     def _collect(self, piece: bytes, position: int) -> None:
         if not self._num_bytes:
-            stripped = piece.lstrip(_SPACE).removeprefix(BOM).lstrip(_SPACE)
+            stripped = piece.lstrip(_SPACE + b",").removeprefix(BOM).lstrip(_SPACE)
             position += len(piece) - len(stripped)
             piece = stripped
             self._start = position
