@@ -17,12 +17,31 @@ from tonsai_pipeline.storage.dumps.records import EXCERPT_CHARS
 _ARTICLE, _FILE, _CATEGORY = "0", "6", "14"
 #: What MediaWiki calls its namespaces in every language, beside the names in <siteinfo>.
 _CANONICAL = {
-    "media": "-2", "special": "-1", "talk": "1", "user": "2", "user talk": "3", "project": "4",
-    "project talk": "5", "file": "6", "image": "6", "file talk": "7", "image talk": "7",
-    "mediawiki": "8", "mediawiki talk": "9", "template": "10", "template talk": "11",
-    "help": "12", "help talk": "13", "category": "14", "category talk": "15",
-    "wikipedia": "4", "wikipedia talk": "5", "portal": "100", "portal talk": "101",
-    "module": "828", "module talk": "829",
+    "media": "-2",
+    "special": "-1",
+    "talk": "1",
+    "user": "2",
+    "user talk": "3",
+    "project": "4",
+    "project talk": "5",
+    "file": "6",
+    "image": "6",
+    "file talk": "7",
+    "image talk": "7",
+    "mediawiki": "8",
+    "mediawiki talk": "9",
+    "template": "10",
+    "template talk": "11",
+    "help": "12",
+    "help talk": "13",
+    "category": "14",
+    "category talk": "15",
+    "wikipedia": "4",
+    "wikipedia talk": "5",
+    "portal": "100",
+    "portal talk": "101",
+    "module": "828",
+    "module talk": "829",
 }
 #: A page that is nothing but a redirect, whatever its language calls it.
 _REDIRECT = re.compile(
