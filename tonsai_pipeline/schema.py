@@ -76,7 +76,8 @@ REJECTED_DOCUMENTS = pa.schema(
 )
 
 #: quarantine/: a row or a stretch of a file that could not be read. `excerpt` is at most 500 characters.
-#: `num_rows` is 1, or for a stretch the records it stands for, as far as they are known.
+#: `num_rows` is 1, or for a stretch the records it stands for, as far as they are known. `lost_bytes` are stored
+#: bytes of the file lost beside the record itself: 0 for a record that costs only itself, null if unknown.
 QUARANTINE = pa.schema(
     [
         pa.field("dump", pa.string(), nullable=False),
@@ -87,6 +88,7 @@ QUARANTINE = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("excerpt", pa.string(), nullable=False),
         pa.field("num_rows", pa.int64(), nullable=False),
+        pa.field("lost_bytes", pa.int64()),
     ]
 )
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import xxhash
 import pytest
+import xxhash
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
@@ -190,7 +190,8 @@ def test_only_records_with_the_wished_fields_are_taken(
     )
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert [row["row"] for row in documents] == [n for n in range(90) if n % 3]
-    assert artifact.report["num_passed_over"] == 30
+    assert artifact.report["num_skipped"] == 30
+    assert artifact.report["skipped_by_reason"] == {"where": 30}
     assert artifact.report["num_bad_rows"] == 0
 
 

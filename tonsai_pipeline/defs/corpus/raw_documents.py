@@ -9,8 +9,9 @@ from tonsai_pipeline.defs.partitions import DUMPS
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe.sources import IngestConfig
 from tonsai_pipeline.stages.catalog import find_dump
-from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
+from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest, say_empty, say_losses
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -27,6 +28,12 @@ def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
         check_specs=[
             check_spec("raw_documents", "not_empty", "The dump holds documents", blocking=True),
             check_spec("raw_documents", "few_bad_rows", "Unreadable rows are few"),
+            check_spec(
+                "raw_documents",
+                "files_read_whole",
+                "No stretch of a file is lost beside single rows",
+                blocking=True,
+            ),
         ],
         description="One dump as documents, text untouched. Rows that could not be read are in `quarantine/` "
         "with file, position and reason.",
@@ -49,24 +56,28 @@ def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
             inputs={"raw_dumps": dump.version},
             force=config.force,
         )
-        return materialized(artifact, checks=list(_checks(artifact, recipe.ingest.max_bad_frac)))
+        return materialized(artifact, checks=list(_checks(artifact, recipe.ingest)))
 
     return _asset
 
 
-def _checks(artifact: Artifact, max_bad_frac: float) -> Iterator[dg.AssetCheckResult]:
+def _checks(artifact: Artifact, limits: IngestConfig) -> Iterator[dg.AssetCheckResult]:
     good, bad = artifact.report["num_documents"], artifact.report["num_bad_rows"]
     frac = bad / max(1, good + bad)
-    way_out = "mend the file and run again, or switch the dump off: tonsai dumps remove"
     yield check(
-        "not_empty",
-        good > 0,
-        f"{good:,} documents" if good else f"no readable document, {bad:,} bad rows; {way_out}",
+        "not_empty", good > 0, f"{good:,} documents" if good else say_empty(artifact.report)
     )
     yield check(
         "few_bad_rows",
-        frac <= max_bad_frac,
-        f"{bad:,} bad rows ({frac:.2%}, allowed {max_bad_frac:.0%}); see quarantine/",
+        frac <= limits.max_bad_frac,
+        f"{bad:,} bad rows ({frac:.2%}, allowed {limits.max_bad_frac:.0%}); see quarantine/",
         warn=True,
         bad_frac=frac,
+    )
+    lost_frac = artifact.report["max_lost_frac"]
+    yield check(
+        "files_read_whole",
+        (1.0 if lost_frac is None else lost_frac) <= limits.max_lost_frac,
+        say_losses(artifact.report, limits.max_lost_frac),
+        max_lost_frac=1.0 if lost_frac is None else lost_frac,
     )

@@ -132,6 +132,11 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.skipped.clear()
+        self.left_out.clear()
+
     def skip(self, reason: str) -> None:
         """Count a record that is no document."""
         self.skipped[reason] += 1
