@@ -176,8 +176,24 @@ def test_an_added_dump_is_found_from_any_folder(
     )
     monkeypatch.chdir("/")
     dump, source = find_dump(described, layout, data, key)
-    assert dump.names == ("en.jsonl", "km/a.jsonl", "km/b.jsonl")
+    assert dump.names == ("a.jsonl", "b.jsonl", "en.jsonl")
     assert source.name == "wiki"
+
+
+def test_a_file_added_later_changes_no_name_of_those_before(
+    layout: Layout, data: Path, tmp_path: Path
+) -> None:
+    described = recipe()
+    add_dump(described, layout, source="wiki", date="20260102", files=[data / "km" / "b.jsonl"])
+    [before] = find_dumps(described, layout, data).dumps
+    other = [write(tmp_path / "another" / name, name) for name in ("a.jsonl", "b.jsonl")]
+    add_dump(described, layout, source="wiki", date="20260102", files=other)
+    [after] = find_dumps(described, layout, data).dumps
+    assert dict(zip(after.files, after.names, strict=True)) == {
+        before.files[0]: before.names[0],
+        str(other[0]): "a.jsonl",
+        str(other[1]): "another/b.jsonl",
+    }
 
 
 @pytest.mark.parametrize(

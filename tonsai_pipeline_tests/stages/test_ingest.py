@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import xxhash
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
@@ -45,7 +46,13 @@ def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@
 
 
 def ingest_dump(
-    store: Store, dump: Files, engine: Engine, config: IngestConfig = SMALL, **source: Any
+    store: Store,
+    dump: Files,
+    engine: Engine,
+    config: IngestConfig = SMALL,
+    *,
+    force: bool = False,
+    **source: Any,
 ) -> Artifact:
     described = Source(name=dump.key.partition("@")[0], lang="khm", **source)
     return store.materialize(
@@ -55,6 +62,7 @@ def ingest_dump(
         stage_version=STAGE_VERSION,
         settings={"ingest": config.settings(), "source": described.reading_settings()},
         inputs={"raw_dumps": "version"},
+        force=force,
     )
 
 
@@ -84,7 +92,7 @@ def test_every_good_row_becomes_a_document_and_every_bad_row_is_in_quarantine(
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert [row["text"] for row in documents] == [*FILES[0], "second file", "", "last"]
     assert documents[81] | {"meta": None} == {
-        "doc_id": "web@20261101/1/3",
+        "doc_id": f"web@20261101/{xxhash.xxh3_64_hexdigest(b'1.jsonl.gz')}/3",
         "text": "",
         "source": "web",
         "dump": "web@20261101",
@@ -140,9 +148,37 @@ def test_many_small_files_share_parts_and_keep_their_names(
     artifact = ingest_dump(store, dump, engine, config, text_layout="file")
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert {row["file"]: row["text"] for row in documents} == texts
-    assert [row["doc_id"] for row in documents] == [f"web@20261101/{n}/0" for n in range(500)]
+    ids = [f"web@20261101/{xxhash.xxh3_64_hexdigest(name.encode())}/0" for name in texts]
+    assert [row["doc_id"] for row in documents] == ids
     assert 1 < len(artifact.parts()) < 10
     assert [row["name"] for row in artifact.report["files"]] == list(texts)
+
+
+def test_a_file_added_before_the_others_changes_no_documents_id(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    before = {
+        row["doc_id"]: row["text"]
+        for row in table_of(ingest_dump(store, dump, engine).parts(), RAW_DOCUMENTS)
+    }
+    (tmp_path / "in" / "0-new.jsonl").write_text('{"text": "new"}\n')
+    names = ("0-new.jsonl", *dump.names)
+    more = Files(dump.key, tuple(str(tmp_path / "in" / name) for name in names), names)
+    after = {
+        row["doc_id"]: row["text"]
+        for row in table_of(ingest_dump(store, more, engine, force=True).parts(), RAW_DOCUMENTS)
+    }
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()
+
+
+def test_two_files_of_one_name_are_an_error_and_not_one_id_twice(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    with pytest.raises(DumpError, match=r"1\.jsonl\.gz: its name 'same' .*0\.jsonl\.gz.*rename"):
+        ingest_dump(store, Files(dump.key, dump.files[:2], ("same", "same")), engine)
 
 
 def test_only_records_with_the_wished_fields_are_taken(
@@ -154,7 +190,8 @@ def test_only_records_with_the_wished_fields_are_taken(
     )
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert [row["row"] for row in documents] == [n for n in range(90) if n % 3]
-    assert artifact.report["num_passed_over"] == 30
+    assert artifact.report["num_skipped"] == 30
+    assert artifact.report["skipped_by_reason"] == {"where": 30}
     assert artifact.report["num_bad_rows"] == 0
 
 
