@@ -77,7 +77,7 @@ def good_texts(num_docs: int = 40) -> dict[str, list[str]]:
     return {
         "khm_news": [khmer_prose(12, seed) for seed in range(num_docs)],
         "eng_news": [english_prose(12, seed) for seed in range(num_docs)],
-        "eng_web": [english_prose(9, 500 + seed) for seed in range(num_docs - 4)]
+        "eng_web": [english_prose(9, 500 + seed) for seed in range(2 * num_docs)]
         + [menu(seed) for seed in range(4)],
     }
 
