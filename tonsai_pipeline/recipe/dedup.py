@@ -94,11 +94,10 @@ class DedupConfig(Section):
     measure: Literal["jaccard", "containment"] = "jaccard"
     """`jaccard`: shared shingles over all shingles of both. `containment`: share of the later document's
     shingles that the kept one has, which also drops excerpts of longer texts."""
-    policy: Literal["first_dump", "best_quality", "prefer_source"] = "first_dump"
+    policy: Literal["first_dump", "prefer_source"] = "first_dump"
     """Who stays: `first_dump`, the document of the earliest dump (a new dump never changes an old
     decision); `prefer_source`, the document of the source named first in `prefer_sources` (a new dump of
-    a preferred source does change decisions about the others, and they are made again); `best_quality`, the
-    document whose quality signals are best (every new dump ranks the corpus again and may change any decision)."""
+    a preferred source does change decisions about the others, and they are made again)."""
     prefer_sources: tuple[str, ...] = ()
     """Sources in order of preference, for `prefer_source`; unnamed ones come last, in catalog order."""
     decontaminate: DecontaminateConfig = DecontaminateConfig()

@@ -76,7 +76,7 @@ def train_classifiers(
     report: dict[str, Any] = {}
     for language, config in sorted(classifiers.items()):
         place = folder / language
-        place.mkdir(exist_ok=True)
+        (place / ".work").mkdir(parents=True, exist_ok=True)
         if config.model is not None:
             report[language] = _take_over(config, config.model, place)
             continue

@@ -1,10 +1,11 @@
-"""Corpora full of duplicates, the rule applied to them the slow way, and a store to run the stage in."""
+"""Corpora full of duplicates, the rule applied to them the slow way, and a house to run the stages in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +14,19 @@ from tonsai_pipeline.dedup.lsh import band_keys
 from tonsai_pipeline.dedup.minhash import sign_keys
 from tonsai_pipeline.dedup.shingles import shingle
 from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate, evaluation_inputs
+from tonsai_pipeline.stages.decontaminate.stage import STAGES as DECONTAMINATE
+from tonsai_pipeline.stages.deduplicate.stage import STAGES as DEDUPLICATE
+from tonsai_pipeline.stages.drop_boilerplate.stage import STAGES as BOILERPLATE
+from tonsai_pipeline.stages.sign.stage import STAGE as SIGN
 from tonsai_pipeline.stages.sign.stage import scheme_of
 from tonsai_pipeline.storage.documents import read_part
-from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import dedup_key
-from tonsai_pipeline_tests.stages.corpora import signed_corpus
+from tonsai_pipeline_tests.stages.corpora import normalized_stage
+from tonsai_pipeline_tests.stages.harness import Workshop
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -85,36 +90,67 @@ def jaccard(left: set[int], right: set[int]) -> float:
 
 
 class House:
-    """A store with an engine, and the asset's call."""
+    """Deduplication and the second pass behind invented documents."""
 
     def __init__(self, root: Path, num_workers: int = 1, engine: Engine | None = None) -> None:
         self.store = Store(Layout(root, "test"))
         self.engine = engine or open_engine("local", num_workers=num_workers)
 
+    def builder(
+        self, texts: Texts, config: DedupConfig | None = None, *, rows_per_part: int = 1000
+    ) -> Builder:
+        """Return the builder over the texts."""
+        stages = (normalized_stage(rows_per_part), SIGN, *DECONTAMINATE, *DEDUPLICATE, *BOILERPLATE)
+        workshop = Workshop(self.store, self.engine, stages)
+        contents = {dump: list(said) for dump, said in texts.items()}
+        return workshop.builder(contents, dedup=config or DedupConfig())
+
     def deduplicate(
         self, texts: Texts, config: DedupConfig | None = None, *, rows_per_part: int = 1000
-    ) -> Artifact:
-        config = config or DedupConfig()
-        signed, normalized = signed_corpus(
-            self.store, texts, self.engine, rows_per_part=rows_per_part
-        )
-        return self.store.materialize(
-            "deduplicated_documents",
-            None,
-            lambda folder: deduplicate(
-                signed, normalized, folder, config=config, engine=self.engine, store=self.store
-            ),
-            stage_version=STAGE_VERSION,
-            settings=config.settings(),
-            inputs={dump: artifact.data_version for dump, artifact in signed.items()}
-            | evaluation_inputs(config.decontaminate),
-        )
+    ) -> Deduplicated:
+        builder = self.builder(texts, config, rows_per_part=rows_per_part)
+        return Deduplicated(builder, builder.build("deduplicated_documents"))
 
-    def links(self, artifact: Artifact) -> dict[str, Artifact]:
-        dumps = cast("dict[str, dict[str, str]]", read_json(artifact.path / "dumps.json"))
-        return {dump: self.store.resolve(value["path"]) for dump, value in dumps.items()}
 
-    def kept(self, artifact: Artifact, rows_per_part: int = 1000) -> dict[str, list[int]]:
+@dataclass(frozen=True)
+class Deduplicated:
+    """The artifact of a corpus, and what belongs to it."""
+
+    builder: Builder
+    artifact: Artifact
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.artifact.report
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def data_version(self) -> str:
+        return self.artifact.data_version
+
+    def decisions(self) -> dict[str, Artifact]:
+        """What deduplication decided, by dump."""
+        return self._of_dumps("dedup_decisions")
+
+    def links(self) -> dict[str, Artifact]:
+        """The final keep-lists, by dump."""
+        return self._of_dumps("kept_documents_of_dump")
+
+    def boilerplate(self) -> Mapping[str, Any]:
+        """The report of the second pass."""
+        return self.builder.build("kept_documents").report
+
+    def contaminated(self) -> dict[str, Artifact]:
+        """Contaminated documents, by dump."""
+        return self._of_dumps("contaminated_documents")
+
+    def _of_dumps(self, stage: str) -> dict[str, Artifact]:
+        return {key: self.builder.build(stage, key) for key in self.builder.dumps.versions}
+
+    def kept(self, rows_per_part: int = 1000) -> dict[str, list[int]]:
         """Return the rows that stay, numbered through each dump."""
         return {
             dump: [
@@ -122,13 +158,13 @@ class House:
                 for number, path in enumerate(link.parts())
                 for row in read_part(path, ["row_in_part"]).column(0).to_pylist()
             ]
-            for dump, link in self.links(artifact).items()
+            for dump, link in self.links().items()
         }
 
-    def dropped(self, artifact: Artifact) -> list[dict]:
+    def dropped(self) -> list[dict]:
         return [
             row
-            for link in self.links(artifact).values()
+            for link in self.links().values()
             for path in link.parts("dropped")
             for row in read_part(path).to_pylist()
         ]
