@@ -233,7 +233,8 @@ def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
         is_all = each_dump and not stage.each_dump
         mapping = dg.AllPartitionMapping() if is_all else None
         found.append(dg.AssetDep(graph.key(name), partition_mapping=mapping))
-    if any(dep.partition_mapping for dep in found):
+    # A mapping without fields is an empty tuple, which is false.
+    if any(dep.partition_mapping is not None for dep in found):
         found.append(dg.AssetDep(graph.key(CATALOG)))
     return found
 
