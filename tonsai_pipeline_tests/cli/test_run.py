@@ -116,7 +116,12 @@ def test_a_second_run_asks_dagster_for_nothing(finished):
     os.chdir(place)
     try:
         with dg.DagsterInstance.from_config(str(place), "dagster.yaml") as instance:
-            for name in ("dump_catalog", "deduplicated_documents", "packed_shards", "pretrained_model"):
+            for name in (
+                "dump_catalog",
+                "deduplicated_documents",
+                "packed_shards",
+                "pretrained_model",
+            ):
                 key = dg.AssetKey(["tiny", name])
                 [event] = instance.fetch_materializations(key, limit=9).records
                 assert event.asset_materialization.tags["dagster/data_version"], name
@@ -134,7 +139,9 @@ def test_live_numbers_of_training_are_observations_of_the_asset(finished):
     os.chdir(place)
     try:
         with dg.DagsterInstance.from_config(str(place), "dagster.yaml") as instance:
-            records = instance.fetch_observations(dg.AssetKey(["tiny", "pretrained_model"]), limit=10).records
+            records = instance.fetch_observations(
+                dg.AssetKey(["tiny", "pretrained_model"]), limit=10
+            ).records
         seen = [set(r.asset_observation.metadata) for r in records]
     finally:
         os.chdir(previous)

@@ -6,10 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tonsai_pipeline.definitions import definitions
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.definitions import definitions
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe import Recipe, load_recipe, shipped_recipes
 
@@ -147,10 +147,12 @@ def test_two_recipes_stand_side_by_side_in_one_ui_and_one_history(two_recipes):
     both = definitions()
     dg.Definitions.validate_loadable(both)
     keys = both.resolve_asset_graph().get_all_asset_keys()
-    by_recipe = {
-        name: {key.path[1] for key in keys if key.path[0] == name} for name in ("a", "b")
-    }
-    assert by_recipe["a"] == by_recipe["b"] == {"raw_dumps", *DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
+    by_recipe = {name: {key.path[1] for key in keys if key.path[0] == name} for name in ("a", "b")}
+    assert (
+        by_recipe["a"]
+        == by_recipe["b"]
+        == {"raw_dumps", *DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
+    )
     job = both.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         wanted = dg.AssetKey(["a", "dump_catalog"])

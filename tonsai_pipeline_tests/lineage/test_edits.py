@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
@@ -145,7 +147,9 @@ def test_a_dump_replaced_between_mixture_and_packing_is_not_mixed_into_the_old_s
     assert versions_of(running) == changed
     # The running build's pointers say nothing about the new text, and the new state is not made yet.
     assert ingesting.find("packed_shards") is None
-    with pytest.raises(ManifestError, match="packed_shards: not made yet|training_mixture: not made"):
+    with pytest.raises(
+        ManifestError, match=r"packed_shards: not made yet|training_mixture: not made"
+    ):
         world.builder().build("packed_shards")
     bring_up_to_date(ingesting)
     assert world.versions() == world.fresh_versions()
@@ -266,3 +270,43 @@ def test_two_recipes_in_one_folder_do_not_see_each_other(world: World) -> None:
     pointers = world.store.layout.root / "current"
     assert not {*pointers.glob("edits/raw_documents/*20270101*")}
     assert [*pointers.glob("other/raw_documents/*20270101*")]
+
+
+@pytest.mark.slow
+def test_any_sequence_of_edits_and_killed_builds_ends_in_the_bytes_of_a_fresh_build(
+    world: World,
+) -> None:
+    rng = np.random.default_rng(7)
+    edits = [
+        lambda: change_a_word(world.folder / "data" / "eng_news" / "b.jsonl", by="bridge"),
+        lambda: world.words("with"),
+        lambda: world.words("nowhere"),
+        lambda: world.langs.update(eng_web="khm"),
+        lambda: world.langs.update(eng_web="eng"),
+        lambda: world.write("eng_web", "c.jsonl", [english_prose(8, n) for n in range(5)]),
+        lambda: world.sections.update(normalize={"coeng_da": "preserve"}),
+        lambda: world.sections.update(normalize={"coeng_da": "fold"}),
+        lambda: world.sections["packing"].update(seq_len=128),
+        lambda: world.sections["mixture"].update(seed=1),
+        lambda: world.sections["quality"].update(mask=["phone"]),
+        lambda: (world.folder / "data" / "eng_web" / "c.jsonl").unlink(missing_ok=True),
+    ]
+    num_killed = 0
+    for number in rng.permutation(len(edits)):
+        edits[number]()
+        builder = world.builder()
+        opened = iter(range(int(rng.integers(1, 12))))
+
+        def killed_after_some(opened: Iterator[int] = opened) -> Engine:
+            if next(opened, None) is None:
+                raise KeyboardInterrupt
+            return world.engine
+
+        builder._engine = killed_after_some
+        try:
+            bring_up_to_date(builder)
+        except KeyboardInterrupt:
+            num_killed += 1
+    assert num_killed > 3
+    world.build()
+    assert world.versions() == world.fresh_versions()

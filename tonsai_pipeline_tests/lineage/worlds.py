@@ -72,7 +72,9 @@ class World:
         """Write the corpus: a file a source, and a word list that matches nothing."""
         for number, source in enumerate(self.langs):
             write = _khmer if source.startswith("khm") else english_prose
-            self.write(source, "b.jsonl", [write(8, 1000 * number + 40 + n) for n in range(num_docs)])
+            self.write(
+                source, "b.jsonl", [write(8, 1000 * number + 40 + n) for n in range(num_docs)]
+            )
         self.words("nowhere-to-be-found")
 
     def write(self, source: str, file: str, texts: Iterable[str]) -> Path:

@@ -17,7 +17,6 @@ from tonsai_pipeline.storage.manifest import (
     write_manifest,
 )
 
-
 REPORT = {"n": 2}
 
 
@@ -33,7 +32,15 @@ def folder(tmp_path: Path) -> Path:
 def manifest_of(folder: Path) -> Manifest:
     files = describe_files(folder)
     return Manifest(
-        "asset", None, "1", "f" * 64, data_version(files, REPORT), {"a": 1}, {"in": "v"}, files, REPORT
+        "asset",
+        None,
+        "1",
+        "f" * 64,
+        data_version(files, REPORT),
+        {"a": 1},
+        {"in": "v"},
+        files,
+        REPORT,
     )
 
 
