@@ -19,7 +19,7 @@ from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import HubDataset, Source
 from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, detect_format
-from tonsai_pipeline.storage.dumps.locations import expand_path, is_unfinished
+from tonsai_pipeline.storage.dumps.locations import expand_path, is_unfinished, name_root
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.registry import Registry
 
@@ -59,7 +59,8 @@ def find_in_recipe(source: Source, data_folder: Path, hashes: ContentHashes, fou
                 f"source '{source.name}': path '{pattern}' matches no file; relative paths start at the data "
                 f"folder {data_folder} (set it with --data or TONSAI_DATA)"
             )
-        found.add(source.name, source.date, locations, base=data_folder)
+        base = name_root(pattern, data_folder)
+        found.add(source.name, source.date, locations, base=base)
 
 
 def find_added(recipe: Recipe, layout: Layout, registry: Registry, found: Found) -> None:
@@ -80,7 +81,8 @@ def find_added(recipe: Recipe, layout: Layout, registry: Registry, found: Found)
                 f"the entry out of {layout.registry}"
             )
         if locations:
-            found.add(added.source, added.date, locations, base=None)
+            base = name_root(added.path)
+            found.add(added.source, added.date, locations, base=base)
 
 
 def find_in_inbox(recipe: Recipe, layout: Layout, found: Found) -> None:

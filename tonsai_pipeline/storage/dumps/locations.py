@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import glob
-import os
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,33 +55,61 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower().endswith(_UNFINISHED)
 
 
+def name_root(pattern: str, base: Path | None = None) -> Path | None:
+    """Return the folder that the names of a pattern's files are relative to; None for a URL.
+
+    Files below `base` are named from there. Elsewhere names begin at the folder that the pattern spells out, so
+    that they do not depend on which other files there are.
+    """
+    if is_url(pattern):
+        return None
+    path = Path(pattern).expanduser()
+    if base is not None and (base / path).is_relative_to(base):
+        return base
+    parts = list(takewhile(lambda part: not glob.has_magic(part), path.parts))
+    root = Path(*parts)
+    return root if len(parts) < len(path.parts) or root.is_dir() else root.parent
+
+
 def name_files(locations: Mapping[str, Path | None]) -> dict[str, str]:
-    """Name the files of a dump without the folders of this machine.
+    """Name the files of a dump without the folders of this machine; no name depends on a later location.
 
     Args:
-        locations: Location -> the folder its name is relative to, or None if there is no such folder.
+        locations: Location -> the folder its name is relative to; None for its own file name alone. Where a
+            name is taken, the later location gets the folders before it as well.
 
     Example:
         >>> name_files({"/data/km/a.jsonl": Path("/data"), "s3://bucket/b.jsonl": None})
         {'/data/km/a.jsonl': 'km/a.jsonl', 's3://bucket/b.jsonl': 'bucket/b.jsonl'}
     """
     names: dict[str, str] = {}
-    strays: list[str] = []
+    taken: set[str] = set()
     for location, base in locations.items():
-        if is_hub(location):
-            hub = HubLocation.parse(location)
-            names[location] = HubLocation(hub.id, hub.config, hub.split).url
-        elif is_url(location):
-            pieces = urlsplit(location)
-            names[location] = f"{pieces.hostname or ''}{pieces.path}".lstrip("/")
-        elif base is not None and Path(location).is_relative_to(base):
-            names[location] = Path(location).relative_to(base).as_posix()
+        names[location] = next(
+            name for name in _possible_names(location, base) if name not in taken
+        )
+        taken.add(names[location])
+    return names
+
+
+def _possible_names(location: str, base: Path | None) -> Iterator[str]:
+    if is_hub(location):
+        hub = HubLocation.parse(location)
+        yield (plain := HubLocation(hub.id, hub.config, hub.split).url)
+    elif is_url(location):
+        pieces = urlsplit(location)
+        yield (plain := f"{pieces.hostname or ''}{pieces.path}".lstrip("/"))
+    else:
+        path = Path(location)
+        if base is not None and path.is_relative_to(base):
+            plain = path.relative_to(base).as_posix()
         else:
-            strays.append(location)
-    if strays:
-        common = os.path.commonpath([str(Path(location).parent) for location in strays])
-        names |= {location: Path(location).relative_to(common).as_posix() for location in strays}
-    return {location: names[location] for location in locations}
+            plain = path.name
+        parts = path.parts
+        for num_parts in range(plain.count("/") + 1, len(parts)):
+            yield "/".join(parts[-num_parts:])
+    # Two addresses that differ in their query alone: it may hold a secret, so its hash stands for it.
+    yield f"{plain}#{hashlib.sha256(location.encode()).hexdigest()[:8]}"
 
 
 def _files_in(folder: Path, problems: list[str], any_format: bool) -> list[str]:

@@ -14,15 +14,22 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.codecs import compression_suffixes
 from tonsai_pipeline.storage.dumps.delimited import read_delimited
 from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
 from tonsai_pipeline.storage.dumps.json_values import read_json
-from tonsai_pipeline.storage.dumps.jsonl import read_jsonl
 from tonsai_pipeline.storage.dumps.lines import is_utf16, skip_byte_order_mark
 from tonsai_pipeline.storage.dumps.mediawiki import read_mediawiki
 from tonsai_pipeline.storage.dumps.parquet import read_parquet
-from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions, TextLayout
-from tonsai_pipeline.storage.dumps.streams import compression_suffixes, is_url, open_stream
+from tonsai_pipeline.storage.dumps.records import (
+    BadRow,
+    Dialect,
+    RawRecord,
+    ReadOptions,
+    Tally,
+    TextLayout,
+)
+from tonsai_pipeline.storage.dumps.streams import is_url, open_stream
 from tonsai_pipeline.storage.dumps.text import read_text
 from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
 
@@ -50,10 +57,10 @@ _BY_SUFFIX: dict[str, FileFormat] = {
 }
 #: Readers of a decompressed stream of UTF-8.
 _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
-    "jsonl": read_jsonl,
+    "jsonl": partial(read_json, lines=True),
     "json": read_json,
-    "csv": partial(read_delimited, delimiter=","),
-    "tsv": partial(read_delimited, delimiter="\t"),
+    "csv": partial(read_delimited, habit=Dialect(",", "minimal")),
+    "tsv": partial(read_delimited, habit=Dialect("\t", "none")),
     "text": read_text,
 }
 #: The same, where encoding is not that of the file: XML declares it, archives have it by record.
@@ -74,6 +81,8 @@ def read_dump_file(
     text_layout: TextLayout = "blank_line",
     max_document_bytes: int = 64 << 20,
     start_row: int = 0,
+    dialect: Dialect | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[RawRecord | BadRow]:
     """Read one file of a dump, record by record.
 
@@ -84,14 +93,24 @@ def read_dump_file(
         text_layout: Plain text only: a document is a whole "file", a "line", or a "blank_line" block.
         max_document_bytes: Longer documents are bad rows, in bytes of UTF-8.
         start_row: Leave out the records before this one, as cheaply as the format allows.
+        dialect: CSV and TSV only: delimiter, quoting and escape, where they are not those of the format.
+        tally: Counts skipped records and fields left out, as they are met.
 
     Yields:
-        Good and bad rows in file order. A damaged file ends with one bad row for all that is lost.
+        Good and bad rows in file order; with the skipped records of the tally they are all that the file
+        holds. A stretch that is damaged is a bad row; what is readable behind it follows.
 
     Raises:
         DumpError: The file is missing or unreadable, its format is unknown, or the network failed.
     """
-    options = ReadOptions(text_column, text_layout, max_document_bytes, start_row)
+    options = ReadOptions(
+        text_column,
+        text_layout,
+        max_document_bytes,
+        start_row,
+        dialect or Dialect(),
+        tally if tally is not None else Tally(),
+    )
     name = detect_format(location) if format == "auto" else format
     if name == "hub":
         yield from read_hub(location, options)

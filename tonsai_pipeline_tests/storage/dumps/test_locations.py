@@ -6,7 +6,12 @@ import fsspec
 import pytest
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps.locations import expand_path, is_unfinished, name_files
+from tonsai_pipeline.storage.dumps.locations import (
+    expand_path,
+    is_unfinished,
+    name_files,
+    name_root,
+)
 
 
 @pytest.fixture
@@ -94,14 +99,36 @@ def test_names_do_not_hold_the_folders_of_this_machine() -> None:
     locations: dict[str, Path | None] = {
         "/data/km/a.jsonl": Path("/data"),
         "/mnt/x/b.jsonl": Path("/data"),
-        "/mnt/x/deep/c.jsonl": None,
+        "/mnt/x/deep/c.jsonl": Path("/mnt/x"),
+        "/mnt/y/c.jsonl": None,
+        "/mnt/z/c.jsonl": None,
         "https://host.example/d.jsonl?token=secret": None,
+        "https://host.example/d.jsonl?token=other": None,
         "hub://org/data?config=khm&split=train&revision=abc&max_samples=3": None,
     }
     assert list(name_files(locations).values()) == [
         "km/a.jsonl",
         "b.jsonl",
         "deep/c.jsonl",
+        "c.jsonl",
+        "z/c.jsonl",
         "host.example/d.jsonl",
+        "host.example/d.jsonl#a77e6981",
         "hub://org/data?config=khm&split=train",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("km/*.jsonl", "/data"),
+        ("/data/km", "/data"),
+        ("/mnt/x/*/a.jsonl", "/mnt/x"),
+        ("/mnt/x/a.jsonl", "/mnt/x"),
+        ("s3://bucket/a", None),
+    ],
+)
+def test_names_begin_at_the_data_folder_or_where_the_pattern_begins(
+    pattern: str, expected: str | None
+) -> None:
+    assert name_root(pattern, Path("/data")) == (expected and Path(expected))
