@@ -85,6 +85,11 @@ class ByteStream(io.BufferedReader):
         return round(num_bytes * stored / decoded) if decoded else 0
 
     @property
+    def num_decoded(self) -> int:
+        """Decompressed bytes so far; some of them may wait in the buffer."""
+        return self._decoded.num_decoded
+
+    @property
     def num_stored(self) -> int:
         """Stored bytes that were read so far."""
         return self._decoded.num_stored
@@ -102,6 +107,16 @@ def open_stream(location: str) -> Iterator[ByteStream]:
     """
     with open_raw(location) as raw, ByteStream(_Decoded(location, raw)) as stream:
         yield stream
+
+
+def open_member(name: str, raw: Any) -> ByteStream:
+    """Decompress a file in an archive.
+
+    Args:
+        name: Its path in the archive.
+        raw: Gives stored bytes with `read(size)`; its `problem` says why they ended, None at their end.
+    """
+    return ByteStream(_Decoded(name, raw))
 
 
 @contextmanager
@@ -210,7 +225,15 @@ class _Decoded(io.RawIOBase):
             yield head
             while data := self._read(_PLAIN_BYTES):
                 yield data
-            return
+        else:
+            yield from self._decompress(codec, head)
+        if problem := getattr(self._raw, "problem", None):
+            # A file in an archive whose bytes ended early.
+            offset = self.num_decoded
+            damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=None)
+            self.damages = [one for one in self.damages if one.offset < offset] + [damage]
+
+    def _decompress(self, codec: Codec, head: bytes) -> Iterator[bytes]:
         self._unread = head
         if not head:
             detail = f"an empty file is not a {codec.name} file"
