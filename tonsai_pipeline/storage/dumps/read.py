@@ -34,10 +34,8 @@ from tonsai_pipeline.storage.dumps.streams import ByteStream, is_url, open_strea
 from tonsai_pipeline.storage.dumps.text import read_text
 from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
 
-FileFormat = Literal[
-    *("jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc"),
-    *("hf_disk", "hub", "zip", "tar"),
-]
+TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc"]
+FileFormat = TextFormat | Literal["parquet", "hf_disk", "hub", "zip", "tar"]
 
 #: File name ending (compression taken off) -> format.
 _BY_SUFFIX: dict[str, FileFormat] = {

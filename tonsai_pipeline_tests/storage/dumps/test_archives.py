@@ -23,7 +23,7 @@ def parquet(texts: list[str]) -> bytes:
 
 
 FILES = {
-    "km/1.txt": "one\n\ntwo\n".encode(),
+    "km/1.txt": b"one\n\ntwo\n",
     "km/2.jsonl.gz": COMPRESSIONS[".gz"](jsonl({"text": f"row {n}", "n": n} for n in range(50))),
     "__MACOSX/km/._1.txt": b"junk",
     ".hidden.txt": b"junk",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from tonsai_pipeline_tests.storage.dumps.test_archives import parquet, tarred, z
 from tonsai_pipeline_tests.storage.dumps.test_mediawiki import HEAD, page
 from tonsai_pipeline_tests.storage.dumps.test_warc import PAGE, warc, wet
 
-NUM_INPUTS = 2000
-SECONDS = 60
+#: Mutated files of each kind; more with TONSAI_FUZZ_INPUTS=2000.
+NUM_INPUTS = int(os.environ.get("TONSAI_FUZZ_INPUTS", "150"))
+SECONDS_PER_INPUT = 0.1
 TEXTS = [f'ឯកសារ {n}, "text" {{{n}}} [x]' for n in range(12)]
 RECORDS = [{"id": n, "text": text, "more": {"n": [n, None]}} for n, text in enumerate(TEXTS)]
 CSV = "id,text,n\n" + "".join(
@@ -47,19 +49,19 @@ FILES: dict[str, bytes] = {
 }
 
 
-def _flip(data: bytearray, place: int, dice: random.Random) -> None:
-    data[place] ^= 1 << dice.randrange(8)
+def _flip(data: bytearray, place: int, generator: random.Random) -> None:
+    data[place] ^= 1 << generator.randrange(8)
 
 
-def _overwrite(data: bytearray, place: int, dice: random.Random) -> None:
-    data[place : place + 8] = dice.randbytes(8)
+def _overwrite(data: bytearray, place: int, generator: random.Random) -> None:
+    data[place : place + 8] = generator.randbytes(8)
 
 
-def _delete(data: bytearray, place: int, dice: random.Random) -> None:
-    del data[place : place + dice.randrange(1, 40)]
+def _delete(data: bytearray, place: int, generator: random.Random) -> None:
+    del data[place : place + generator.randrange(1, 40)]
 
 
-def _insert(data: bytearray, place: int, dice: random.Random) -> None:
+def _insert(data: bytearray, place: int, generator: random.Random) -> None:
     odd = [
         b'"',
         b"\\",
@@ -77,20 +79,20 @@ def _insert(data: bytearray, place: int, dice: random.Random) -> None:
         b"\xff",
         b"\xef\xbb\xbf",
     ]
-    data[place:place] = dice.choice(odd) * dice.choice([1, 1, 2, 5])
+    data[place:place] = generator.choice(odd) * generator.choice([1, 1, 2, 5])
 
 
-def _cut(data: bytearray, place: int, dice: random.Random) -> None:
+def _cut(data: bytearray, place: int, generator: random.Random) -> None:
     del data[place:]
 
 
-def _repeat(data: bytearray, place: int, dice: random.Random) -> None:
-    data[place:place] = data[place : place + dice.randrange(1, 200)]
+def _repeat(data: bytearray, place: int, generator: random.Random) -> None:
+    data[place:place] = data[place : place + generator.randrange(1, 200)]
 
 
-def _enlarge(data: bytearray, place: int, dice: random.Random) -> None:
+def _enlarge(data: bytearray, place: int, generator: random.Random) -> None:
     """Turn a length into a large one."""
-    data[place : place + 4] = dice.choice([b"\xff\xff\xff\x7f", b"9999", b"\x00\x00\x00\x00"])
+    data[place : place + 4] = generator.choice([b"\xff\xff\xff\x7f", b"9999", b"\x00\x00\x00\x00"])
 
 
 MUTATIONS: list[Callable[[bytearray, int, random.Random], None]] = [
@@ -106,11 +108,11 @@ MUTATIONS: list[Callable[[bytearray, int, random.Random], None]] = [
 ]
 
 
-def mutated(data: bytes, dice: random.Random) -> bytes:
+def mutated(data: bytes, generator: random.Random) -> bytes:
     changed = bytearray(data)
-    for _ in range(dice.choice([1, 1, 1, 2, 4])):
+    for _ in range(generator.choice([1, 1, 1, 2, 4])):
         if changed:
-            dice.choice(MUTATIONS)(changed, dice.randrange(len(changed)), dice)
+            generator.choice(MUTATIONS)(changed, generator.randrange(len(changed)), generator)
     return bytes(changed)
 
 
@@ -119,7 +121,9 @@ def check(path: Path, dialect: Dialect) -> None:
     try:
         rows = list(read_dump_file(str(path), dialect=dialect, tally=tally))
     except DumpError as error:
-        assert str(error).startswith(str(path))
+        # pytest would have to know beforehand that it fails.
+        if not str(error).startswith(str(path)):
+            raise
         return
     places = [row.row for row in rows]
     assert places == sorted(places)
@@ -138,19 +142,19 @@ def check(path: Path, dialect: Dialect) -> None:
 def test_a_mutated_file_gives_documents_and_bad_rows_or_one_clear_error(
     tmp_path: Path, name: str
 ) -> None:
-    dice = random.Random(name)
+    generator = random.Random(name)
     path = tmp_path / name
     start = time.perf_counter()
     for _ in range(NUM_INPUTS):
-        data = mutated(FILES[name], dice)
+        data = mutated(FILES[name], generator)
         path.write_bytes(data)
-        dialect = dice.choice([Dialect(), Dialect(quoting="minimal"), Dialect(escape="\\")])
+        dialect = generator.choice([Dialect(), Dialect(quoting="minimal"), Dialect(escape="\\")])
         try:
             check(path, dialect)
         except BaseException:
             (tmp_path / "failing").write_bytes(data)
             raise
-    assert time.perf_counter() - start < SECONDS
+    assert time.perf_counter() - start < SECONDS_PER_INPUT * NUM_INPUTS
 
 
 @pytest.mark.slow
@@ -158,7 +162,7 @@ def test_mutated_archives_of_pages_too(tmp_path: Path) -> None:
     pages = [("200 OK", "text/html; charset=utf-8", PAGE.encode())] * 3
     whole = warc(pages)
     path = tmp_path / "a.warc.gz"
-    dice = random.Random(1)
+    generator = random.Random(1)
     for _ in range(NUM_INPUTS):
-        path.write_bytes(mutated(whole, dice))
+        path.write_bytes(mutated(whole, generator))
         check(path, Dialect())
