@@ -58,10 +58,10 @@ def read_zip(
             yield BadRow(0, None, "corrupt_file", detail, "", lost_bytes=num_bytes or None)
             return
         for index, info in enumerate(infos):
-            if not info.is_dir():
-                member = _Member(
-                    info.filename, info.file_size, lambda info=info: archive.open(info)
-                )
+            if not info.filename.endswith("/"):
+                open_file = partial(archive.open, info)
+                stored = info.compress_size
+                member = _Member(info.filename, info.file_size, open_file, stored_bytes=stored)
                 yield from _read_member(member, index, options, read_member, info.compress_size)
 
 
@@ -80,7 +80,7 @@ def read_tar(
                 for index, info in enumerate(archive):
                     if info.isfile():
                         open_file = partial(archive.extractfile, info)
-                        member = _Member(info.name, info.size, open_file, stream)
+                        member = _Member(info.name, info.size, open_file, stream=stream)
                         yield from _read_member(member, index, options, read_member, info.size)
                     position = archive.offset
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -107,6 +107,7 @@ class _Member:
     Attributes:
         name: Its path in the archive.
         problem: Why it ended early.
+        lost_bytes: Stored bytes that are lost if there is a problem; None if nobody can know.
     """
 
     def __init__(
@@ -114,10 +115,13 @@ class _Member:
         name: str,
         num_bytes: int,
         open_file: Callable[[], IO[bytes] | None],
+        *,
         stream: ByteStream | None = None,
+        stored_bytes: int | None = None,
     ) -> None:
         self.name = name
         self.problem: str | None = None
+        self.lost_bytes = stored_bytes
         self._left = num_bytes
         self._open = open_file
         self._file: IO[bytes] | None = None

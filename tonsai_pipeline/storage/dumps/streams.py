@@ -114,7 +114,8 @@ def open_member(name: str, raw: Any) -> ByteStream:
 
     Args:
         name: Its path in the archive.
-        raw: Gives stored bytes with `read(size)`; its `problem` says why they ended, None at their end.
+        raw: Gives stored bytes with `read(size)`; its `problem` says why they ended, None at their end, and its
+            `lost_bytes` how many are lost then.
     """
     return ByteStream(_Decoded(name, raw))
 
@@ -230,7 +231,8 @@ class _Decoded(io.RawIOBase):
         if problem := getattr(self._raw, "problem", None):
             # A file in an archive whose bytes ended early.
             offset = self.num_decoded
-            damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=None)
+            lost_bytes = cast("int | None", getattr(self._raw, "lost_bytes", None))
+            damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=lost_bytes)
             self.damages = [one for one in self.damages if one.offset < offset] + [damage]
 
     def _decompress(self, codec: Codec, head: bytes) -> Iterator[bytes]:

@@ -110,7 +110,7 @@ def test_a_damaged_file_in_a_zip_costs_no_other(tmp_path: Path) -> None:
     assert [row.text.encode() for row in good] == [files[f"{n}.txt"] for n in (0, 1, 3, 4)]
     assert [row.reason for row in bad] == ["corrupt_file"]
     assert bad[0].detail.startswith("2.txt: ")
-    assert bad[0].lost_bytes is None
+    assert 0 < (bad[0].lost_bytes or 0) < 100
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
