@@ -38,7 +38,11 @@ def read_jsonl(
         if line.damages:
             yield from (bad for bad in line.bad_rows(row) if bad.row >= options.start_row)
             row += len(line.damages)
-        elif line.too_long:
+            is_inside = any(damage.offset > line.offset for damage in line.damages)
+            if is_inside or line.too_long or not _is_object(data):
+                continue
+            # The gap ended where this line begins: it is whole, as members often end with a line.
+        if line.too_long:
             if row >= options.start_row:
                 yield too_long(
                     line.num_bytes, line.data, row=row, byte_offset=line.offset, options=options
@@ -50,6 +54,13 @@ def read_jsonl(
                     record = parse_record(piece, row=row, byte_offset=line.offset, options=options)
                     yield _cut(record) if not line.ended else record
                 row += 1
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _split_line(data: bytes) -> list[bytes]:
