@@ -159,6 +159,8 @@ class _RecordLines(Iterator[str]):
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
+        while line.after_gap:
+            line = next(self._lines)  # it lacks its beginning, and the gap was reported
         self._end = line.end
         if line.damages or line.too_long:
             if self._taken:

@@ -38,11 +38,9 @@ def read_jsonl(
         if line.damages:
             yield from (bad for bad in line.bad_rows(row) if bad.row >= options.start_row)
             row += len(line.damages)
-            is_inside = any(damage.offset > line.offset for damage in line.damages)
-            if is_inside or line.too_long or not _is_object(data):
-                continue
-            # The gap ended where this line begins: it is whole, as members often end with a line.
-        if line.too_long:
+        elif line.after_gap and (line.too_long or not _is_object(data)):
+            continue  # it lacks its beginning, and the gap was reported
+        elif line.too_long:
             if row >= options.start_row:
                 yield too_long(
                     line.num_bytes, line.data, row=row, byte_offset=line.offset, options=options

@@ -322,7 +322,8 @@ class _Decoded(io.RawIOBase):
     def _note(self, failure: _Failure, codec: Codec, failed_at: int, *, found: bool) -> None:
         """Remember the gap that ends at the next unread byte."""
         message = failure.message
-        lost_bytes = max(0, self.num_stored - len(self._unread) - failed_at)
+        next_at = self.num_stored - len(self._unread)
+        lost_bytes = max(0, next_at - failed_at)
         if message is None and not found:
             detail = f"the {codec.name} data ends without its end mark at stored byte {failed_at:,}"
             damage = Damage(
@@ -330,8 +331,9 @@ class _Decoded(io.RawIOBase):
             )
         else:
             detail = f"{codec.name}: {message or 'no end mark'}, near stored byte {failed_at:,}"
-            # A wrong checksum is noticed behind the last byte: what it covers was decoded whole.
-            is_gap = "check" not in (message or "")
+            # A wrong checksum is noticed behind the last byte: what it covers was decoded whole, unless the
+            # decoder ran into the next member.
+            is_gap = "check" not in (message or "") or next_at < failed_at
             damage = Damage(
                 "corrupt_file",
                 f"{detail}; {lost_bytes:,} bytes skipped" if is_gap else detail,
