@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +179,7 @@ class _Failure:
     Args:
         message: What the decoder said; None if the file ended.
         history: Stored bytes of the member before the failure, the last ones of many.
-        piece: Stored bytes of the call that failed.
+        piece: Stored bytes from the failure on, as far as they were read.
     """
 
     message: str | None
@@ -255,12 +255,8 @@ class _Decoded(io.RawIOBase):
             if not self._unread:
                 return False
 
-    def _decode_member(self, codec: Codec) -> Iterator[bytes]:
-        """Yield the bytes of one member; return why it has no end, or None.
-
-        Returns:
-            A generator whose return value is a `_Failure` or None.
-        """
+    def _decode_member(self, codec: Codec) -> Generator[bytes, None, _Failure | None]:
+        """Yield the bytes of one member; return why it has no end, or None."""
         decoder = codec.new_decoder()
         history: deque[bytes] = deque()
         num_held = 0
@@ -270,9 +266,11 @@ class _Decoded(io.RawIOBase):
             try:
                 yield from codec.feed(decoder, piece)
             except codec.errors as error:
+                place = 0
                 if backup is not None:
-                    yield from _feed_singly(codec, backup, piece, self.num_decoded - before)
-                return _Failure(str(error), b"".join(history), piece)
+                    num_given = self.num_decoded - before
+                    place = yield from _feed_singly(codec, backup, piece, num_given)
+                return _Failure(str(error), b"".join(history) + piece[:place], piece[place:])
             if decoder.eof:
                 self._unread = decoder.unused_data + self._unread
                 return None
@@ -355,12 +353,19 @@ class _Decoded(io.RawIOBase):
         return data
 
 
-def _feed_singly(codec: Codec, decoder: Any, piece: bytes, num_given: int) -> Iterator[bytes]:
-    """Yield what a piece holds before the byte it fails at, but for the `num_given` first bytes."""
+def _feed_singly(
+    codec: Codec, decoder: Any, piece: bytes, num_given: int
+) -> Generator[bytes, None, int]:
+    """Yield what a piece holds before the byte it fails at, but for the `num_given` first bytes.
+
+    Returns:
+        The place of that byte in the piece.
+    """
     for index in range(len(piece)):
         try:
             for data in codec.feed(decoder, piece[index : index + 1]):
                 yield data[num_given:]
                 num_given = max(0, num_given - len(data))
         except codec.errors:
-            return
+            return index
+    return len(piece)
