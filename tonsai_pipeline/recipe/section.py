@@ -23,7 +23,11 @@ class Section(BaseModel):
     """Base of every recipe section; a string under a field is its documentation in `docs/recipe.md`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     unkeyed: ClassVar[frozenset[str]] = frozenset()

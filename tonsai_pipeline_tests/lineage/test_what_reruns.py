@@ -81,9 +81,7 @@ class Bench:
     ) -> dict[str, str]:
         """Build everything; return the data version of every artifact."""
         pipeline = Pipeline(stages)
-        builder = Builder(
-            pipeline, recipe, self.store, view_of(dumps), engine=lambda: self.engine
-        )
+        builder = Builder(pipeline, recipe, self.store, view_of(dumps), engine=lambda: self.engine)
         for stage in pipeline:
             for dump in [DumpKey(key) for key in dumps] if stage.each_dump else [None]:
                 builder.build(stage.name, dump)

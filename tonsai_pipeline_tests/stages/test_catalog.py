@@ -321,3 +321,20 @@ def test_a_file_replaced_under_its_old_size_and_time_is_another_version(
     file.write_text(file.read_text().replace("x", "y"))
     os.utime(file, (1e9, 1e9))
     assert version(described, layout, data) != before
+
+
+def test_one_file_in_two_places_comes_once(layout: Layout, data: Path) -> None:
+    (data / "link.jsonl").symlink_to(data / "km" / "a.jsonl")
+    described = recipe({"name": "wiki", "path": ["km", "link.jsonl"], "date": "20260301"})
+    [dump] = find_dumps(described, layout, data).dumps
+    assert dump.names == ("km/a.jsonl", "km/b.jsonl")
+
+
+def test_an_added_folder_is_read_by_the_sources_format(layout: Layout, data: Path) -> None:
+    write(data / "logs" / "one.log")
+    described = recipe({"name": "wiki", "format": "jsonl"})
+    add_dump(described, layout, source="wiki", date="20260102", files=[data / "logs"])
+    [dump] = find_dumps(described, layout, data).dumps
+    assert dump.names == ("one.log",)
+    with pytest.raises(DumpError, match=r"logs' matches no file.*one\.log: unknown file format"):
+        add_dump(recipe(), layout, source="web", date="20260102", files=[data / "logs"])

@@ -221,7 +221,9 @@ def _report(files: Sequence[File], results: Sequence[Mapping[str, Any]]) -> Inge
     names = ("num_documents", "num_bytes", "num_bad_rows")
     sizes = [location_bytes(file.location) for file in files]
     counts = [total.by_file.get(str(file.index), [0] * 5) for file in files]
-    fracs = [_lost_frac(*found[3:], size) for found, size in zip(counts, sizes, strict=True)]
+    fracs = [
+        _lost_frac(found[3], found[4], size) for found, size in zip(counts, sizes, strict=True)
+    ]
     listed = [
         {"name": file.name, **dict(zip(names, found, strict=False)), "lost_frac": frac}
         for file, found, frac in zip(files, counts, fracs, strict=True)

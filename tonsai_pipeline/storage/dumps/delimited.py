@@ -159,6 +159,8 @@ class _RecordLines(Iterator[str]):
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
+        while line.after_gap:
+            line = next(self._lines)  # it lacks its beginning, and the gap was reported
         self._end = line.end
         if line.damages or line.too_long:
             if self._taken:
@@ -221,27 +223,14 @@ def _to_record(
         if name in fields:
             # Of two columns of one name the first counts.
             options.tally.left_out[name] += 1
-        elif lines.has_bad_bytes and not _is_utf8(value):
-            if name == options.text_column:
-                data = value.encode("utf-8", "surrogateescape")
-                return invalid_utf8(data, _error_of(data), row=row, byte_offset=lines.start)
-            fields[name] = LEFT_OUT
-        else:
-            fields[name] = value
+            continue
+        fields[name] = value
+        if lines.has_bad_bytes:
+            data = value.encode("utf-8", "surrogateescape")
+            try:
+                fields[name] = data.decode()
+            except UnicodeDecodeError as error:
+                if name == options.text_column:
+                    return invalid_utf8(data, error, row=row, byte_offset=lines.start)
+                fields[name] = LEFT_OUT
     return to_record(fields, row=row, byte_offset=lines.start, options=options)
-
-
-def _is_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _error_of(data: bytes) -> UnicodeDecodeError:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error
-    raise AssertionError("the caller saw that they are no UTF-8")

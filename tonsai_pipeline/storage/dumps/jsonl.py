@@ -38,6 +38,8 @@ def read_jsonl(
         if line.damages:
             yield from (bad for bad in line.bad_rows(row) if bad.row >= options.start_row)
             row += len(line.damages)
+        elif line.after_gap and (line.too_long or not _is_object(data)):
+            continue  # it lacks its beginning, and the gap was reported
         elif line.too_long:
             if row >= options.start_row:
                 yield too_long(
@@ -50,6 +52,13 @@ def read_jsonl(
                     record = parse_record(piece, row=row, byte_offset=line.offset, options=options)
                     yield _cut(record) if not line.ended else record
                 row += 1
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _split_line(data: bytes) -> list[bytes]:

@@ -28,8 +28,9 @@ class Line(NamedTuple):
         num_bytes: Its length without the line end.
         too_long: It is above the limit.
         ended: It has a line end; the last line of a file may have none.
-        damages: The gaps of the file inside it or at its start, or at its end if it has no line end: it is no
-            whole line. Damage that tears no line comes with an empty one.
+        damages: The gaps of the file that it ends at, so that it is no whole line. Damage that tears no line
+            comes with an empty one.
+        after_gap: It begins behind a gap: it may lack its beginning.
     """
 
     data: bytes
@@ -39,6 +40,7 @@ class Line(NamedTuple):
     too_long: bool
     ended: bool
     damages: tuple[Damage, ...] = ()
+    after_gap: bool = False
 
     def bad_rows(
         self, row: int, *, fragment: bytes = b"", start: int | None = None
@@ -79,11 +81,24 @@ def iter_lines(stream: ByteStream, max_bytes: int, *, offset: int = 0) -> Iterat
         checksums = [one for one in new if not one.is_gap]
         num_damages += len(gaps) + len(checksums)
         length = num_bytes - ended if too_long else len(kept)
-        yield Line(kept, start, offset, length, too_long, ended, tuple(gaps))
+        line = Line(kept, start, offset, length, too_long, ended)
+        yield from _torn(line, gaps) if gaps else [line]
         if checksums:
             yield _nothing(offset, checksums)
     if rest := stream.damages[num_damages:]:
         yield _nothing(offset, rest)
+
+
+def _torn(line: Line, gaps: list[Damage]) -> Iterator[Line]:
+    """Yield what stands before the last gap in a line, and what stands behind it."""
+    gap = gaps[-1].offset
+    size = min(gap - line.offset, len(line.data))
+    before = line.data[:size]
+    yield Line(before, line.offset, gap, size, too_long=False, ended=False, damages=tuple(gaps))
+    if gap < line.end:
+        behind = line.data[size:]
+        length = line.num_bytes - size
+        yield line._replace(data=behind, offset=gap, num_bytes=length, after_gap=True)
 
 
 def _nothing(offset: int, damages: list[Damage]) -> Line:

@@ -15,12 +15,10 @@ from urllib.parse import urlsplit
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.folders import is_unfinished, match, walk, without_extras
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
 from tonsai_pipeline.storage.dumps.read import detect_format, is_saved_dataset
 from tonsai_pipeline.storage.dumps.streams import is_url
-
-#: Endings under which browsers, rsync, wget and file managers keep what is not all there yet.
-_UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", "~")
 
 
 def expand_path(
@@ -31,7 +29,8 @@ def expand_path(
     Args:
         pattern: Folders are searched through; `**` in a glob crosses folders.
         base: Where a relative path starts.
-        problems: Gets a line for every file in a folder whose format is unknown: such files are left out.
+        problems: Gets a line for what is left out, and for what is odd: files in a folder whose format is
+            unknown, splits and cards of data sets, empty files, links to nothing.
         any_format: The format is given, so that a name need not tell it.
 
     Raises:
@@ -41,18 +40,28 @@ def expand_path(
         return _expand_url(pattern)
     path = base / Path(pattern).expanduser()
     if is_saved_dataset(path) or path.is_file():
-        return [str(path)]
-    if path.is_dir():
-        return _files_in(path, problems, any_format)
-    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
-    return [str(match) for match in found if not is_unfinished(match) and not match.is_dir()] + [
-        str(match) for match in found if is_saved_dataset(match)
-    ]
+        found = [path]
+    elif path.is_dir():
+        found = without_extras(walk(path, problems), path, problems, named=False)
+        found = [one for one in found if any_format or _is_known(one, problems)]
+    elif glob.has_magic(str(path)):
+        # Brackets are often just a part of a name.
+        literal = str(path).replace("[", "[[]")
+        matched = match(str(path), problems) or (match(literal, problems) if "[" in pattern else [])
+        root = name_root(str(path)) or path.parent
+        whole = [one for one in matched if not is_unfinished(one)]
+        found = without_extras(whole, root, problems, named=True)
+    else:
+        found = []
+    problems.extend(f"{one}: is empty (0 bytes)" for one in found if _is_empty(one))
+    return [str(one) for one in found]
 
 
-def is_unfinished(path: Path) -> bool:
-    """Tell hidden files and half-copied files, which are nobody's dump yet."""
-    return path.name.startswith(".") or path.name.lower().endswith(_UNFINISHED)
+def why_nothing(pattern: str) -> str:
+    """Return what to know about a pattern that matches no file; "" if there is nothing."""
+    if "[" in pattern:
+        return "; brackets in a pattern stand for one of the characters in them: write [[] for a bracket"
+    return ""
 
 
 def name_root(pattern: str, base: Path | None = None) -> Path | None:
@@ -112,22 +121,18 @@ def _possible_names(location: str, base: Path | None) -> Iterator[str]:
     yield f"{plain}#{hashlib.sha256(location.encode()).hexdigest()[:8]}"
 
 
-def _files_in(folder: Path, problems: list[str], any_format: bool) -> list[str]:
-    """Every readable file below a folder; a saved data set is one location."""
-    files: list[str] = []
-    for path in sorted(folder.iterdir()):
-        if is_unfinished(path):
-            continue
-        if path.is_dir() and not is_saved_dataset(path):
-            files += _files_in(path, problems, any_format)
-            continue
-        try:
-            if not any_format:
-                detect_format(str(path))
-            files.append(str(path))
-        except DumpError as error:
-            problems.append(str(error))
-    return files
+def _is_known(path: Path, problems: list[str]) -> bool:
+    """Tell whether a file's format can be known; add a line if it cannot."""
+    try:
+        detect_format(str(path))
+    except DumpError as error:
+        problems.append(str(error))
+        return False
+    return True
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _expand_url(url: str) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.archives import on_disk, read_tar, read_zip
 from tonsai_pipeline.storage.dumps.codecs import compression_suffixes
 from tonsai_pipeline.storage.dumps.delimited import read_delimited
 from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
@@ -29,13 +30,12 @@ from tonsai_pipeline.storage.dumps.records import (
     Tally,
     TextLayout,
 )
-from tonsai_pipeline.storage.dumps.streams import is_url, open_stream
+from tonsai_pipeline.storage.dumps.streams import ByteStream, is_url, open_stream
 from tonsai_pipeline.storage.dumps.text import read_text
 from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
 
-FileFormat = Literal[
-    "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk", "hub"
-]
+TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc"]
+FileFormat = TextFormat | Literal["parquet", "hf_disk", "hub", "zip", "tar"]
 
 #: File name ending (compression taken off) -> format.
 _BY_SUFFIX: dict[str, FileFormat] = {
@@ -54,6 +54,11 @@ _BY_SUFFIX: dict[str, FileFormat] = {
     ".xml": "mediawiki",
     ".wet": "wet",
     ".warc": "warc",
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tgz": "tar",
+    ".tbz2": "tar",
+    ".txz": "tar",
 }
 #: Readers of a decompressed stream of UTF-8.
 _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
@@ -69,6 +74,7 @@ _BINARY_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "wet": read_wet,
     "warc": read_warc,
 }
+_SKIP_BYTES = 1 << 20
 #: A folder written by `Dataset.save_to_disk` holds one of these.
 _SAVED_MARKS = ("state.json", "dataset_dict.json")
 
@@ -111,15 +117,20 @@ def read_dump_file(
         dialect or Dialect(),
         tally if tally is not None else Tally(),
     )
-    name = detect_format(location) if format == "auto" else format
+    archive = _archive_kind(location)
+    name = archive or (detect_format(location) if format == "auto" else format)
     if name == "hub":
         yield from read_hub(location, options)
     elif name == "hf_disk":
         yield from read_saved(location, options)
     elif name == "parquet":
         yield from read_parquet(location, options)
+    elif name in ("zip", "tar"):
+        read = read_zip if name == "zip" else read_tar
+        yield from read(location, options, partial(_read_member, format=format))
     else:
-        yield from _read_stream(location, name, options)
+        with open_stream(location) as stream:
+            yield from _read_stream(stream, name, options)
 
 
 def detect_format(location: str) -> FileFormat:
@@ -152,15 +163,45 @@ def is_saved_dataset(path: Path) -> bool:
     return path.is_dir() and any((path / mark).is_file() for mark in _SAVED_MARKS)
 
 
-def _read_stream(
-    location: str, name: FileFormat, options: ReadOptions
+def _archive_kind(location: str) -> FileFormat | None:
+    """Tell an archive by its name: the format of a source is that of the files in it."""
+    try:
+        name = detect_format(location)
+    except DumpError:
+        return None
+    return name if name in ("zip", "tar") else None
+
+
+def _read_member(
+    stream: ByteStream,
+    name: str,
+    options: ReadOptions,
+    format: FileFormat | Literal["auto"],  # noqa: A002 (as above)
 ) -> Iterator[RawRecord | BadRow]:
-    with open_stream(location) as stream:
-        if (read := _BINARY_READERS.get(name)) is not None:
-            yield from read(stream, options)
-        elif is_utf16(stream):
-            detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
-            yield BadRow(0, 0, "invalid_utf8", detail, "")
-        else:
-            offset = skip_byte_order_mark(stream)
-            yield from _STREAM_READERS[name](stream, options, offset=offset)
+    """Read a file in an archive; one whose format is not known is counted."""
+    try:
+        found = detect_format(name) if format == "auto" else format
+    except DumpError:
+        found = None
+    if found in (None, "zip", "tar", "hub", "hf_disk"):
+        options.tally.skip("unknown_format")
+    elif found == "parquet":
+        with on_disk(stream) as path:
+            yield from read_parquet(path, options)
+    else:
+        yield from _read_stream(stream, found, options)
+
+
+def _read_stream(
+    stream: ByteStream, name: FileFormat, options: ReadOptions
+) -> Iterator[RawRecord | BadRow]:
+    if (read := _BINARY_READERS.get(name)) is not None:
+        yield from read(stream, options)
+    elif is_utf16(stream):
+        while stream.read(_SKIP_BYTES):
+            pass
+        detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
+        yield BadRow(0, 0, "invalid_utf8", detail, "", lost_bytes=stream.num_stored)
+    else:
+        offset = skip_byte_order_mark(stream)
+        yield from _STREAM_READERS[name](stream, options, offset=offset)

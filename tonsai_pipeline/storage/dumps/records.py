@@ -59,6 +59,7 @@ SKIP_REASONS: Mapping[str, str] = {
     "http_status": "the page was not there (HTTP status other than 200)",
     "not_html": "the response is no HTML page",
     "no_main_text": "the page has no main text beside navigation and lists",
+    "unknown_format": "a file in an archive whose name does not tell its format",
     "repeated_header": "the header line of a file that was appended to this one",
 }
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,11 @@ class ByteStream(io.BufferedReader):
         return round(num_bytes * stored / decoded) if decoded else 0
 
     @property
+    def num_decoded(self) -> int:
+        """Decompressed bytes so far; some of them may wait in the buffer."""
+        return self._decoded.num_decoded
+
+    @property
     def num_stored(self) -> int:
         """Stored bytes that were read so far."""
         return self._decoded.num_stored
@@ -102,6 +107,17 @@ def open_stream(location: str) -> Iterator[ByteStream]:
     """
     with open_raw(location) as raw, ByteStream(_Decoded(location, raw)) as stream:
         yield stream
+
+
+def open_member(name: str, raw: Any) -> ByteStream:
+    """Decompress a file in an archive.
+
+    Args:
+        name: Its path in the archive.
+        raw: Gives stored bytes with `read(size)`; its `problem` says why they ended, None at their end, and its
+            `lost_bytes` how many are lost then.
+    """
+    return ByteStream(_Decoded(name, raw))
 
 
 @contextmanager
@@ -163,7 +179,7 @@ class _Failure:
     Args:
         message: What the decoder said; None if the file ended.
         history: Stored bytes of the member before the failure, the last ones of many.
-        piece: Stored bytes of the call that failed.
+        piece: Stored bytes from the failure on, as far as they were read.
     """
 
     message: str | None
@@ -210,7 +226,16 @@ class _Decoded(io.RawIOBase):
             yield head
             while data := self._read(_PLAIN_BYTES):
                 yield data
-            return
+        else:
+            yield from self._decompress(codec, head)
+        if problem := getattr(self._raw, "problem", None):
+            # A file in an archive whose bytes ended early.
+            offset = self.num_decoded
+            lost_bytes = cast("int | None", getattr(self._raw, "lost_bytes", None))
+            damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=lost_bytes)
+            self.damages = [one for one in self.damages if one.offset < offset] + [damage]
+
+    def _decompress(self, codec: Codec, head: bytes) -> Iterator[bytes]:
         self._unread = head
         if not head:
             detail = f"an empty file is not a {codec.name} file"
@@ -230,12 +255,8 @@ class _Decoded(io.RawIOBase):
             if not self._unread:
                 return False
 
-    def _decode_member(self, codec: Codec) -> Iterator[bytes]:
-        """Yield the bytes of one member; return why it has no end, or None.
-
-        Returns:
-            A generator whose return value is a `_Failure` or None.
-        """
+    def _decode_member(self, codec: Codec) -> Generator[bytes, None, _Failure | None]:
+        """Yield the bytes of one member; return why it has no end, or None."""
         decoder = codec.new_decoder()
         history: deque[bytes] = deque()
         num_held = 0
@@ -245,9 +266,11 @@ class _Decoded(io.RawIOBase):
             try:
                 yield from codec.feed(decoder, piece)
             except codec.errors as error:
+                place = 0
                 if backup is not None:
-                    yield from _feed_singly(codec, backup, piece, self.num_decoded - before)
-                return _Failure(str(error), b"".join(history), piece)
+                    num_given = self.num_decoded - before
+                    place = yield from _feed_singly(codec, backup, piece, num_given)
+                return _Failure(str(error), b"".join(history) + piece[:place], piece[place:])
             if decoder.eof:
                 self._unread = decoder.unused_data + self._unread
                 return None
@@ -297,7 +320,8 @@ class _Decoded(io.RawIOBase):
     def _note(self, failure: _Failure, codec: Codec, failed_at: int, *, found: bool) -> None:
         """Remember the gap that ends at the next unread byte."""
         message = failure.message
-        lost_bytes = max(0, self.num_stored - len(self._unread) - failed_at)
+        next_at = self.num_stored - len(self._unread)
+        lost_bytes = max(0, next_at - failed_at)
         if message is None and not found:
             detail = f"the {codec.name} data ends without its end mark at stored byte {failed_at:,}"
             damage = Damage(
@@ -305,8 +329,9 @@ class _Decoded(io.RawIOBase):
             )
         else:
             detail = f"{codec.name}: {message or 'no end mark'}, near stored byte {failed_at:,}"
-            # A wrong checksum is noticed behind the last byte: what it covers was decoded whole.
-            is_gap = "check" not in (message or "")
+            # A wrong checksum is noticed behind the last byte: what it covers was decoded whole, unless the
+            # decoder ran into the next member.
+            is_gap = "check" not in (message or "") or next_at < failed_at
             damage = Damage(
                 "corrupt_file",
                 f"{detail}; {lost_bytes:,} bytes skipped" if is_gap else detail,
@@ -328,12 +353,19 @@ class _Decoded(io.RawIOBase):
         return data
 
 
-def _feed_singly(codec: Codec, decoder: Any, piece: bytes, num_given: int) -> Iterator[bytes]:
-    """Yield what a piece holds before the byte it fails at, but for the `num_given` first bytes."""
+def _feed_singly(
+    codec: Codec, decoder: Any, piece: bytes, num_given: int
+) -> Generator[bytes, None, int]:
+    """Yield what a piece holds before the byte it fails at, but for the `num_given` first bytes.
+
+    Returns:
+        The place of that byte in the piece.
+    """
     for index in range(len(piece)):
         try:
             for data in codec.feed(decoder, piece[index : index + 1]):
                 yield data[num_given:]
                 num_given = max(0, num_given - len(data))
         except codec.errors:
-            return
+            return index
+    return len(piece)

@@ -59,6 +59,7 @@ def _read_blocks(
     row = 0
     # Files that were joined have a byte order mark at each seam, if they have one at the start.
     has_marks = offset > 0
+    is_behind_gap = False
     block = _Block(options, has_marks)
     for line in iter_lines(stream, options.max_document_bytes, offset=offset):
         if line.damages:
@@ -69,6 +70,13 @@ def _read_blocks(
                     yield bad
             row += len(line.damages)
             block = _Block(options, has_marks)
+            continue
+        if line.after_gap:
+            # Up to the next border it lacks its beginning.
+            is_behind_gap = options.text_layout == "blank_line"
+            continue
+        if is_behind_gap:
+            is_behind_gap = line.too_long or bool(line.data.strip())
             continue
         is_blank = not line.too_long and not line.data.strip()
         if not is_blank:

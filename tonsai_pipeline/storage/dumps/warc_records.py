@@ -107,6 +107,9 @@ def _read_record(
         detail = "more bytes follow than Content-Length says"
     else:
         return WarcRecord(start, headers, body.data, int(length)), False
+    if body.is_whole and body.next_start is None:
+        # The content may have taken a part of the next record's first line.
+        body.next_start = _split_start(body.tail, cursor)
     if body.next_start is not None:
         cursor.unread(body.next_start)
         detail = f"a record begins inside the {int(length):,} bytes that Content-Length says"
@@ -153,12 +156,22 @@ def _read_headers(cursor: _Cursor) -> dict[str, str] | None:
     return None
 
 
+def _split_start(tail: bytes, cursor: _Cursor) -> bytes | None:
+    """Return the first line of a record of which a part was read as content; None if there is none."""
+    line = cursor.readline()
+    if (found := _NEXT.search(tail + line)) is not None:
+        return (tail + line)[found.end() :]
+    cursor.unread(line)
+    return None
+
+
 @dataclass
 class _Body:
     data: bytes
     num_bytes: int
     is_whole: bool
     next_start: bytes | None  # bytes from where another record seems to begin inside
+    tail: bytes  # the last ones
 
 
 def _read_body(cursor: _Cursor, length: int, max_bytes: int) -> _Body:
@@ -178,7 +191,8 @@ def _read_body(cursor: _Cursor, length: int, max_bytes: int) -> _Body:
         tail = piece[-_NEXT_BYTES:]
     data = b"".join(pieces)
     kept = data if max_bytes else data[: 4 * EXCERPT_CHARS]
-    return _Body(kept, num_bytes, num_bytes == length, bytes(next_start) if next_start else None)
+    start = bytes(next_start) if next_start else None
+    return _Body(kept, num_bytes, num_bytes == length, start, tail)
 
 
 def _at_end(cursor: _Cursor, data: bytes) -> bool:

@@ -263,6 +263,7 @@ def test_an_encoding_declared_late_counts(tmp_path: Path) -> None:
 LENGTHS = {
     "too short": lambda n: str(n - 3),
     "too long": lambda n: str(n + 3),
+    "into the next one": lambda n: str(n + 8),
     "over the next ones": lambda n: str(n + 2000),
     "beyond the file": lambda _: "99999999",
     "negative": lambda _: "-1",
