@@ -14,6 +14,9 @@ DumpFormat = Literal[
     "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
 ]
 
+#: What the documents of a source are: it decides what a good one looks like (`quality`).
+Kind = Literal["prose", "sentences", "lexicon", "verse", "dialogue", "headlines"]
+
 
 class HubDataset(Section):
     """A data set on the Hugging Face Hub, read through `datasets`."""
@@ -63,6 +66,9 @@ class Source(Section):
     passed over."""
     max_documents: int | None = Field(default=None, ge=1)
     """Stop each dump after this many documents; None for all."""
+    kind: Kind = "prose"
+    """What its documents are: pages of `prose`, single `sentences`, entries of a `lexicon`, `verse`, `dialogue` (plays,
+    chats, transcripts) or `headlines`. Each kind has quality limits of its own."""
     license: str | None = None
     """Licence of the text, carried into the data card."""
 

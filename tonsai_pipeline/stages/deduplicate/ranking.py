@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.quality.rules import RULES_VERSION, Limits, margin
+from tonsai_pipeline.quality.form import FORM_VERSION, form_score
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION, measure
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.recipe.quality import Thresholds
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.decide import decide_scope
 from tonsai_pipeline.storage.documents import read_batches
@@ -29,7 +28,7 @@ from tonsai_pipeline.storage.runs import load_array, save_array
 from tonsai_pipeline.storage.store import Artifact, Store
 
 QUALITY_ASSET = "deduplicated_documents.quality"
-QUALITY_VERSION = f"1+signals{SIGNALS_VERSION}+rules{RULES_VERSION}"
+QUALITY_VERSION = f"1+signals{SIGNALS_VERSION}+form{FORM_VERSION}"
 
 _COLUMNS = ("text", "num_clusters", "num_orphan_marks", "num_invalid_clusters")
 _ARRAYS = ("twins", "similarity", "is_copy")
@@ -120,13 +119,11 @@ def _measure(normalized: Artifact, folder: Path, engine: Engine) -> dict[str, An
 
 
 def _measure_part(path: Path, folder: Path) -> dict[str, Any]:
-    thresholds = Thresholds()
-    limits = Limits.of(thresholds)
     found = [np.zeros(0, np.float32)]
     for batch in read_batches(path, _COLUMNS):
         clusters, orphans, invalid = (batch.column(name).to_numpy() for name in _COLUMNS[1:])
         damage = np.minimum(1.0, (orphans + invalid) / np.maximum(1, clusters))
-        score = margin(measure(batch.column("text")), limits) * (1.0 - damage)
+        score = form_score(measure(batch.column("text"))) * (1.0 - damage)
         found.append(score.astype(np.float32))
     quality = np.concatenate(found)
     save_array(folder / f"{path.stem}.npy", quality)

@@ -27,12 +27,13 @@ from tonsai_pipeline.quality.classifier import (
     Calibration,
     calibrate,
     evidence,
+    num_units_of,
     raw_scores,
     telling_features,
 )
 from tonsai_pipeline.quality.evaluation import accuracy_by_length, auc, calibration_error
 from tonsai_pipeline.quality.features import FEATURES_VERSION
-from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
+from tonsai_pipeline.quality.form import FORM_VERSION
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.score.examples import KeptDump, gather_examples
@@ -43,7 +44,7 @@ from tonsai_pipeline.storage.store import Artifact, Store
 ASSET = "scored_documents.classifier"
 TRAINER_VERSION = (
     f"1+features{FEATURES_VERSION}+classifier{CLASSIFIER_VERSION}"
-    f"+signals{SIGNALS_VERSION}+rules{RULES_VERSION}"
+    f"+signals{SIGNALS_VERSION}+form{FORM_VERSION}"
 )
 
 
@@ -51,7 +52,6 @@ def make_classifier(
     language: str,
     dumps: list[KeptDump],
     config: ClassifierConfig,
-    limits: Limits,
     *,
     engine: Engine,
     store: Store,
@@ -62,7 +62,6 @@ def make_classifier(
         language: `khm` or `eng`.
         dumps: Every dump of the corpus.
         config: What to train on, or a ready model.
-        limits: Limits of the language: the margin is part of the evidence that is calibrated.
         engine: Where examples are prepared.
         store: Where the classifier is kept.
 
@@ -82,9 +81,7 @@ def make_classifier(
     chosen = [dump for dump in dumps if dump.source in named]
 
     def make(folder: Path) -> dict[str, Any]:
-        examples = gather_examples(
-            language, chosen, config, limits, folder / ".work", engine=engine
-        )
+        examples = gather_examples(language, chosen, config, folder / ".work", engine=engine)
         return {"language": language, "trained": True, **_train(examples, config, folder)}
 
     inputs = {
@@ -97,7 +94,7 @@ def make_classifier(
         language,
         make,
         stage_version=TRAINER_VERSION,
-        settings={**config.settings(), "limits": asdict(limits)},
+        settings=config.settings(),
         inputs=inputs,
     )
 
@@ -163,18 +160,18 @@ def _measure(model: Any, held: pa.Table, config: ClassifierConfig, folder: Path)
     lines = held.column("line").to_pylist()
     good = held.column("good").to_numpy()
     source = np.array(held.column("source").to_pylist(), dtype=object)
-    odds = evidence(raw_scores(model, lines), held.column("margin").to_numpy())
-    calibration = calibrate(odds, good)
+    num_units = num_units_of(lines)
+    odds = evidence(raw_scores(model, lines), held.column("form").to_numpy(), num_units)
+    calibration = calibrate(odds, num_units, good)
     _write_calibration(folder, calibration, config)
-    scores = calibration.apply(odds)
-    lengths = np.array([line.count(" ") + 1 for line in lines])
+    scores = calibration.apply(odds, num_units)
     return {
         "num_held_out": len(lines),
         "held_out_sources": list(config.held_out),
         "auc": round(auc(scores, good), 4),
         "calibration_error": round(calibration_error(scores, good), 4),
         "auc_by_source": _auc_by_source(scores, good, source),
-        "accuracy_by_length": accuracy_by_length(scores, good, lengths),
+        "accuracy_by_length": accuracy_by_length(scores, good, num_units),
         "telling_features": telling_features(model),
     }
 
@@ -194,5 +191,5 @@ def _auc_by_source(
 def _write_calibration(folder: Path, calibration: Calibration, config: ClassifierConfig) -> None:
     write_json(
         folder / "calibration.json",
-        {"slope": calibration.slope, "offset": calibration.offset, "max_units": config.max_units},
+        {**asdict(calibration), "max_units": config.max_units},
     )

@@ -1,6 +1,6 @@
 """Kept documents of the sources named good and bad -> examples: feature lines with their truth, in hash order.
 
-    part ──features, margin──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
+    part ──features, form──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
 
 A tenth of every source, and whole sources on wish, are marked as held out.
 """
@@ -17,7 +17,7 @@ import xxhash
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.quality.features import features
-from tonsai_pipeline.quality.rules import Limits, margin
+from tonsai_pipeline.quality.form import form_log_odds
 from tonsai_pipeline.quality.signals import measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.score.parts import kept_batches, rules_language
@@ -30,7 +30,7 @@ EXAMPLES = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("good", pa.bool_(), nullable=False),
         pa.field("held_out", pa.bool_(), nullable=False),
-        pa.field("margin", pa.float32(), nullable=False),
+        pa.field("form", pa.float64(), nullable=False),
         pa.field("line", pa.large_string(), nullable=False),
     ]
 )
@@ -65,7 +65,6 @@ class _ExampleTask:
     source: str
     language: str
     config: ClassifierConfig
-    limits: Limits
     border: int
 
 
@@ -73,7 +72,6 @@ def gather_examples(
     language: str,
     dumps: list[KeptDump],
     config: ClassifierConfig,
-    limits: Limits,
     folder: Path,
     *,
     engine: Engine,
@@ -84,7 +82,6 @@ def gather_examples(
         language: `khm` or `eng`.
         dumps: Dumps of the sources that `config` names.
         config: Which are good, which bad, how many.
-        limits: Limits of the language, for the margin.
         folder: Working folder.
         engine: Where parts are read.
 
@@ -103,7 +100,6 @@ def gather_examples(
             source=dump.source,
             language=language,
             config=config,
-            limits=limits,
             border=borders[dump.source in config.positives],
         )
         for dump in dumps
@@ -155,7 +151,7 @@ def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
             "held_out": pa.array(
                 [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
             ),
-            "margin": pa.array(margin(measure(texts), task.limits), pa.float32()),
+            "form": pa.array(form_log_odds(measure(texts))),
             "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
         }
     )

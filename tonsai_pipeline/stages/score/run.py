@@ -19,12 +19,13 @@ from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.quality.classifier import CLASSIFIER_VERSION
 from tonsai_pipeline.quality.evaluation import population_stability
 from tonsai_pipeline.quality.features import FEATURES_VERSION
+from tonsai_pipeline.quality.form import FORM_VERSION
 from tonsai_pipeline.quality.phrases import compile_phrases
 from tonsai_pipeline.quality.pii import PII_VERSION
 from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe.quality import QualityConfig
-from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.recipe.sources import Kind, Source
 from tonsai_pipeline.stages.deduplicate.summary import GROUPS_FILE
 from tonsai_pipeline.stages.score.classifiers import make_classifier
 from tonsai_pipeline.stages.score.examples import KeptDump
@@ -34,7 +35,7 @@ from tonsai_pipeline.storage.files import atomic_path, read_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 STAGE_VERSION = (
-    f"2+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+features{FEATURES_VERSION}"
+    f"2+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+form{FORM_VERSION}+features{FEATURES_VERSION}"
     f"+classifier{CLASSIFIER_VERSION}+pii{PII_VERSION}"
 )
 DUMP_ASSET = "scored_documents.dump"
@@ -100,20 +101,18 @@ def score(
     """
     dumps = _kept_dumps(normalized, deduplicated, store)
     classifiers = {
-        language: make_classifier(
-            language, dumps, wish, Limits.of(config.of(language)), engine=engine, store=store
-        )
-        for language, wish in sorted(config.classifiers.items())
+        language: make_classifier(language, dumps, wanted, engine=engine, store=store)
+        for language, wanted in sorted(config.classifiers.items())
     }
     phrases = {language: _word_list(language, config) for language in _LANGUAGES}
-    languages = {source.name: source.lang for source in sources}
+    by_name = {source.name: source for source in sources}
     scored: dict[str, Artifact] = {}
     for dump in dumps:
         scored[dump.key] = _score_dump(
             dump,
-            languages[dump.source],
+            by_name[dump.source],
             config,
-            _rules(dump.source, config, phrases, classifiers),
+            _rules(config.kind_of(by_name[dump.source]), config, phrases, classifiers),
             classifiers,
             engine=engine,
             store=store,
@@ -160,22 +159,20 @@ def _kept_dumps(
 
 
 def _rules(
-    source: str,
+    kind: Kind,
     config: QualityConfig,
     phrases: Mapping[str, tuple[str, ...]],
     classifiers: Mapping[str, Artifact],
 ) -> dict[str, LanguageRules]:
     """Return what decides about the documents of a source, by language."""
-    short = source in config.short_text
     return {
         language: LanguageRules(
             limits=Limits.of(thresholds),
-            min_words=thresholds.min_words_of_short_text if short else thresholds.min_words,
             min_score=thresholds.min_score,
             phrases=phrases[language],
             classifier=classifiers[language].path if language in classifiers else None,
         )
-        for language, thresholds in ((code, config.of(code)) for code in _LANGUAGES)
+        for language, thresholds in ((code, config.of(code, kind)) for code in _LANGUAGES)
     }
 
 
@@ -195,7 +192,7 @@ def _word_list(language: str, config: QualityConfig) -> tuple[str, ...]:
 
 def _score_dump(
     dump: KeptDump,
-    language: str,
+    source: Source,
     config: QualityConfig,
     rules: Mapping[str, LanguageRules],
     classifiers: Mapping[str, Artifact],
@@ -210,7 +207,7 @@ def _score_dump(
             Part(
                 path.stem,
                 ScoreTask(
-                    path, dump.keep.path / path.name, language, drop_wrong, config.enabled, rules
+                    path, dump.keep.path / path.name, source.lang, drop_wrong, config.enabled, rules
                 ),
             )
             for path in dump.normalized.parts()
@@ -226,13 +223,12 @@ def _score_dump(
         **{f"classifier/{code}": artifact.data_version for code, artifact in classifiers.items()},
     }
     settings = {
-        "khm": config.khm.settings(),
-        "eng": config.eng.settings(),
-        "language": language,
+        "khm": config.of("khm", config.kind_of(source)).settings(),
+        "eng": config.of("eng", config.kind_of(source)).settings(),
+        "language": source.lang,
         "wrong_language": config.wrong_language,
         "enabled": config.enabled,
         "word_lists": {code: list(rule.phrases) for code, rule in rules.items()},
-        "short_text": dump.source in config.short_text,
     }
     return store.materialize(
         DUMP_ASSET, dump.key, make, stage_version=STAGE_VERSION, settings=settings, inputs=inputs
