@@ -162,9 +162,8 @@ def scores(file: TextFile, models: Mapping[str, Path]) -> Mapping[str, npt.NDArr
         form = form_log_odds(Signals(signals.values[mine]))
         words = raw_scores(model, lines)
         found["words"][mine], found["form"][mine] = words, form
-        calibration = Calibration(settings["slope"], settings["length_slope"], settings["offset"])
-        units = num_units_of(lines)
-        found["score"][mine] = calibration.apply(evidence(words, form, units), units)
+        calibration = Calibration(settings["slope"], settings["offset"])
+        found["score"][mine] = calibration.apply(evidence(words, form, num_units_of(lines)))
     return found
 
 

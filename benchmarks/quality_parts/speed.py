@@ -98,9 +98,8 @@ class _Ours:
         signals = measure(texts)
         reasons, form = self._judge(signals)
         lines = features(texts, max_units=self.max_units)
-        units = num_units_of(lines)
-        joined = evidence(raw_scores(self.model, lines), form, units)
-        return reasons, Calibration().apply(joined, units)
+        joined = evidence(raw_scores(self.model, lines), form, num_units_of(lines))
+        return reasons, Calibration().apply(joined)
 
     def _judge(self, signals: Signals) -> tuple[object, Any]:
         return judge(signals, self.limits), form_log_odds(signals)

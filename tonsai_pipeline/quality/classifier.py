@@ -1,7 +1,7 @@
 """A fastText model and feature lines -> the chance that a document is good; and what the model looks at.
 
     lines ──raw_scores──▶ log-odds ─┐
-    signals ──form_log_odds─────────┴─evidence──▶ log-odds ──Calibration(length)──▶ score in [0, 1]
+    signals ──form_log_odds─────────┴─evidence──▶ log-odds ──Calibration──▶ score in [0, 1]
 
 The classifier knows the words of the junk it has seen and nothing of any other kind; the form of a page judges
 every kind alike. Words count up to a limit, and less in a short text, which has few. The model is a value here: the
@@ -30,32 +30,21 @@ _SMALLEST_PROBABILITY = 1e-7
 #: Ours: chosen on kinds of real junk, each left out of training in turn (`benchmarks/quality.py --only classifier`).
 _MAX_CONTENT_LOG_ODDS = 1.0
 _UNITS_OF_HALF_WEIGHT = 20.0
-#: The length, in log units, at which the calibration is anchored: 55 units.
-_LOG_LENGTH = 4.0
-#: Where the fit of a calibration starts, and how strongly it is held there: slope, length slope, offset.
-_START = np.array([1.0, 0.0, 0.0])
-_PULL = np.array([1e-3, 1e-2, 1e-4])
+#: Where the fit of a calibration starts, and how strongly it is held there: slope, offset.
+_START = np.array([1.0, 0.0])
+_PULL = np.array([1e-3, 1e-4])
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probability = 1 / (1 + exp(-(slope x log-odds + length_slope x (ln(1 + units) - 4) + offset)))."""
+    """Probability = 1 / (1 + exp(-(slope x log-odds + offset)))."""
 
     slope: float = 1.0
-    length_slope: float = 0.0
     offset: float = 0.0
 
-    def apply(
-        self, log_odds: npt.NDArray[np.float64], num_units: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.float32]:
-        """Return probabilities.
-
-        Args:
-            log_odds: From `evidence`, shape (num_docs,).
-            num_units: Units of each document that the classifier read, likewise.
-        """
-        theta = np.array([self.slope, self.length_slope, self.offset])
-        return sigmoid(_inputs(log_odds, num_units) @ theta).astype(np.float32)
+    def apply(self, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Return probabilities, shape as given."""
+        return sigmoid(self.slope * log_odds + self.offset).astype(np.float32)
 
 
 def raw_scores(model: Any, lines: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -107,12 +96,8 @@ def num_units_of(lines: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([line.count(" ") + bool(line) for line in lines], dtype=np.int64)
 
 
-def calibrate(
-    log_odds: npt.NDArray[np.float64],
-    num_units: npt.NDArray[np.integer],
-    good: npt.NDArray[np.bool_],
-) -> Calibration:
-    """Fit the three numbers of `Calibration` on documents that were not trained on.
+def calibrate(log_odds: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) -> Calibration:
+    """Fit the two numbers of `Calibration` on documents that were not trained on.
 
     Both sides weigh the same, whatever their number: the score is the chance in a balanced world. Newton's
     method with a small pull towards slope 1, so that a perfect separation has a finite answer. Targets are
@@ -120,7 +105,6 @@ def calibrate(
 
     Args:
         log_odds: From `evidence`, shape (num_docs,).
-        num_units: Units of each document, likewise.
         good: Truth, likewise.
 
     Raises:
@@ -131,7 +115,7 @@ def calibrate(
         raise ValueError("calibration needs good and bad documents")
     target = np.where(good, (num_good + 1) / (num_good + 2), 1 / (num_bad + 2))
     weight = np.where(good, 0.5 / num_good, 0.5 / num_bad)
-    inputs = _inputs(log_odds, num_units)
+    inputs = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
     theta = _START.copy()
     for _ in range(100):
         chance = sigmoid(inputs @ theta)
@@ -144,8 +128,7 @@ def calibrate(
         theta -= size * step
         if np.abs(step).max() < 1e-9:
             break
-    slope, length_slope, offset = (float(value) for value in theta)
-    return Calibration(max(slope, 1e-3), length_slope, offset)
+    return Calibration(slope=max(float(theta[0]), 1e-3), offset=float(theta[1]))
 
 
 def telling_features(model: Any, num_features: int = 20) -> dict[str, list[tuple[str, float]]]:
@@ -181,8 +164,3 @@ def _loss(
     entropy = np.logaddexp(0.0, odds) - target * odds
     return float(weight @ entropy + 0.5 * _PULL @ (theta - _START) ** 2)
 
-
-def _inputs(
-    log_odds: npt.NDArray[np.float64], num_units: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float64]:
-    return np.stack([log_odds, np.log1p(num_units) - _LOG_LENGTH, np.ones_like(log_odds)], axis=1)

@@ -2,8 +2,8 @@
 
     Signals ──form_features──▶ (num_docs, len(FORM_FEATURES)) ──weights of the language──▶ log-odds
 
-Rates are shrunk towards a typical one by a few words' worth, so that a short text, which has little to say, says
-little. The weights were fitted by `benchmarks/quality.py --only form` on half of each file and measured on the other
+Rates are shrunk towards a typical one by a few words' worth, so that a short text, which gives little evidence,
+moves the score little. The weights were fitted by `benchmarks/quality.py --only form` on half of each file and measured on the other
 half and on user interfaces of other programs; docs/quality.md has the numbers.
 """
 
@@ -31,27 +31,22 @@ def _rate(count: _Column, length: _Column, *, typical: float, weight: float) -> 
 def _columns(of: Callable[[Signal], _Column]) -> dict[str, _Column]:
     words, chars = of(Signal.num_words), of(Signal.num_chars)
     thousands = chars / 1000
+    ends = _rate(of(Signal.num_sentences), thousands, typical=5, weight=0.1)
     known = chars / (chars + 30)  # how much a share of characters is worth
     return {
         "log_words": np.minimum(np.log1p(words), np.log1p(600)),
-        "log_words_up_to_17": np.minimum(np.log1p(words), np.log1p(17)),
-        "clause_words": _rate(
-            of(Signal.num_stop_words) + of(Signal.num_verbs), words, typical=0.15, weight=4
-        ),
         "interface_words": np.minimum(
             _rate(of(Signal.num_interface_words), words, typical=0.0, weight=6), 0.12
         ),
         "ended_chars": of(Signal.ended_char_frac),
-        "last_line_ends": of(Signal.last_line_ends),
-        "sentences": np.minimum(_rate(of(Signal.num_sentences), thousands, typical=2, weight=0.1), 10),
+        "sentences": np.minimum(ends, 8),
+        "short_sentences": np.clip(ends - 12, 0, 20),
         "other_chars": (1 - of(Signal.letter_frac)) * known,
-        "digits": of(Signal.digit_frac) * known,
         "symbols": np.minimum(of(Signal.symbol_frac) * known, 0.2),
         "placeholders": np.minimum(
             of(Signal.num_placeholders_per_1000_chars) * chars / (chars + 100), 30
         ),
         "short_lines": of(Signal.short_char_frac),
-        "repeated_lines": of(Signal.duplicate_line_char_frac),
         "repeated_phrases": of(Signal.top_2_gram_frac) * np.minimum(words / 50, 1),
         "upper_case": of(Signal.upper_case_frac),
         "inner_capitals": of(Signal.inner_capital_frac),
@@ -62,24 +57,21 @@ FORM_FEATURES: tuple[str, ...] = tuple(_columns(lambda _: np.zeros(1)))
 #: Which way a feature may count: +1 for what good text has, -1 for what junk has, 0 for either.
 SIGNS: Mapping[str, int] = {
     "log_words": 1,
-    "log_words_up_to_17": 1,
-    "clause_words": 1,
     "interface_words": -1,
     "ended_chars": 1,
-    "last_line_ends": 1,
     "sentences": 1,
-} | dict.fromkeys(FORM_FEATURES[7:], -1)
+} | dict.fromkeys(FORM_FEATURES[4:], -1)
 
 #: Weights of the features by language, and what is added. Fitted: see above. A feature whose weight would have the
 #: wrong sign has none.
 WEIGHTS: Mapping[str, tuple[tuple[float, ...], float]] = {
     "khm": (
-        (1.388, 0, 0, -27.5, 1.243, 0, 0.1851, -10.08, 0, -22.15, -0.2548, -2.148, 0, -15.06, -1.41, 0),
-        -3.353,
+        (1.481, -28.31, 1.132, 0.2963, 0, -9.682, -21.65, -0.2562, -2.125, -14.93, -1.44, 0),
+        -4.274,
     ),
     "eng": (
-        (1.094, 1.697, 0, -31.44, 4.095, 0, 0.4323, 0, -3.121, 0, -0.2415, -0.9285, 0, -6.933, 0, -3.233),
-        -12.57,
+        (1.285, -22.75, 1.915, 0.645, -0.4096, -4.793, 0, -0.2059, -0.548, -5.899, 0, -3.579),
+        -9.027,
     ),
 }
 

@@ -31,9 +31,9 @@ class DropReason(StrEnum):
     broken_khmer = auto()
     listed_words = auto()
     too_few_words = auto()
-    too_few_letters = auto()
     too_many_symbols = auto()
     too_many_digits = auto()
+    too_few_letters = auto()
     too_many_placeholders = auto()
     too_many_links = auto()
     words_too_short = auto()
@@ -123,6 +123,7 @@ _MIN_INTERFACE_WORDS = 2
 _MIN_CLAUSE_WORDS_PER_LINE = 0.7
 #: A headline has a function word or verb in sixteen words, at least; lists of names have fewer.
 _MIN_CLAUSE_WORD_FRAC = 0.06
+_MIN_WORDS_OF_HEADLINE = 3
 
 
 def judge(
@@ -189,7 +190,8 @@ def reads_as_headline(signals: Signals, limits: Limits) -> npt.NDArray[np.bool_]
     """Tell which short texts have the words of a clause, whatever they end in: headlines, posts, cut sentences."""
     words = signals.of(Signal.num_words)
     needed = np.maximum(limits.min_clause_words, _MIN_CLAUSE_WORD_FRAC * words)
-    return (_clause_words(signals) >= needed) | (limits.min_clause_words == 0)
+    clause = (words >= _MIN_WORDS_OF_HEADLINE) & (_clause_words(signals) >= needed)
+    return clause | (limits.min_clause_words == 0)
 
 
 def _clause_words(signals: Signals) -> npt.NDArray[np.float32]:
@@ -228,16 +230,16 @@ def _checks(
             & ~((words >= limits.min_words_of_sentence) & reads_as_sentence(signals)),
         ),
         (
-            DropReason.too_few_letters,
-            too_many((1 - of(Signal.letter_frac)) * runs, (1 - limits.min_letter_frac) * runs),
-        ),
-        (
             DropReason.too_many_symbols,
             too_many(of(Signal.symbol_frac) * runs, limits.max_symbol_frac * runs),
         ),
         (
             DropReason.too_many_digits,
             too_many(of(Signal.digit_frac) * runs, limits.max_digit_frac * runs),
+        ),
+        (
+            DropReason.too_few_letters,
+            too_many((1 - of(Signal.letter_frac)) * runs, (1 - limits.min_letter_frac) * runs),
         ),
         (
             DropReason.too_many_placeholders,

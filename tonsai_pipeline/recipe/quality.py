@@ -187,6 +187,13 @@ class ClassifierConfig(Section):
     """Sources whose documents are examples of good text."""
     negatives: tuple[Name, ...] = ()
     """Sources whose documents are examples of text that is not wanted."""
+    imitations: bool = True
+    """Train on imitations of junk too, one of each positive: menus, lists of tags, tables, slogans and word salad made of
+    its own words. They teach kinds of junk that no source has; with them `negatives` may be empty."""
+    max_lost_frac: Fraction = 0.0
+    """Share of the bytes of good text that may be lost to `low_score`: the score below which that share of the held-out
+    positives lies is the least that a document needs, where `min_score` does not ask for more. 0: nothing is dropped for
+    its score. The line, and texts on both sides of it, are in the classifier's `evaluation.json` and on its page."""
     held_out: tuple[Name, ...] = ()
     """Sources among the two that are not trained on and only measured: a classifier that knows its sources by
     heart shows here. Empty: a tenth of the documents of each source is held out instead."""
@@ -214,8 +221,11 @@ class ClassifierConfig(Section):
 
     @model_validator(mode="after")
     def _either_trained_or_ready(self) -> Self:
-        if self.model is None and not (self.positives and self.negatives):
+        taught = self.positives and (self.negatives or self.imitations)
+        if self.model is None and not taught:
             raise ValueError("name sources in both positives and negatives, or a ready model")
+        if self.model is not None and self.max_lost_frac:
+            raise ValueError("max_lost_frac is measured on positives; with a ready model set min_score")
         if self.model is not None and (self.positives or self.negatives):
             raise ValueError(
                 "a ready model needs no positives and negatives; remove one of the two"

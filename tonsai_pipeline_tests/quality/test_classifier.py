@@ -18,31 +18,18 @@ def sample(seed: int, num_docs: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     return odds, good
 
 
-LENGTHS = np.full(4000, 54)
-
-
 def test_calibration_finds_the_slope_and_offset_that_made_the_data() -> None:
     odds, good = sample(1)
-    found = calibrate(odds, LENGTHS, good)
+    found = calibrate(odds, good)
     assert found.slope == pytest.approx(0.5, abs=0.05)
-    assert calibration_error(found.apply(odds, LENGTHS), good) < 0.03
-    assert calibration_error(Calibration().apply(odds, LENGTHS), good) > 0.08
-
-
-def test_calibration_is_honest_at_every_length() -> None:
-    odds, good = sample(4)
-    short = np.arange(4000) % 2 == 0
-    lengths = np.where(short, 7, 400)
-    shifted = odds + np.where(short, 1.5, -1.5)  # a model that mistrusts length
-    scores = calibrate(shifted, lengths, good).apply(shifted, lengths)
-    for side in (short, ~short):
-        assert calibration_error(scores[side], good[side]) < 0.05
+    assert calibration_error(found.apply(odds), good) < 0.03
+    assert calibration_error(Calibration().apply(odds), good) > 0.08
 
 
 def test_calibration_of_a_perfect_separation_is_finite_and_keeps_the_order() -> None:
     odds = np.array([-9.0, -8.0, 7.0, 9.0])
-    found = calibrate(odds, LENGTHS[:4], odds > 0)
-    scores = found.apply(odds, LENGTHS[:4])
+    found = calibrate(odds, odds > 0)
+    scores = found.apply(odds)
     assert np.isfinite([found.slope, found.offset]).all()
     assert (np.diff(scores) > 0).all()
 
@@ -50,14 +37,14 @@ def test_calibration_of_a_perfect_separation_is_finite_and_keeps_the_order() -> 
 @pytest.mark.parametrize("odds_scale", [0.1, 1.0, 50.0])
 def test_calibration_does_not_run_away_on_far_or_narrow_odds(odds_scale: float) -> None:
     odds, good = sample(2)
-    scores = calibrate(odds * odds_scale + 12, LENGTHS, good).apply(odds * odds_scale + 12, LENGTHS)
+    scores = calibrate(odds * odds_scale + 12, good).apply(odds * odds_scale + 12)
     assert scores.std() > 0.01
     assert abs(scores[good].mean() + scores[~good].mean() - 1) < 0.1
 
 
 def test_calibration_needs_both_sides() -> None:
     with pytest.raises(ValueError, match="good and bad"):
-        calibrate(np.ones(3), LENGTHS[:3], np.ones(3, dtype=bool))
+        calibrate(np.ones(3), np.ones(3, dtype=bool))
 
 
 def test_words_cannot_outvote_the_form_and_weigh_less_in_a_short_text() -> None:

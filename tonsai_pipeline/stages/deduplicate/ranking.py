@@ -19,7 +19,7 @@ import numpy as np
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.quality.form import FORM_VERSION, form_score
-from tonsai_pipeline.quality.signals import SIGNALS_VERSION, measure
+from tonsai_pipeline.quality.signals import SIGNALS_VERSION, Signal, measure
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.decide import decide_scope
@@ -123,7 +123,10 @@ def _measure_part(path: Path, folder: Path) -> dict[str, Any]:
     for batch in read_batches(path, _COLUMNS):
         clusters, orphans, invalid = (batch.column(name).to_numpy() for name in _COLUMNS[1:])
         damage = np.minimum(1.0, (orphans + invalid) / np.maximum(1, clusters))
-        score = form_score(measure(batch.column("text"))) * (1.0 - damage)
+        signals = measure(batch.column("text"))
+        # Of two copies of a page the one without menus around it is the better.
+        bare = 1.0 - 0.5 * signals.of(Signal.short_line_frac)
+        score = form_score(signals) * bare * (1.0 - damage)
         found.append(score.astype(np.float32))
     quality = np.concatenate(found)
     save_array(folder / f"{path.stem}.npy", quality)

@@ -34,6 +34,7 @@ from tonsai_pipeline.quality.classifier import (
 from tonsai_pipeline.quality.evaluation import accuracy_by_length, auc, calibration_error
 from tonsai_pipeline.quality.features import FEATURES_VERSION
 from tonsai_pipeline.quality.form import FORM_VERSION
+from tonsai_pipeline.quality.negatives import NEGATIVES_VERSION
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.score.examples import KeptDump, gather_examples
@@ -44,7 +45,7 @@ from tonsai_pipeline.storage.store import Artifact, Store
 ASSET = "scored_documents.classifier"
 TRAINER_VERSION = (
     f"1+features{FEATURES_VERSION}+classifier{CLASSIFIER_VERSION}"
-    f"+signals{SIGNALS_VERSION}+form{FORM_VERSION}"
+    f"+signals{SIGNALS_VERSION}+form{FORM_VERSION}+negatives{NEGATIVES_VERSION}"
 )
 
 
@@ -162,9 +163,9 @@ def _measure(model: Any, held: pa.Table, config: ClassifierConfig, folder: Path)
     source = np.array(held.column("source").to_pylist(), dtype=object)
     num_units = num_units_of(lines)
     odds = evidence(raw_scores(model, lines), held.column("form").to_numpy(), num_units)
-    calibration = calibrate(odds, num_units, good)
+    calibration = calibrate(odds, good)
     _write_calibration(folder, calibration, config)
-    scores = calibration.apply(odds, num_units)
+    scores = calibration.apply(odds)
     return {
         "num_held_out": len(lines),
         "held_out_sources": list(config.held_out),

@@ -18,6 +18,7 @@ from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.form import form_log_odds
+from tonsai_pipeline.quality.negatives import imitate_junk
 from tonsai_pipeline.quality.signals import measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.score.parts import kept_batches, rules_language
@@ -35,6 +36,8 @@ EXAMPLES = pa.schema(
     ]
 )
 _HELD_OUT_IN_TEN = 1
+#: Source of the examples that `quality.negatives` makes.
+IMITATED = "imitated"
 
 
 @dataclass(frozen=True)
@@ -142,17 +145,33 @@ def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
             rows.append(row)
             hashes.append(hashed)
     texts = batch.column("text").take(pa.array(rows, pa.int64()))
-    whole = task.source in config.held_out
+    found = _rows(texts, hashes, task.source, task, good=good)
+    if not (good and config.imitations):
+        return found
+    fakes = pa.array(imitate_junk(texts.to_pylist(), config.seed), pa.large_string())
+    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, task, good=False)])
+
+
+def _rows(
+    texts: pa.Array | pa.ChunkedArray,
+    hashes: list[int],
+    source: str,
+    task: _ExampleTask,
+    *,
+    good: bool,
+) -> pa.Table:
+    """Return examples of one truth; an imitation is held out where its original is."""
+    whole = task.source in task.config.held_out
     return pa.table(
         {
             "hash": pa.array(hashes, pa.uint64()),
-            "source": pa.array([task.source] * len(rows), pa.string()),
-            "good": pa.array([good] * len(rows), pa.bool_()),
+            "source": pa.array([source] * len(hashes), pa.string()),
+            "good": pa.array([good] * len(hashes), pa.bool_()),
             "held_out": pa.array(
                 [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
             ),
             "form": pa.array(form_log_odds(measure(texts))),
-            "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
+            "line": pa.array(features(texts, max_units=task.config.max_units), pa.large_string()),
         }
     )
 

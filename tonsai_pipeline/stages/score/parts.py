@@ -179,9 +179,8 @@ def _scores(
         return form_score(signals)
     model, calibration, max_units = _classifier(rules.classifier)
     lines = features(texts, max_units=max_units)
-    num_units = num_units_of(lines)
-    joined = evidence(raw_scores(model, lines), form_log_odds(signals), num_units)
-    return calibration.apply(joined, num_units)
+    joined = evidence(raw_scores(model, lines), form_log_odds(signals), num_units_of(lines))
+    return calibration.apply(joined)
 
 
 @cache
@@ -189,11 +188,7 @@ def _classifier(folder: Path) -> tuple[Any, Calibration, int]:
     """Load a classifier once in each worker."""
     settings = cast("dict[str, Any]", read_json(folder / "calibration.json"))
     model = fasttext.load_model(str(folder / "model.bin"))
-    return model, _calibration(settings), settings["max_units"]
-
-
-def _calibration(settings: Mapping[str, Any]) -> Calibration:
-    return Calibration(settings["slope"], settings["length_slope"], settings["offset"])
+    return model, Calibration(settings["slope"], settings["offset"]), settings["max_units"]
 
 
 @cache
