@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from tonsai_pipeline.recipe.base import Section
+
+if TYPE_CHECKING:
+    from tonsai_pipeline.text import NormalizeOptions
 
 #: Names become folder names and Dagster partition keys.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -104,5 +107,16 @@ class NormalizeConfig(Section):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """U+17D2 U+178A looks like U+17D2 U+178F: write both as the latter (`fold`) or leave them."""
+    duplicate_marks: Literal["collapse", "keep"] = "collapse"
+    """A vowel or sign typed several times in a row: stored once, or kept, as in chats that lengthen words."""
     lid_model: str | None = None
     """Path of a fastText language model (lid.176, GlotLID); None decides by script and stop words."""
+
+    def options(self) -> NormalizeOptions:
+        """Return what the normalizer does: the same for corpus, tokenizer and inference."""
+        # A recipe is read without numba, which `text` loads.
+        from tonsai_pipeline.text import NormalizeOptions
+
+        return NormalizeOptions(
+            coeng_da=self.coeng_da, collapse_duplicate_marks=self.duplicate_marks == "collapse"
+        )

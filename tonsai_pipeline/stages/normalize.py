@@ -32,7 +32,6 @@ from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
     LanguageModel,
-    NormalizeOptions,
     languages_batch,
     legacy_font_batch,
     normalize_batch_report,
@@ -203,7 +202,7 @@ def _normalize_batch(
     raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split a batch into normalized documents and rejected ones, and count."""
-    options = NormalizeOptions(coeng_da=config.coeng_da)
+    options = config.options()
     model = None if config.lid_model is None else _language_model(config.lid_model)
     before = raw.column("text")
     text, seen = normalize_batch_report(before, options)
