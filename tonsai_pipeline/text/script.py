@@ -18,8 +18,8 @@ from numba import njit
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.clusters import CLUSTER, WORD, count_units, kind_of
-from tonsai_pipeline.text.english import english_log_odds
 from tonsai_pipeline.text.lexicon import Lexicon
+from tonsai_pipeline.text.ngrams import ngram_log_odds
 from tonsai_pipeline.text.stop_words import ENGLISH, KHMER, SPACED_KHMER, STOP_WORDS
 from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, batch_of_text, decode
 
@@ -178,7 +178,7 @@ def _features(batch: Utf8Batch) -> _Features:
     kinds = ch.character_kinds()
     letters = _count_letters(*batch, kinds)
     latin = letters[:, _LATIN] > letters[:, _KHMER] + letters[:, _OTHER]
-    english = english_log_odds(batch, latin)
+    english = ngram_log_odds("english", batch, latin)
     return _Features(letters, count_units(*batch, kinds), _lexicon().count_in(batch), english)
 
 

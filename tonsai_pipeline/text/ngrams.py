@@ -1,10 +1,10 @@
-"""Text in Latin letters -> log-odds that it is English, by its letter n-grams.
+"""Text in Latin letters -> log-odds of one answer against another, by its letter n-grams.
 
     "the river" -> " t" "th" "the" "the " ... -> slots of a table of weights -> mean weight x scale
 
-One binary question, so one small table: 32,768 weights of one byte. It was trained on declarations of human rights in
-some 300 languages and on English of many kinds (`benchmarks/languages.py`, which also measures it); nothing is
-downloaded to use it.
+A binary question needs one small table: 32,768 weights of one byte. Two are in the package: English against the other
+languages, and Khmer in a legacy font against any language and program text. `benchmarks/languages.py` says what they
+were trained on, trains them again and measures them; nothing is downloaded to use them.
 
 Source: Cavnar and Trenkle, "N-Gram-Based Text Categorization" (1994); Weinberger et al., "Feature Hashing for Large
     Scale Multitask Learning" (2009). We differ: weights are learned by logistic regression, not counted.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,23 +25,23 @@ from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.utf8 import Utf8Batch, decode, frozen
 
 #: Bumped when the same text would get other log-odds.
-ENGLISH_VERSION = 1
+NGRAMS_VERSION = 1
 NUM_SLOTS = 1 << 15
 #: Longest n-gram, in characters.
 MAX_N = 4
 #: n-grams read of a text, from its start: enough to be sure, and a bound on the cost.
 MAX_NGRAMS = 8_000
-_FILE = "english_ngrams.npz"
+Question = Literal["english", "legacy"]
 
 
-def english_log_odds(
-    batch: Utf8Batch, wanted: npt.NDArray[np.bool_]
+def ngram_log_odds(
+    question: Question, batch: Utf8Batch, wanted: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Return the log-odds of English against any other language in Latin letters, shape (num_texts,).
+    """Return the log-odds of English (or of a legacy font), shape (num_texts,).
 
     What is not in Latin letters is not read; a text without such letters, or that is not `wanted`, has 0.
     """
-    weights, scale, bias = _model()
+    weights, scale, bias = _model(question)
     sums, counts = _score(*batch, ch.character_kinds(), weights, wanted)
     odds = sums / np.maximum(counts, 1) * scale + bias
     return np.where(counts > 0, odds, 0.0)
@@ -54,8 +55,8 @@ def slots_of(text: str) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _model() -> tuple[npt.NDArray[np.int8], float, float]:
-    path = resources.files("tonsai_pipeline.text") / _FILE
+def _model(question: Question) -> tuple[npt.NDArray[np.int8], float, float]:
+    path = resources.files("tonsai_pipeline.text") / f"{question}_ngrams.npz"
     with path.open("rb") as stream, np.load(stream) as saved:
         return frozen(saved["weights"]), float(saved["scale"]), float(saved["bias"])
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tonsai_pipeline.text import languages_batch
-from tonsai_pipeline.text.english import MAX_NGRAMS, english_log_odds, slots_of
+from tonsai_pipeline.text.ngrams import MAX_NGRAMS, ngram_log_odds, slots_of
 from tonsai_pipeline.text.utf8 import batch_of_arrow
 from tonsai_pipeline_tests.text.samples import ENGLISH_SENTENCE
 
@@ -56,6 +56,6 @@ def test_a_long_text_costs_no_more_than_its_start() -> None:
     long = ENGLISH_SENTENCE * 2000
     assert len(slots_of(long)) <= MAX_NGRAMS
     batch = batch_of_arrow(pa.array([long, long + " x" * 100_000]))
-    odds = english_log_odds(batch, np.array([True, True]))
+    odds = ngram_log_odds("english", batch, np.array([True, True]))
     assert odds[0] == odds[1] > 2
-    assert english_log_odds(batch, np.array([True, False]))[1] == 0
+    assert ngram_log_odds("english", batch, np.array([True, False]))[1] == 0
