@@ -119,7 +119,7 @@ def save_tokenizer(
         raise DataError(
             "there are no words to train a tokenizer on: the sample of the text is empty"
         )
-    options = NormalizeOptions(coeng_da=normalize.coeng_da)
+    options = normalize.options()
     try:
         make = _train if config.base is None else _take
         tokenizer, files = make(counts, config, options)
