@@ -11,9 +11,9 @@ from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tonsai_pipeline.planner.network import MemoryEstimate, Shape
     from tonsai_pipeline.recipe import Recipe
     from tonsai_pipeline.storage.store import Store
-    from tonsai_pipeline.train.flops import MemoryEstimate, Shape
 
 #: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
 _MANY_EPOCHS = 4
@@ -48,8 +48,8 @@ def plan(
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.planner.network import shape_of
     from tonsai_pipeline.tokenizer.assemble import VOCAB_MULTIPLE
-    from tonsai_pipeline.train.flops import shape_of
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     console = Console(highlight=False, soft_wrap=True)
@@ -71,7 +71,7 @@ def _planned_tokens(recipe: Recipe) -> int | None:
 
 
 def _print_network(console: Console, recipe: Recipe, shape: Shape) -> None:
-    from tonsai_pipeline.train.flops import flops_per_token, num_parameters
+    from tonsai_pipeline.planner.network import flops_per_token, num_parameters
 
     count = num_parameters(shape)
     console.print(f"[bold]{recipe.name}[/bold]  {recipe.description}")
@@ -99,7 +99,7 @@ def _print_cost(
     total_tokens: int | None,
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.train.flops import PEAK_FLOPS, memory_per_gpu, peak_flops_of
+    from tonsai_pipeline.planner.network import PEAK_FLOPS, memory_per_gpu, peak_flops_of
 
     peak = peak_flops_of(gpu)
     if peak is None:
@@ -124,8 +124,8 @@ def _print_preset(
 ) -> None:
     """Choose settings for a machine and say what they cost there."""
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.train.flops import peak_flops_of
-    from tonsai_pipeline.train.presets import PRESETS, fit
+    from tonsai_pipeline.planner.network import peak_flops_of
+    from tonsai_pipeline.planner.presets import PRESETS, fit
 
     if name not in PRESETS:
         raise RecipeError(f"--preset {name}: unknown; known are: {', '.join(PRESETS)}")
@@ -191,7 +191,7 @@ def _print_speed(
     mfu: float,
     total_tokens: int | None,
 ) -> None:
-    from tonsai_pipeline.train.flops import hours, tokens_per_s
+    from tonsai_pipeline.planner.network import hours, tokens_per_s
 
     speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
     console.print(f"  speed        {speed:,.0f} tokens/s on {machine} at {mfu:.0%} MFU")
@@ -216,7 +216,7 @@ def _print_sources(
     except ManifestError:
         console.print("  sources      not measured yet: tonsai run --select training_mixture")
         return
-    table = Table("source", "documents", "MB", "tokens about", "wished share", "passes", box=None)
+    table = Table("source", "documents", "MB", "tokens about", "target share", "passes", box=None)
     crowded = []
     for source in recipe.sources:
         row = by_source.get(source.name)

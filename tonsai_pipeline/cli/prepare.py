@@ -20,10 +20,10 @@ def prepare(
     ],
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where the dataset goes.")],
     khmer_weight: Annotated[
-        float, typer.Option("--khmer-weight", min=0.0, help="Wished share of Khmer tokens.")
+        float, typer.Option("--khmer-weight", min=0.0, help="Target share of Khmer tokens.")
     ] = 0.6,
     english_weight: Annotated[
-        float, typer.Option("--english-weight", min=0.0, help="Wished share of English tokens.")
+        float, typer.Option("--english-weight", min=0.0, help="Target share of English tokens.")
     ] = 0.4,
     text_column: Annotated[
         str, typer.Option("--text-column", help="Field that holds the text.")

@@ -64,10 +64,10 @@ def location(name: str) -> dict[str, Any]:
 def dataset_sources(
     dataset_dir: Path, split: str, text_column: str
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Describe a dataset folder as recipe sources, one a language if it tells languages apart.
+    """Describe a dataset folder as recipe sources, one a language if it has a language column.
 
     Returns:
-        The sources, and the wished share of each language.
+        The sources, and the target share of each language.
 
     Raises:
         DumpError: The folder is no dataset, or has no such split or column.
@@ -99,9 +99,9 @@ def dataset_sources(
         lang = majority_language(rows[:_HEAD_DOCUMENTS][text_column])
         return [{"name": "dataset", "lang": lang, **common}], {lang: 1.0}
     langs = sorted(set(rows.unique("lang")) & {"khm", "eng"})
-    wishes = dataset_dir / SHARES_NAME
-    wished: Any = read_json(wishes) if wishes.is_file() else {}
-    weights = {lang: wished.get("languages", {}).get(lang, 1.0) for lang in langs}
+    path = dataset_dir / SHARES_NAME
+    targets: Any = read_json(path) if path.is_file() else {}
+    weights = {lang: targets.get("languages", {}).get(lang, 1.0) for lang in langs}
     sources = [
         {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common}
         for lang in langs

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -92,14 +93,14 @@ class ValidationConfig(Section):
 
 
 class GuardConfig(Section):
-    """When a run that goes wrong is stopped, or taken back to before it went wrong."""
+    """When a run that goes wrong is stopped, or rolled back to before it went wrong."""
 
     max_skipped_steps: int = Field(default=10, ge=1, le=10_000)
     """Steps in a row whose loss or gradient is not finite before the run stops, 1..10,000; each is skipped."""
 
     on_spike: Literal["alert", "rollback", "ignore"] = "alert"
-    """What follows when the loss jumps. rollback: go back to the last checkpoint before it, then pass over the
-    rows of the spike; steps that are not finite count as a jump too. alert: say so and go on."""
+    """What follows when the loss jumps. rollback: go back to the last checkpoint before it, then skip the
+    rows of the spike; steps that are not finite count as a jump too. alert: log it and go on."""
 
     spike_window_steps: int = Field(default=128, ge=8, le=100_000)
     """Steps whose losses are the yardstick, 8..100,000; spikes are not among them. The first quarter only learns."""
@@ -112,7 +113,7 @@ class GuardConfig(Section):
     """Steps in a row that must be so high, 1..10,000: one odd batch is no spike."""
 
     spike_margin_steps: int = Field(default=4, ge=1, le=10_000)
-    """Steps before the first high one whose rows are passed over too, 1..10,000: the rows of a step show in the
+    """Steps before the first high one whose rows are skipped too, 1..10,000: the rows of a step show in the
     loss of the next."""
 
     max_rollbacks: int = Field(default=3, ge=1, le=1000)
@@ -164,7 +165,7 @@ class TrainConfig(Section):
     micro_batch_rows: int = Field(default=8, ge=1, le=4096)
     """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result."""
 
-    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    backend: Literal["deepspeed", "torch"] = "deepspeed"
     """deepspeed: any number of processes; torch: one process, plain PyTorch, for debugging."""
 
     zero_stage: Literal[0, 1, 2, 3] = 1
@@ -222,12 +223,24 @@ class TrainConfig(Section):
     deterministic: bool = False
     """Whether only deterministic GPU kernels are used: bitwise repeatable, slower. The CPU always is."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "engine" in values:
+            warnings.warn(
+                "train.engine is called train.backend since 0.2; the old name goes in 0.3",
+                FutureWarning,
+                stacklevel=2,
+            )
+            values = {"backend" if key == "engine" else key: v for key, v in values.items()}
+        return values
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.max_tokens is not None and self.num_epochs is not None:
             raise ValueError("give `max_tokens` or `num_epochs`, not both")
-        if self.engine == "torch" and self.deepspeed_config is not None:
-            raise ValueError("`deepspeed_config` has no effect with `engine: torch`; remove one")
+        if self.backend == "torch" and self.deepspeed_config is not None:
+            raise ValueError("`deepspeed_config` has no effect with `backend: torch`; remove one")
         return self
 
     @model_validator(mode="after")

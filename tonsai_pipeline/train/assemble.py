@@ -1,6 +1,6 @@
-"""RUN.json -> everything a run needs before its first step: the network in its engine, and the plan.
+"""RUN.json -> everything a run needs before its first step: the network in its backend, and the plan.
 
-model + train sections, rows, device ──assemble──▶ Parts      refused where documents would see each other
+model + train sections, rows, device ──assemble──▶ Setup      refused where documents would see each other
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from tonsai_pipeline.eval.bits_per_byte import HeldOut
 from tonsai_pipeline.model.attention import find_leak
 from tonsai_pipeline.model.build import build_model, num_parameters
 from tonsai_pipeline.model.loss import NextTokenLoss
+from tonsai_pipeline.planner.network import flops_per_token, peak_flops_of, shape_of
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train import process
-from tonsai_pipeline.train.base import measure_base
-from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
-from tonsai_pipeline.train.engine import DeepSpeedEngine, Engine, TorchEngine
-from tonsai_pipeline.train.flops import flops_per_token, peak_flops_of, shape_of
-from tonsai_pipeline.train.plan import BatchPlan, make_plan
+from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.backends.deepspeed_backend import DeepSpeedBackend
+from tonsai_pipeline.train.backends.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.backends.torch_backend import TorchBackend
+from tonsai_pipeline.train.base_model import measure_base
+from tonsai_pipeline.train.launch import process
+from tonsai_pipeline.train.loop.batch_plan import BatchPlan, make_plan
 from tonsai_pipeline.train.spec import TrainRun
 
 
 @dataclass(frozen=True)
-class Parts:
+class Setup:
     """What is built before the first step.
 
     Args:
-        engine: The network and its optimizer.
+        backend: The network and its optimizer.
         plan: Which rows when.
         num_parameters: Of the network, tied ones once.
         flops: Operations per token.
@@ -42,7 +44,7 @@ class Parts:
         base: The base model on held-out rows, before training; None: nothing is compared with it.
     """
 
-    engine: Engine
+    backend: Backend
     plan: BatchPlan
     num_parameters: int
     flops: float
@@ -50,8 +52,8 @@ class Parts:
     base: Mapping[str, HeldOut] | None
 
 
-def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Parts:
-    """Build the network, its engine and the plan; called in every process.
+def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Setup:
+    """Build the network, its backend and the plan; called in every process.
 
     Raises:
         TrainError: The batch does not fit the rows, or documents would see each other.
@@ -80,22 +82,24 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
-    engine = _make_engine(run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter)
-    _check_attention(engine)
+    backend = _make_backend(
+        run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter
+    )
+    _check_attention(backend)
     reporter.log(
         f"{count:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
-        f"{world_size} x {device.type}, {'bf16' if bf16 else 'fp32'}, {engine.name}"
-        + (f" ZeRO {engine.zero_stage}" if engine.name == "deepspeed" else "")
+        f"{world_size} x {device.type}, {'bf16' if bf16 else 'fp32'}, {backend.name}"
+        + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
     if plan.num_empty_rows:
         reporter.log(
             f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Parts(engine, plan, count, _flops(run, reader, count), peak_flops_of(name), base)
+    return Setup(backend, plan, count, _flops(run, reader, count), peak_flops_of(name), base)
 
 
-def _make_engine(
+def _make_backend(
     run: TrainRun,
     plan: BatchPlan,
     loss: NextTokenLoss,
@@ -104,10 +108,10 @@ def _make_engine(
     bf16: bool,
     compiled: bool,
     reporter: Reporter,
-) -> Engine:
+) -> Backend:
     section = run.train
-    if section.engine == "torch":
-        return TorchEngine(loss, section, device, bf16=bf16, compiled=compiled)
+    if section.backend == "torch":
+        return TorchBackend(loss, section, device, bf16=bf16, compiled=compiled)
     settings = deepspeed_settings(section, plan, bf16=bf16, on_gpu=device.type == "cuda")
     if section.deepspeed_config is not None:
         users = cast("dict[str, Any]", read_json(section.deepspeed_config))
@@ -119,14 +123,14 @@ def _make_engine(
             reporter.log(
                 f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here"
             )
-    return DeepSpeedEngine(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
+    return DeepSpeedBackend(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
 
 
-def _check_attention(engine: Engine) -> None:
+def _check_attention(backend: Backend) -> None:
     """Refuse to train a network in which documents of a row see each other."""
-    context = torch.autocast(engine.device.type, torch.bfloat16, enabled=engine.bf16)
+    context = torch.autocast(backend.device.type, torch.bfloat16, enabled=backend.bf16)
     with context:
-        leak = find_leak(engine.loss.model, use_varlen=engine.use_varlen)
+        leak = find_leak(backend.loss.model, use_varlen=backend.use_varlen)
     if leak > 0.0:
         raise TrainError(
             f"attention crosses documents: logits moved by {leak}; this network cannot be trained"

@@ -1,4 +1,4 @@
-"""What one training process is told: RUN.json, frozen, written by whoever launches it.
+"""What one training process is to do: RUN.json, frozen, written by whoever launches it.
 
     recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
 
@@ -112,7 +112,7 @@ def run_settings(model: ModelConfig, train: TrainConfig) -> dict[str, object]:
     """
     places = {"config_file", "deepspeed_config"}
     watching = {"checkpoint", "guards", "metrics", "regression", "samples"}
-    dividing = {"engine", "zero_stage", "micro_batch_rows", "compile"}
+    dividing = {"backend", "zero_stage", "micro_batch_rows", "compile"}
     dividing |= {"activation_checkpointing", "loss_chunk_tokens"}
     return {
         "model": model.model_dump(mode="json", exclude=places),

@@ -1,10 +1,10 @@
-"""DeepSpeed is told what the recipe says; a user's file adds to it but cannot contradict it."""
+"""DeepSpeed gets what the recipe says; a user's file adds to it but cannot contradict it."""
 
 from __future__ import annotations
 
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
-from tonsai_pipeline.train.plan import make_plan
+from tonsai_pipeline.train.backends.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.loop.batch_plan import make_plan
 
 
 def ours(*, bf16: bool = True, **train):

@@ -11,8 +11,7 @@ import torch
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.build import num_parameters as real_count
-from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.train.flops import (
+from tonsai_pipeline.planner.network import (
     flops_per_token,
     hours,
     memory_per_gpu,
@@ -20,6 +19,7 @@ from tonsai_pipeline.train.flops import (
     peak_flops_of,
     shape_of,
 )
+from tonsai_pipeline.recipe.model import ModelConfig
 
 KIT = ModelConfig(num_layers=24, hidden_size=1536, num_heads=24)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from tonsai_pipeline.planner.network import flops_per_token, shape_of
+from tonsai_pipeline.planner.prediction import compare
+from tonsai_pipeline.planner.presets import PRESETS, fit
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.flops import flops_per_token, shape_of
-from tonsai_pipeline.train.prediction import compare
-from tonsai_pipeline.train.presets import PRESETS, fit
 from tonsai_pipeline.train.spec import read_metrics
 from tonsai_pipeline_tests.train import runs, tiny
 
@@ -29,7 +29,7 @@ HALF = shape_of(
 def test_a_run_has_the_parameters_that_were_planned_and_says_how_fast_it_was(
     tiny_data: Path,
 ) -> None:
-    run = tiny.make_run(tiny_data, "measured", engine="torch")
+    run = tiny.make_run(tiny_data, "measured", backend="torch")
     runs.train(run)
     status: Any = read_json(run.output_dir / "status.json")
     records = read_metrics(run.output_dir / "metrics.jsonl")

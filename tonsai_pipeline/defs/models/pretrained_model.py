@@ -12,12 +12,12 @@ from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
 from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.rows import header_of, read_index
 from tonsai_pipeline.storage.store import Artifact
-from tonsai_pipeline.train.prediction import compare
 from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import (
     METRICS_NAME,

@@ -23,7 +23,7 @@ from typing import Any, Literal, cast
 
 from tonsai_pipeline.errors import StorageError, TrainError
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.failure import first_failure, forget_failures
+from tonsai_pipeline.train.launch.failure import first_failure, forget_failures
 
 STATUS_NAME = "status.json"
 _PR_SET_PDEATHSIG = 1
@@ -211,7 +211,7 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
     full = {
         "OMP_NUM_THREADS": str(threads),
         "PYTHONUNBUFFERED": "1",
-        # torchrun kills workers that are still saving after 30 s unless told to wait.
+        # torchrun kills workers that are still saving after 30 s unless asked to wait.
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(grace_s)),
         **os.environ,
         **env,

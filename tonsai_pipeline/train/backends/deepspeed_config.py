@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.plan import BatchPlan
+from tonsai_pipeline.train.loop.batch_plan import BatchPlan
 
 #: Decided by the recipe: two schedulers or two batch sizes would contradict each other.
 _OURS = (

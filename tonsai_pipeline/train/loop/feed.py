@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tonsai_pipeline.eval.batches import make_batch
 from tonsai_pipeline.model.loss import IGNORE, Batch
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train.plan import BatchPlan
+from tonsai_pipeline.train.loop.batch_plan import BatchPlan
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def measure_base(
     Args:
         run: None is measured unless `model.base` is set and `train.regression` limits a language.
         device: Where this process computes.
-        reporter: Told the numbers.
+        reporter: Shows the numbers.
 
     Returns:
         The same numbers in every process, for the languages that are limited.
@@ -63,8 +63,8 @@ def measure_base(
         rank=dist.get_rank() if dist.is_initialized() else 0,
         world_size=dist.get_world_size() if dist.is_initialized() else 1,
     )
-    said = ", ".join(f"{lang} {numbers.bits_per_byte:.4f}" for lang, numbers in found.items())
-    reporter.log(f"the base model's bits per byte: {said}")
+    message = ", ".join(f"{lang} {numbers.bits_per_byte:.4f}" for lang, numbers in found.items())
+    reporter.log(f"the base model's bits per byte: {message}")
     return found
 
 

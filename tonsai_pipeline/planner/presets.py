@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.flops import MemoryEstimate, Shape, memory_per_gpu
 
 #: Left to the framework, its kernels and fragments of memory: ours, not measured.
 _RESERVED_BYTES, _USABLE_FRAC = 2e9, 0.92

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from tonsai_pipeline.storage.files import write_bytes
+from tonsai_pipeline.train.records.trackers import Guarded, Tracker, as_text, flatten, names_of
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline.train.trackers import Guarded, Tracker, as_text, flatten, names_of
 
 TRAIN, VALIDATION, SAMPLE, EVENT = "train", "validation", "sample", "event"
 
@@ -26,7 +26,7 @@ class Metrics:
         path: `metrics.jsonl`.
         rank: This process.
         trackers: Views of the same numbers.
-        on_trouble: Told when a view fails and is left.
+        on_trouble: Gets a message when a view fails and is left.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tonsai_pipeline.recipe.train import OptimizerConfig
-from tonsai_pipeline.train.freeze import group_key
+from tonsai_pipeline.train.backends.phases import group_key
 
 
 def make_optimizer(
@@ -30,7 +30,7 @@ def make_optimizer(
             compiled on the user's machine with a matching nvcc.
         guarded: Whether the optimizer clips and checks gradients itself. DeepSpeed does so for ZeRO 1 to 3
             and for bf16, but not for plain fp32.
-        learns: In which phases each parameter learns, see `freeze.learning_phases`.
+        learns: In which phases each parameter learns, see `phases.learning_phases`.
     """
     groups = parameter_groups(module, section.weight_decay, learns or {})
     betas = (section.beta1, section.beta2)

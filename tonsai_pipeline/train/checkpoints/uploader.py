@@ -1,30 +1,23 @@
 """Checkpoints -> a folder behind any fsspec URL, by a thread that training never waits for.
 
     step-00000500/ ──files, then manifest.json──▶ <url>/<fingerprint>/step-00000500/
-    <url>/<fingerprint>/step-*/ ──download, newest whole one──▶ an empty checkpoints/ of another machine
 
 The manifest goes last, so that a checkpoint without one is unfinished and never read. Whatever fails here is
-said and counted, and training goes on.
+logged and counted, and training goes on.
 """
 
 from __future__ import annotations
 
-import posixpath
-import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
-
-import fsspec
-import orjson
 
 from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.recipe.train import CheckpointConfig
 from tonsai_pipeline.storage.manifest import MANIFEST_NAME
-from tonsai_pipeline.train.checkpoint import step_of, surplus
+from tonsai_pipeline.train.checkpoints.checkpoint import step_of, surplus
+from tonsai_pipeline.train.checkpoints.remote import Remote
 
 #: Seconds before the second try of a file; doubled for each further one.
 _FIRST_WAIT_S = 1.0
@@ -49,73 +42,13 @@ class UploadReport:
     last_error: str = ""
 
 
-class Remote:
-    """The checkpoints of one run behind a URL.
-
-    Args:
-        url: Any fsspec URL.
-        fingerprint: Name of the run's work: its folder below the URL.
-
-    Raises:
-        StorageError: The URL has no file system here; the message names the package that is missing.
-    """
-
-    def __init__(self, url: str, fingerprint: str) -> None:
-        self.url = f"{url.rstrip('/')}/{fingerprint}"
-        with _as_storage_error(self.url):
-            self.system, self.root = cast("tuple[Any, str]", fsspec.core.url_to_fs(self.url))
-
-    def names(self) -> list[str]:
-        """Return the names of all checkpoints, whole or not, oldest first."""
-        with _as_storage_error(self.url):
-            self.system.invalidate_cache()
-            if not self.system.exists(self.root):
-                return []
-            found = [posixpath.basename(p.rstrip("/")) for p in self.system.ls(self.root, False)]
-        return sorted(name for name in found if name.startswith("step-"))
-
-    def send(self, path: Path, name: str, file: str) -> None:
-        """Copy one file of a checkpoint."""
-        target = posixpath.join(self.root, name, file)
-        with _as_storage_error(f"{self.url}/{name}/{file}"):
-            self.system.makedirs(posixpath.dirname(target), exist_ok=True)
-            self.system.put_file(str(path), target)
-
-    def remove(self, name: str) -> None:
-        """Remove a checkpoint, its manifest first."""
-        folder = posixpath.join(self.root, name)
-        with _as_storage_error(f"{self.url}/{name}"):
-            manifest = posixpath.join(folder, MANIFEST_NAME)
-            if self.system.exists(manifest):
-                self.system.rm(manifest)
-            if self.system.exists(folder):
-                self.system.rm(folder, recursive=True)
-
-    def fetch(self, name: str, folder: Path) -> bool:
-        """Copy a checkpoint into `folder`; false if it is unfinished.
-
-        Raises:
-            StorageError: It cannot be read.
-        """
-        source = posixpath.join(self.root, name)
-        with _as_storage_error(f"{self.url}/{name}"):
-            if not self.system.exists(posixpath.join(source, MANIFEST_NAME)):
-                return False
-            manifest = orjson.loads(self.system.cat_file(posixpath.join(source, MANIFEST_NAME)))
-            for file in [*manifest["files"], MANIFEST_NAME]:
-                target = folder / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.system.get_file(posixpath.join(source, file), str(target))
-        return True
-
-
 class Uploader:
     """Sends checkpoints one after another; only process 0 has one.
 
     Args:
         remote: Where to.
         section: Attempts, and how many are kept.
-        on_trouble: Told about everything that failed, from the thread.
+        on_trouble: Gets a message about everything that failed, from the thread.
         wait: Sleeps; replaced by tests.
     """
 
@@ -149,13 +82,13 @@ class Uploader:
     def enqueue(self, folder: Path) -> None:
         """Send a checkpoint soon. One that still waits gives way to a newer one, and is counted as given up."""
         with self._changed:
-            passed_over, self._waiting = self._waiting, folder
+            skipped, self._waiting = self._waiting, folder
             self._changed.notify_all()
-        if passed_over is not None and passed_over != folder:
-            self._give_up(passed_over, "a newer checkpoint was saved before its turn came")
+        if skipped is not None and skipped != folder:
+            self._give_up(skipped, "a newer checkpoint was saved before it was sent")
 
     def forget_after(self, step: int) -> None:
-        """Remove what was sent of later steps: the run was taken back to before them."""
+        """Remove what was sent of later steps: the run was rolled back to before them."""
         with self._changed:
             if self._waiting is not None and step_of(self._waiting.name) > step:
                 self._waiting = None
@@ -216,7 +149,7 @@ class Uploader:
         for file in [*names, MANIFEST_NAME]:
             error = error or self._try(lambda file=file: send(file), "")
         if error:
-            # What is cut off by the end of the job is told by `close`.
+            # What is cut off by the end of the job is logged by `close`.
             if not self._closing.is_set():
                 self._give_up(folder, error)
             return
@@ -235,7 +168,7 @@ class Uploader:
                 self._remote.remove(later)
 
     def _try(self, do: Callable[[], None], what: str) -> str:
-        """Do something, several times if need be; return why it failed, and say so if `what` is given."""
+        """Do something, several times if need be; return why it failed, and log it if `what` is given."""
         pause_s, reason = _FIRST_WAIT_S, ""
         for attempt in range(self._section.upload_attempts):
             if attempt:
@@ -258,53 +191,3 @@ class Uploader:
             facts = {"num_failed": self._report.num_failed + 1, "last_error": reason}
             self._report = replace(self._report, **facts)
         self._on_trouble(f"{folder.name} was not uploaded: {reason}; training goes on")
-
-
-def download_newest(
-    remote: Remote,
-    folder: Path,
-    *,
-    is_whole: Callable[[Path], bool],
-    on_trouble: Callable[[str], None],
-) -> Path | None:
-    """Bring the newest whole checkpoint of a run to this machine.
-
-    Args:
-        remote: Where it is.
-        folder: The run's `checkpoints/`.
-        is_whole: Checks every byte of a checkpoint folder.
-        on_trouble: Told about each checkpoint that is passed over.
-
-    Returns:
-        Its folder; None if there is none.
-
-    Raises:
-        StorageError: The URL cannot be listed: to start anew without knowing would overwrite what is there.
-    """
-    for name in reversed(remote.names()):
-        building, final = folder / f".tmp-{name}", folder / name
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            if not remote.fetch(name, building):
-                on_trouble(f"{remote.url}/{name}: an unfinished upload, passed over")
-                continue
-        except (StorageError, OSError) as error:
-            on_trouble(f"{remote.url}/{name}: cannot be read, passed over: {error}")
-            continue
-        if is_whole(building):
-            building.rename(final)
-            return final
-        on_trouble(f"{remote.url}/{name}: damaged, passed over")
-        shutil.rmtree(building)
-    return None
-
-
-@contextmanager
-def _as_storage_error(place: str) -> Iterator[None]:
-    """Every fsspec protocol has errors of its own; the reader of the log needs the place and the reason."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:
-        raise StorageError(f"{place}: {type(error).__name__}: {error}") from error

@@ -1,8 +1,8 @@
-"""Where a run goes on: its newest whole checkpoint, here or behind the upload URL -> a loaded engine.
+"""Where a run goes on: its newest whole checkpoint, here or behind the upload URL -> a loaded backend.
 
-    checkpoints/ ──newest whole──▶ engine           empty? ──download──▶ checkpoints/ ──▶ engine
+    checkpoints/ ──newest whole──▶ backend           empty? ──download──▶ checkpoints/ ──▶ backend
 
-The number of processes, the ZeRO stage and the engine may be others than those that saved.
+The number of processes, the ZeRO stage and the backend may be others than those that saved.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import torch.distributed as dist
 
 from tonsai_pipeline.errors import StorageError, TrainError
 from tonsai_pipeline.reporting import Reporter
-from tonsai_pipeline.train.checkpoint import Checkpoint, Checkpoints, is_whole
-from tonsai_pipeline.train.engine import Engine
+from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoint, Checkpoints, is_whole
+from tonsai_pipeline.train.checkpoints.remote import Remote, download_newest
 from tonsai_pipeline.train.spec import TrainRun
-from tonsai_pipeline.train.upload import Remote, download_newest
 
 
 def resume(
     run: TrainRun,
-    engine: Engine,
+    backend: Backend,
     checkpoints: Checkpoints,
     remote: Remote | None,
     reporter: Reporter,
@@ -28,10 +28,10 @@ def resume(
 
     Args:
         run: Whether to resume at all.
-        engine: Receives weights and optimizer state.
+        backend: Receives weights and optimizer state.
         checkpoints: On this machine.
         remote: Where copies are, asked only if this machine has no whole one; process 0 only.
-        reporter: Told from where.
+        reporter: Shows from where.
 
     Returns:
         The checkpoint; None for a run from the start.
@@ -51,8 +51,8 @@ def resume(
         if run.resume == "required":
             raise TrainError(f"{checkpoints.folder}: no whole checkpoint of this run to resume")
         return None
-    engine.load(found.folder)
-    reporter.log(f"resuming from {found.folder.name}{_difference(found, engine)}")
+    checkpoints.load(found, backend.load)
+    reporter.log(f"resuming from {found.folder.name}{_difference(found, backend)}")
     return found
 
 
@@ -75,12 +75,12 @@ def _download(checkpoints: Checkpoints, remote: Remote | None, reporter: Reporte
         raise StorageError(f"train.checkpoint.upload_url: {refusal[0]}")
 
 
-def _difference(found: Checkpoint, engine: Engine) -> str:
+def _difference(found: Checkpoint, backend: Backend) -> str:
     state = found.state
-    theirs = (state.engine, state.world_size, state.zero_stage)
-    if theirs == (engine.name, engine.world_size, engine.zero_stage):
+    theirs = (state.backend, state.world_size, state.zero_stage)
+    if theirs == (backend.name, backend.world_size, backend.zero_stage):
         return ""
     return (
-        f", saved by {state.engine} with {state.world_size} processes and ZeRO {state.zero_stage}: divided "
-        f"anew for {engine.name} with {engine.world_size} and ZeRO {engine.zero_stage}"
+        f", saved by {state.backend} with {state.world_size} processes and ZeRO {state.zero_stage}: divided "
+        f"anew for {backend.name} with {backend.world_size} and ZeRO {backend.zero_stage}"
     )

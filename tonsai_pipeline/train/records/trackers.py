@@ -3,7 +3,7 @@
     (kind, step, numbers), texts ──Tracker──▶ event files · a local database · a wandb run, on this disk or online
 
 A tracker's package is imported only when a recipe names it. What a tracker cannot take never stops a run: it is
-told once, and that tracker is left.
+logged once, and that tracker is left.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def open_trackers(
 
 
 class Guarded:
-    """A tracker whose failures are told once and end it, and nothing else.
+    """A tracker whose failures are logged once and end it, and nothing else.
 
     Args:
         tracker: The view.
-        on_trouble: Told why it was left.
+        on_trouble: Gets a message why it was left.
     """
 
     def __init__(self, tracker: Tracker, on_trouble: Callable[[str], object]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tonsai_pipeline.train.fragments import WEIGHT, Fragment, FragmentReader
+from tonsai_pipeline.train.checkpoints.fragments import WEIGHT, Fragment, FragmentReader
 
 
 def whole_fragments(model: nn.Module) -> list[Fragment]:

@@ -142,12 +142,12 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
     )
 
 
-#: Steps of data that are passed over: (first, end) pairs, apart from each other, ascending.
+#: Steps of data that are skipped: (first, end) pairs, apart from each other, ascending.
 Skips = tuple[tuple[int, int], ...]
 
 
 def data_step_of(step: int, skips: Skips) -> int:
-    """Return whose rows an optimizer step reads, when some steps' rows are passed over.
+    """Return whose rows an optimizer step reads, when some steps' rows are skipped.
 
     Example:
         >>> [data_step_of(step, ((2, 4), (6, 7))) for step in range(6)]
@@ -160,7 +160,7 @@ def data_step_of(step: int, skips: Skips) -> int:
 
 
 def add_skip(skips: Skips, first: int, end: int) -> Skips:
-    """Pass over the data steps first..end-1 as well.
+    """Skip the data steps first..end-1 as well.
 
     Example:
         >>> add_skip(((2, 4), (9, 10)), 3, 6)

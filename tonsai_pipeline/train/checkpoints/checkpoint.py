@@ -3,13 +3,13 @@
     checkpoints/step-00000500/{state/..., manifest.json}      manifest last: a folder with one is whole
     checkpoints/.tmp-step-00000750/                           a save that was killed; never read, removed
 
-A damaged checkpoint (a file missing, shorter, or with other bytes) is passed over for the one before it.
+A damaged checkpoint (a file missing, shorter, or with other bytes) is skipped for the one before it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -26,9 +26,9 @@ from tonsai_pipeline.storage.files import (
     write_json,
 )
 from tonsai_pipeline.storage.manifest import MANIFEST_NAME
-from tonsai_pipeline.train.guards import GuardState
+from tonsai_pipeline.train.loop.batch_plan import Skips
 
-_FORMAT = "tonsai-checkpoint/2"
+_FORMAT = "tonsai-checkpoint/3"
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,31 @@ class TrainState:
     Args:
         step: Optimizer steps done.
         fingerprint: Name of the run's work.
-        engine: Engine that wrote the files.
+        backend: Backend that wrote the files.
         world_size: Processes that wrote them.
-        zero_stage: How they were divided; told to people only, any number of processes reads them.
+        zero_stage: How they were divided; for people only, any number of processes reads them.
         tokens: Tokens seen, padding included.
         train_s: Seconds spent training so far, over all attempts.
-        guards: What the guards remember, and which rows are passed over.
+        skips: Steps of data that are skipped, see `batch_plan.data_step_of`.
+        num_rollbacks: How often the run was rolled back.
+        callbacks: What each callback remembers, by its name.
     """
 
     step: int
     fingerprint: str
-    engine: str
+    backend: str
     world_size: int
     zero_stage: int
     tokens: int
     train_s: float
-    guards: GuardState = field(default_factory=GuardState)
+    skips: Skips = ()
+    num_rollbacks: int = 0
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TrainState:
+        """Read what a manifest holds."""
+        return cls(**{**raw, "skips": tuple((first, end) for first, end in raw["skips"])})
 
 
 @dataclass(frozen=True)
@@ -86,10 +95,15 @@ class Checkpoints:
         section: How many are kept.
         guards: Disk that must remain, and what to do when less would.
         rank: This process.
-        on_trouble: Told about each checkpoint that is passed over or left out, and why.
+        on_trouble: Gets a message about each checkpoint that is skipped or left out, and why.
         expected_bytes: Size of the first checkpoint, about.
         copies: Who copies them elsewhere; process 0 only.
+
+    Attributes:
+        last: What was saved or loaded last.
     """
+
+    last: Checkpoint | None = None
 
     def __init__(
         self,
@@ -165,7 +179,18 @@ class Checkpoints:
                 self.copies.enqueue(final)
             self._prune()
         _barrier()
+        self.last = Checkpoint(final, state)
         return final
+
+    def load(self, found: Checkpoint, read: Callable[[Path], None]) -> None:
+        """Restore a checkpoint; called in every process.
+
+        Args:
+            found: What `newest` returned.
+            read: Restores this process's part from the folder.
+        """
+        read(found.folder)
+        self.last = found
 
     def forget_after(self, step: int) -> None:
         """Remove the checkpoints of later steps, here and where they were copied to."""
@@ -195,7 +220,7 @@ class Checkpoints:
             try:
                 state = read_checkpoint(folder)
             except StorageError as error:
-                self.on_trouble(f"passing over a damaged checkpoint: {error}")
+                self.on_trouble(f"skipping a damaged checkpoint: {error}")
                 continue
             if state.fingerprint == fingerprint:
                 return Checkpoint(folder, state)
@@ -251,7 +276,7 @@ def read_checkpoint(folder: Path) -> TrainState:
             raise StorageError(f"{path}: missing or cut short")
         if digest_file(path) != entry["sha256"]:
             raise StorageError(f"{path}: its bytes changed since it was written")
-    return TrainState(**{**raw["state"], "guards": GuardState.from_json(raw["state"]["guards"])})
+    return TrainState.from_json(raw["state"])
 
 
 def is_whole(folder: Path) -> bool:

@@ -11,9 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.flops import (
+from tonsai_pipeline.planner.network import (
     Shape,
     flops_per_token,
     memory_per_gpu,
@@ -21,8 +19,10 @@ from tonsai_pipeline.train.flops import (
     shape_of,
     tokens_per_s,
 )
+from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.train import TrainConfig
 
-#: What `tonsai plan` assumes unless told otherwise.
+#: What `tonsai plan` assumes unless a person says otherwise.
 DEFAULT_MFU = 0.4
 #: Records at the start of a run that are not measured: kernels are compiled and chosen then.
 _NUM_WARM_UP = 2
