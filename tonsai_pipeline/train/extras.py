@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
 from tonsai_pipeline.model.embeddings import new_token_pieces
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.train.engine import Engine
 from tonsai_pipeline.train.freeze import Freezer

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tonsai_pipeline.errors import TonsaiError
-from tonsai_pipeline.eval.bits_per_byte import open_validation
 from tonsai_pipeline.model.build import save_model
+from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.shards import RowReader

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure
+from tonsai_pipeline.model.held_out import HeldOut, measure
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.shards import RowReader

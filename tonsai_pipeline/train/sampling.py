@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from transformers import PreTrainedModel
 
-from tonsai_pipeline.eval.samples import open_tokenizer, shipped_prompts, write_samples
+from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.train.metrics import Metrics
 from tonsai_pipeline.train.spec import TrainRun
