@@ -13,9 +13,9 @@ from typing import Any, cast
 import torch
 
 from tonsai_pipeline.errors import TonsaiError, TrainError
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
 from tonsai_pipeline.model.attention import find_leak
 from tonsai_pipeline.model.build import build_model, num_parameters
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.planner.network import flops_per_token, peak_flops_of, shape_of
 from tonsai_pipeline.reporting import Reporter

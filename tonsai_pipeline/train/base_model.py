@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.eval.batches import RowSource
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure_network, open_validation
+from tonsai_pipeline.model.batches import RowSource
 from tonsai_pipeline.model.build import open_base
 from tonsai_pipeline.model.embeddings import Pieces, new_token_pieces
+from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_validation
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.rows import Row
 from tonsai_pipeline.train.spec import TrainRun

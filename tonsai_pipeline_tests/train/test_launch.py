@@ -156,6 +156,6 @@ def test_deepspeed_gets_its_hostfile() -> None:
 def test_launching_needs_no_torch() -> None:
     code = (
         "import sys, tonsai_pipeline.train.launch, tonsai_pipeline.planner.network, tonsai_pipeline.train.spec,"
-        "tonsai_pipeline.eval.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
+        "tonsai_pipeline.evaluate.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,14 +10,14 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.eval.spec import REPORT_NAME, STAGE_VERSION, EvalRun
+from tonsai_pipeline.evaluate.spec import REPORT_NAME, STAGE_VERSION, EvalRun
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
 
-_JOB = "tonsai_pipeline.eval.job"
+_JOB = "tonsai_pipeline.evaluate.job"
 
 
 def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:

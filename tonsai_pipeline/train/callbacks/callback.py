@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.train.backends.backend import StepResult
 
 if TYPE_CHECKING:

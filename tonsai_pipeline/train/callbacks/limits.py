@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.regression import refuse_rise
 

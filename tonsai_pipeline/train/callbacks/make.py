@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tonsai_pipeline.eval.bits_per_byte import open_validation
 from tonsai_pipeline.model.embeddings import new_token_pieces
+from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.train.assemble import Setup
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.callbacks.freezing import Freezing

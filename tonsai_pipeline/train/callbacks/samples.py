@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tonsai_pipeline.eval.samples import open_tokenizer, shipped_prompts, write_samples
+from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.train.backends.backend import StepResult
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.spec import TrainRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure
+from tonsai_pipeline.model.held_out import HeldOut, measure
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.backends.backend import StepResult
 from tonsai_pipeline.train.callbacks.callback import Callback

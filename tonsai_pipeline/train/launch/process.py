@@ -15,7 +15,7 @@ import warnings
 import torch
 import torch.distributed as dist
 
-from tonsai_pipeline.eval.bits_per_byte import computes_bf16
+from tonsai_pipeline.model.held_out import computes_bf16
 from tonsai_pipeline.recipe.train import TrainConfig
 
 

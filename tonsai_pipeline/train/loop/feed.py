@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tonsai_pipeline.eval.batches import make_batch
+from tonsai_pipeline.model.batches import make_batch
 from tonsai_pipeline.model.loss import IGNORE, Batch
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.loop.batch_plan import BatchPlan

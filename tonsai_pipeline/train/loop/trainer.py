@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.train.backends.backend import Backend, StepResult
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.checkpoints.checkpoint import TrainState

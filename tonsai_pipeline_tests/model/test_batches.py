@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tonsai_pipeline.eval.batches import make_batch
+from tonsai_pipeline.model.batches import make_batch
 from tonsai_pipeline.model.loss import IGNORE
 from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowReader, RowsHeader, RowWriter
 

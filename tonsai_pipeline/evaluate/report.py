@@ -16,8 +16,8 @@ from typing import Any
 import jinja2
 from markdown_it import MarkdownIt
 
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
-from tonsai_pipeline.eval.samples import Sample
+from tonsai_pipeline.model.held_out import HeldOut
+from tonsai_pipeline.model.samples import Sample
 from tonsai_pipeline.recipe.evaluate import GenerationConfig
 
 CURVE_NAME = "loss_curve.png"
@@ -78,7 +78,7 @@ def markdown(evaluation: Evaluation, *, curve: str | None) -> str:
         curve: Name of the picture; None leaves its section out.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tonsai_pipeline.eval"),
+        loader=jinja2.PackageLoader("tonsai_pipeline.evaluate"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701  # Markdown, not HTML: `html` escapes
         keep_trailing_newline=True,
@@ -133,7 +133,7 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str]:
         "tokens per second": f"{training['tokens'] / max(seconds, 1e-9):,.0f}",
         "processes": f"{training['world_size']} x {training['device']}",
         "precision": str(training["precision"]),
-        "engine": f"{training['engine']}, ZeRO {training['zero_stage']}",
+        "backend": f"{training['backend']}, ZeRO {training['zero_stage']}",
     }
 
 

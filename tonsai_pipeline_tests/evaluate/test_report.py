@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import re
 
-from tonsai_pipeline.eval.bits_per_byte import held_out
-from tonsai_pipeline.eval.curve import loss_curve
-from tonsai_pipeline.eval.report import Evaluation, html, markdown
-from tonsai_pipeline.eval.samples import Sample, shipped_prompts
+from tonsai_pipeline.evaluate.curve import loss_curve
+from tonsai_pipeline.evaluate.report import Evaluation, html, markdown
+from tonsai_pipeline.model.held_out import held_out
+from tonsai_pipeline.model.samples import Sample, shipped_prompts
 from tonsai_pipeline.recipe.evaluate import GenerationConfig
 
 NASTY = "a ``` fence\n<script>alert(1)</script>\n# not a title"
@@ -20,7 +20,7 @@ TRAINING = {
     "world_size": 2,
     "device": "cpu",
     "precision": "fp32",
-    "engine": "deepspeed",
+    "backend": "deepspeed",
     "zero_stage": 1,
 }
 

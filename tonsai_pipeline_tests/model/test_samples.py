@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.eval.samples import continue_text, open_tokenizer, write_samples
 from tonsai_pipeline.model.build import build_model, load_model, save_model
+from tonsai_pipeline.model.samples import continue_text, open_tokenizer, write_samples
 from tonsai_pipeline.recipe.evaluate import GenerationConfig
 from tonsai_pipeline_tests.train import tiny
 

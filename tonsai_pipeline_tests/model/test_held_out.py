@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.eval.bits_per_byte import held_out, measure, open_validation
 from tonsai_pipeline.model.build import build_model
+from tonsai_pipeline.model.held_out import held_out, measure, open_validation
 from tonsai_pipeline.model.loss import IGNORE, Batch, NextTokenLoss
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline_tests.train import tiny

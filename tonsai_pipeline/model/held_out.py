@@ -19,8 +19,8 @@ import torch.distributed as dist
 from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.eval.batches import RowSource, make_batch
 from tonsai_pipeline.model.attention import uses_varlen_kernel
+from tonsai_pipeline.model.batches import RowSource, make_batch
 from tonsai_pipeline.model.loss import IGNORE, Batch, NextTokenLoss
 from tonsai_pipeline.storage.shards import RowReader
 

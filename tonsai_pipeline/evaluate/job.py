@@ -1,6 +1,6 @@
 """The evaluation job: RUN.json -> report.md, report.html, report.json, loss_curve.png, status.json.
 
-    python -m tonsai_pipeline.eval.job --run RUN.json
+    python -m tonsai_pipeline.evaluate.job --run RUN.json
 
 Both networks, before and after training, are measured by the same function on the same rows. `status.json` is
 written last.
@@ -23,12 +23,12 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from tonsai_pipeline.errors import TonsaiError
-from tonsai_pipeline.eval.bits_per_byte import HeldOut, measure_network, open_validation
-from tonsai_pipeline.eval.curve import loss_curve
-from tonsai_pipeline.eval.report import CURVE_NAME, Evaluation, html, markdown
-from tonsai_pipeline.eval.samples import open_tokenizer, shipped_prompts, write_samples
-from tonsai_pipeline.eval.spec import EvalRun
+from tonsai_pipeline.evaluate.curve import loss_curve
+from tonsai_pipeline.evaluate.report import CURVE_NAME, Evaluation, html, markdown
+from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.model.build import build_model, load_model
+from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_validation
+from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
 from tonsai_pipeline.storage.shards import RowReader
@@ -37,9 +37,9 @@ from tonsai_pipeline.storage.shards import RowReader
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns 0 when the report is written."""
     parser = argparse.ArgumentParser(
-        prog="tonsai_pipeline.eval.job", description="Evaluate a model."
+        prog="tonsai_pipeline.evaluate.job", description="Evaluate a model."
     )
-    parser.add_argument("--run", type=Path, required=True, help="RUN.json, see eval/spec.py")
+    parser.add_argument("--run", type=Path, required=True, help="RUN.json, see evaluate/spec.py")
     run_file: Path = parser.parse_args(argv).run
     try:
         run = EvalRun.read(run_file)

@@ -49,7 +49,7 @@ class Sample:
 
 def shipped_prompts() -> dict[str, tuple[str, ...]]:
     """Return the fixed prompts by language."""
-    raw = files("tonsai_pipeline.eval").joinpath("prompts.json").read_text(encoding="utf-8")
+    raw = files("tonsai_pipeline.model").joinpath("prompts.json").read_text(encoding="utf-8")
     return {language: tuple(prompts) for language, prompts in json.loads(raw).items()}
 
 
