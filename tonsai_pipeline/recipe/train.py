@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.base import RecipePath, Section
 from tonsai_pipeline.recipe.continual import FreezePhase, RegressionConfig
+from tonsai_pipeline.recipe.deepspeed_file import check_deepspeed, read_deepspeed, stage_of
 from tonsai_pipeline.recipe.evaluate import InTrainingSamples
 
 
@@ -171,8 +172,13 @@ class TrainConfig(Section):
     zero_stage: Literal[0, 1, 2, 3] = 1
     """What DeepSpeed divides among processes: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters."""
 
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16 keeps fp32 master weights; auto: bf16 where the GPU has it, fp32 elsewhere."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """bf16 and fp16 keep fp32 master weights; fp16, for GPUs without bf16 (T4, V100), scales the loss. auto: bf16
+    where the GPU has it, fp32 elsewhere."""
+
+    offload_optimizer: bool = False
+    """Whether optimizer states stay in the host's memory (12 bytes a parameter less on the GPU) and the CPU updates
+    the weights; slower. Needs `backend: deepspeed` and a `zero_stage` from 1."""
 
     compile: bool | Literal["auto"] = "auto"
     """Whether `torch.compile` builds the network; auto: on a GPU only."""
@@ -241,6 +247,20 @@ class TrainConfig(Section):
             raise ValueError("give `max_tokens` or `num_epochs`, not both")
         if self.backend == "torch" and self.deepspeed_config is not None:
             raise ValueError("`deepspeed_config` has no effect with `backend: torch`; remove one")
+        if self.offload_optimizer and (self.backend == "torch" or self.zero_stage == 0):
+            raise ValueError(
+                "`offload_optimizer` needs `backend: deepspeed` and `zero_stage: 1` or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _deepspeed_file_fits(self) -> Self:
+        # A file that is missing is named where its bytes are read for the run's name.
+        if self.deepspeed_config is not None and self.deepspeed_config.is_file():
+            users = read_deepspeed(self.deepspeed_config)
+            check_deepspeed(users, self.precision)
+            if stage_of(users) == 3 and self.samples.every_steps is not None:
+                raise ValueError("`samples` need whole weights in each process, not stage 3")
         return self
 
     @model_validator(mode="after")

@@ -13,8 +13,8 @@ from typing import Any, cast
 import torch
 
 from tonsai_pipeline.errors import TonsaiError, TrainError
-from tonsai_pipeline.model.attention import find_leak
 from tonsai_pipeline.model.build import build_model, num_parameters
+from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
 from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.planner.network import flops_per_token, peak_flops_of, shape_of
@@ -68,7 +68,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
     except ValueError as error:
         raise TrainError(f"{run.shards_dir}: {error}") from error
     base = measure_base(run, device, reporter)
-    bf16 = process.chooses_bf16(section, device)
+    dtype = process.choose_dtype(section, device)
     model = build_model(
         run.model,
         vocab_size=reader.vocab_size,
@@ -76,19 +76,19 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
         seed=section.seed,
         tokenizer_dir=run.tokenizer_dir,
+        on_change=reporter.log,
     )
     count = num_parameters(model)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
+    check_loss(loss)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
-    backend = _make_backend(
-        run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter
-    )
-    _check_attention(backend)
+    backend = _make_backend(run, plan, loss, device, dtype, compiled=compiled, reporter=reporter)
+    _check_attention(backend, reader.seq_len)
     reporter.log(
         f"{count:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
-        f"{world_size} x {device.type}, {'bf16' if bf16 else 'fp32'}, {backend.name}"
+        f"{world_size} x {device.type}, {backend.precision}, {backend.name}"
         + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
     if plan.num_empty_rows:
@@ -104,36 +104,43 @@ def _make_backend(
     plan: BatchPlan,
     loss: NextTokenLoss,
     device: torch.device,
+    dtype: torch.dtype,
     *,
-    bf16: bool,
     compiled: bool,
     reporter: Reporter,
 ) -> Backend:
     section = run.train
     if section.backend == "torch":
-        return TorchBackend(loss, section, device, bf16=bf16, compiled=compiled)
-    settings = deepspeed_settings(section, plan, bf16=bf16, on_gpu=device.type == "cuda")
+        return TorchBackend(loss, section, device, dtype, compiled=compiled)
+    precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "fp32")
+    on_gpu = device.type == "cuda"
+    settings = deepspeed_settings(section, plan, precision=precision, on_gpu=on_gpu)
     if section.deepspeed_config is not None:
         users = cast("dict[str, Any]", read_json(section.deepspeed_config))
         settings, ignored = merge_settings(settings, users)
         # Precision follows the hardware: a file written for an H100 must also run where there is none.
-        settings["bf16"] = {**settings["bf16"], "enabled": bf16}
+        for name in ("bf16", "fp16"):
+            settings[name] = {**settings[name], "enabled": precision == name}
         if ignored:
             names = ", ".join(ignored)
             reporter.log(
                 f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here"
             )
-    return DeepSpeedBackend(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
+    return DeepSpeedBackend(loss, section, device, dtype, compiled=compiled, settings=settings)
 
 
-def _check_attention(backend: Backend) -> None:
-    """Refuse to train a network in which documents of a row see each other."""
-    context = torch.autocast(backend.device.type, torch.bfloat16, enabled=backend.bf16)
+def _check_attention(backend: Backend, seq_len: int) -> None:
+    """Refuse to train a network in which documents of a row see each other, on this device, in this precision."""
+    model, dtype = backend.loss.model, backend.dtype
+    if backend.use_varlen:
+        check_kernel(model.config, backend.device, dtype, seq_len)
+    context = torch.autocast(backend.device.type, dtype, enabled=dtype != torch.float32)
     with context:
-        leak = find_leak(backend.loss.model, use_varlen=backend.use_varlen)
-    if leak > 0.0:
+        leak = find_leak(model, use_varlen=backend.use_varlen)
+    if not may_be_rounding(leak, dtype):
         raise TrainError(
-            f"attention crosses documents: logits moved by {leak}; this network cannot be trained"
+            f"attention crosses documents: logits moved by {leak:.2g} of their spread; this network cannot be "
+            "trained"
         )
 
 

@@ -224,7 +224,7 @@ def _write_status(
         "zero_stage": backend.zero_stage,
         "backend": backend.name,
         "device": backend.device.type,
-        "precision": "bf16" if backend.bf16 else "fp32",
+        "precision": backend.precision,
     }
     if setup.base is not None:
         status["base"] = {language: found.as_dict() for language, found in setup.base.items()}

@@ -10,7 +10,7 @@ from tonsai_pipeline.train.loop.batch_plan import make_plan
 def ours(*, bf16: bool = True, **train):
     section = TrainConfig(global_batch_tokens=16 * 64, micro_batch_rows=4, **train)
     plan = make_plan(section, num_rows=64, seq_len=64, world_size=2)
-    return deepspeed_settings(section, plan, bf16=bf16, on_gpu=False)
+    return deepspeed_settings(section, plan, precision="bf16" if bf16 else "fp32", on_gpu=False)
 
 
 def test_batch_sizes_follow_the_plan() -> None:

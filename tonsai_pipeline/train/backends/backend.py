@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tonsai_pipeline.model.attention import uses_varlen_kernel
+from tonsai_pipeline.model.build import dropout_of
 from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.train.backends.divided import buffers_of
@@ -61,15 +62,16 @@ class Backend(ABC):
     _adam: torch.optim.AdamW
 
     def __init__(
-        self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, *, bf16: bool
+        self, loss: NextTokenLoss, section: TrainConfig, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.loss = loss
         self.device = device
-        self.bf16 = bf16
+        self.dtype = dtype
         self.z_loss = section.z_loss
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
-        self.use_varlen = uses_varlen_kernel(device, torch.bfloat16 if bf16 else torch.float32)
+        has_dropout = dropout_of(loss.model.config) > 0.0
+        self.use_varlen = uses_varlen_kernel(device, dtype) and not has_dropout
 
     def step(
         self,
@@ -156,6 +158,19 @@ class Backend(ABC):
         """Whether processes hold different parts of the state."""
         return self.zero_stage > 0
 
+    @property
+    def precision(self) -> str:
+        """The name of `dtype` in a recipe."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.dtype, "fp32")
+
+    @abstractmethod
+    def scale_state(self) -> dict[str, float]:
+        """Return where the loss scale of fp16 stands; empty for other types."""
+
+    @abstractmethod
+    def load_scale_state(self, state: Mapping[str, float]) -> None:
+        """Restore what `scale_state` returned."""
+
     @abstractmethod
     def full_state(self) -> dict[str, Tensor] | None:
         """Return all weights on the CPU in process 0, None elsewhere."""
@@ -178,6 +193,9 @@ class Backend(ABC):
 
 def arguments(batch: Batch) -> dict[str, Tensor | None]:
     """Return the arguments of `NextTokenLoss.forward`."""
+    if batch.cu_seqlens is not None:
+        # One compiled network for any number of documents: nothing in it but the kernel sees how many there are.
+        torch._dynamo.mark_dynamic(batch.cu_seqlens, 0)  # noqa: SLF001  # documented there
     return {
         "input_ids": batch.input_ids,
         "targets": batch.targets,
@@ -185,6 +203,20 @@ def arguments(batch: Batch) -> dict[str, Tensor | None]:
         "segment_ids": batch.segment_ids,
         "cu_seqlens": batch.cu_seqlens,
     }
+
+
+def allow_graphs() -> None:
+    """Let torch.compile build a network for training, one for measuring, and a few more if it must.
+
+    Past its limit it computes without a word what it has not compiled, at a fraction of the speed.
+    """
+    torch._dynamo.config.recompile_limit = 32  # noqa: SLF001  # the documented switch
+
+
+def compile_loss(loss: NextTokenLoss) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Compile a network for the shapes it is called with."""
+    allow_graphs()
+    return torch.compile(loss, dynamic=False)
 
 
 def finite_norm(value: Tensor | float | None) -> float:

@@ -5,6 +5,7 @@ DeepSpeed computes and communicates; optimizer, schedule and checkpoints are our
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,12 @@ from torch import Tensor
 
 from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.backends.backend import Backend, arguments, finite_norm
+from tonsai_pipeline.train.backends.backend import (
+    Backend,
+    allow_graphs,
+    arguments,
+    finite_norm,
+)
 from tonsai_pipeline.train.backends.divided import (
     divided_fragments,
     refresh_weights,
@@ -22,6 +28,9 @@ from tonsai_pipeline.train.backends.optimizer import GuardedAdamW, make_optimize
 from tonsai_pipeline.train.backends.phases import LR_SCALE, learning_phases
 from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 
+#: What a dynamic loss scaler of DeepSpeed remembers.
+_SCALER = frozenset({"cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis"})
+
 
 class DeepSpeedBackend(Backend):
     """Any number of processes, states divided by ZeRO.
@@ -30,7 +39,7 @@ class DeepSpeedBackend(Backend):
         loss: The network with its loss.
         section: The recipe's train section.
         device: Where this process computes.
-        bf16: Whether parameters are bf16 with fp32 masters.
+        dtype: Type of the parameters; those of half precision have fp32 masters.
         compiled: Whether torch.compile builds the network.
         settings: From `deepspeed_config.py`, the user's own file merged in.
     """
@@ -42,21 +51,22 @@ class DeepSpeedBackend(Backend):
         loss: NextTokenLoss,
         section: TrainConfig,
         device: torch.device,
+        dtype: torch.dtype,
         *,
-        bf16: bool,
         compiled: bool,
         settings: dict[str, Any],
     ) -> None:
         import deepspeed  # ten seconds of imports that the torch engine does not need
 
         self.zero_stage = int(settings["zero_optimization"]["stage"])
-        self._guarded = self.zero_stage == 0 and not bf16
+        self._guarded = self.zero_stage == 0 and dtype == torch.float32
+        offload = settings["zero_optimization"].get("offload_optimizer", {}).get("device", "none")
         if self._guarded:
             settings = {**settings, "gradient_clipping": 0.0}
         optimizer = make_optimizer(
             loss,
             section.optimizer,
-            fused=device.type == "cuda",
+            fused=device.type == "cuda" and offload == "none",
             guarded=self._guarded,
             learns=learning_phases(loss.model, section.freeze),
         )
@@ -64,8 +74,9 @@ class DeepSpeedBackend(Backend):
         # Untyped on purpose: DeepSpeed's annotations do not know what its wrappers forward.
         self.engine: Any = deepspeed.initialize(model=loss, optimizer=optimizer, config=settings)[0]
         if compiled:
+            allow_graphs()
             self.engine.compile(compile_kwargs={"dynamic": False})
-        super().__init__(loss, section, device, bf16=bf16)
+        super().__init__(loss, section, device, dtype)
 
     def full_state(self) -> dict[str, Tensor] | None:
         """Return all weights, gathered one by one where ZeRO 3 divides them."""
@@ -80,6 +91,20 @@ class DeepSpeedBackend(Backend):
                 if self.rank == 0:
                     state[name] = parameter.detach().cpu().clone()
         return state if self.rank == 0 else None
+
+    def scale_state(self) -> dict[str, float]:
+        """Return what DeepSpeed's loss scaler remembers."""
+        if self.dtype != torch.float16:
+            return {}
+        scaler = self.engine.optimizer.loss_scaler
+        return {name: float(getattr(scaler, name)) for name in _SCALER if hasattr(scaler, name)}
+
+    def load_scale_state(self, state: Mapping[str, float]) -> None:
+        """Restore it."""
+        if self.dtype == torch.float16:
+            scaler = self.engine.optimizer.loss_scaler
+            for name in _SCALER & state.keys():
+                setattr(scaler, name, type(getattr(scaler, name))(state[name]))
 
     def _fragments(self) -> list[Fragment]:
         if not self.is_divided:

@@ -24,18 +24,19 @@ _OURS = (
 
 
 def deepspeed_settings(
-    section: TrainConfig, plan: BatchPlan, *, bf16: bool, on_gpu: bool
+    section: TrainConfig, plan: BatchPlan, *, precision: str, on_gpu: bool
 ) -> dict[str, Any]:
     """Return the settings for `deepspeed.initialize`.
 
     Args:
         section: ZeRO stage and clipping.
         plan: Batch sizes.
-        bf16: Whether parameters are bf16 with fp32 masters. Gradients are then summed over micro batches in
-            fp32: bf16 sums lose the small ones. DeepSpeed can do that from ZeRO 1 on, so stage 0 becomes 1.
+        precision: "bf16", "fp16" or "fp32". In half precision, gradients are summed over micro batches in fp32:
+            short sums lose the small ones. DeepSpeed can do that from ZeRO 1 on, so stage 0 becomes 1.
         on_gpu: Whether communication can overlap with computing.
     """
-    stage = max(1, section.zero_stage) if bf16 else section.zero_stage
+    is_half = precision != "fp32"
+    stage = max(1, section.zero_stage) if is_half else section.zero_stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": plan.micro_rows,
         "gradient_accumulation_steps": plan.grad_accum_steps,
@@ -45,12 +46,17 @@ def deepspeed_settings(
             "overlap_comm": on_gpu,
             "contiguous_gradients": True,
         },
-        "bf16": {"enabled": bf16},
+        "bf16": {"enabled": precision == "bf16"},
+        "fp16": {"enabled": precision == "fp16"},
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
-    if bf16:
+    if is_half:
         settings["data_types"] = {"grad_accum_dtype": "fp32"}
+    if section.offload_optimizer:
+        settings["zero_optimization"]["offload_optimizer"] = {"device": "cpu", "pin_memory": on_gpu}
+    # Torch's AdamW on the CPU: DeepSpeed's own must be compiled on the user's machine.
+    settings["zero_force_ds_cpu_optimizer"] = False
     return settings
 
 

@@ -42,7 +42,7 @@ class Validation(Callback):
             found[language] = measure(
                 backend.measure,
                 reader,
-                batch_rows=run.train.micro_batch_rows,
+                batch_rows=trainer.plan.micro_rows,
                 max_rows=run.train.validation.max_rows,
                 positions=run.model.positions,
                 use_varlen=backend.use_varlen,

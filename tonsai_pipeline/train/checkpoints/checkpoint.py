@@ -45,6 +45,7 @@ class TrainState:
         train_s: Seconds spent training so far, over all attempts.
         skips: Steps of data that are skipped, see `batch_plan.data_step_of`.
         num_rollbacks: How often the run was rolled back.
+        loss_scale: Where the loss scale of fp16 stood.
         callbacks: What each callback remembers, by its name.
     """
 
@@ -57,6 +58,7 @@ class TrainState:
     train_s: float
     skips: Skips = ()
     num_rollbacks: int = 0
+    loss_scale: Mapping[str, float] = field(default_factory=dict)
     callbacks: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from tonsai_pipeline.model.held_out import computes_bf16
+from tonsai_pipeline.recipe.deepspeed_file import wants_fp16
 from tonsai_pipeline.recipe.train import TrainConfig
 
 
@@ -49,11 +50,13 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def chooses_bf16(section: TrainConfig, device: torch.device) -> bool:
-    """Whether the run computes in bf16."""
-    if section.precision == "auto":
-        return computes_bf16(device)
-    return section.precision == "bf16"
+def choose_dtype(section: TrainConfig, device: torch.device) -> torch.dtype:
+    """Return the type in which a run computes."""
+    if section.precision != "auto":
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(section.precision, torch.float32)
+    if device.type == "cuda" and wants_fp16(section.deepspeed_config):
+        return torch.float16
+    return torch.bfloat16 if computes_bf16(device) else torch.float32
 
 
 def be_deterministic() -> None:

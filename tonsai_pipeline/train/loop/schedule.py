@@ -57,4 +57,6 @@ def learning_rate(
     decay_start = 1.0 - schedule.decay_frac
     if done <= decay_start or schedule.decay_frac == 0.0:
         return peak
-    return peak * (1.0 - (1.0 - floor) * (done - decay_start) / schedule.decay_frac)
+    # Rounding may carry the quotient past 1, and the rate below 0.
+    fallen = min((done - decay_start) / schedule.decay_frac, 1.0)
+    return peak * (1.0 - (1.0 - floor) * fallen)

@@ -137,6 +137,7 @@ class Trainer:
             train_s=self._train_s,
             skips=self.skips,
             num_rollbacks=self.num_rollbacks,
+            loss_scale=self.backend.scale_state(),
             callbacks={
                 type(callback).__name__: state
                 for callback in self.callbacks
@@ -175,6 +176,7 @@ class Trainer:
 
     def _go_to(self, saved: TrainState) -> None:
         self.step = saved.step
+        self.backend.load_scale_state(saved.loss_scale)
         self.journal.rewind(self.step)
         self.clock.take()
         for callback in self.callbacks:
