@@ -40,9 +40,16 @@ def prepare(
     Example: `tonsai prepare --khmer km.jsonl.gz --english en.parquet --output-dir data/mixture`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
-    from tonsai_pipeline.cli.single_step import UP_TO_MIXTURE, location, shares, write_recipe
+    from tonsai_pipeline.cli.single_step import (
+        HELD_OUT_NAME,
+        UP_TO_MIXTURE,
+        location,
+        shares,
+        write_recipe,
+    )
     from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
     from tonsai_pipeline.stages.export_dataset import export_dataset
+    from tonsai_pipeline.storage.files import write_json
 
     recipe_file = write_recipe(
         output_dir,
@@ -68,6 +75,8 @@ def prepare(
         output_dir,
         store=store,
     )
+    held_out = recipe.mixture.model_dump(mode="json", include={"seed", "validation"})
+    write_json(output_dir / HELD_OUT_NAME, held_out)
     typer.echo(
         f"{output_dir}: {counts['train']:,} train, {counts['validation']:,} validation documents"
     )

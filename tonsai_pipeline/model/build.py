@@ -174,6 +174,10 @@ def save_model(
     finally:
         if renamed:
             config.activation_function = _TRAINED_GELU
+    # Weights are written through a private temporary file; all files get the mode of the others.
+    mode = (building / "config.json").stat().st_mode & 0o777
+    for path in building.iterdir():
+        path.chmod(mode)
     if folder.exists():
         retired = folder.with_name(f".tmp-old-{folder.name}")
         shutil.rmtree(retired, ignore_errors=True)

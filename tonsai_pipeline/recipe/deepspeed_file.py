@@ -7,12 +7,10 @@ packed. Batch sizes, optimizer and scheduler are the recipe's; a file made for a
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-
-from tonsai_pipeline.errors import StorageError
-from tonsai_pipeline.storage.files import read_json
 
 #: Keys that DeepSpeed 0.19 knows; it ignores every other one.
 _TOP = frozenset(
@@ -159,9 +157,9 @@ def read_deepspeed(path: Path) -> dict[str, Any]:
         ValueError: It is no JSON object.
     """
     try:
-        found = read_json(path)
-    except StorageError as error:
-        raise ValueError(f"deepspeed_config: {error}") from error
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"deepspeed_config: {path}: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"deepspeed_config: {path}: not a JSON object")  # noqa: TRY004  # pydantic's
     return cast("dict[str, Any]", found)
@@ -208,8 +206,14 @@ def check_deepspeed(users: Mapping[str, Any], precision: str) -> None:
             "deepspeed_config: zero_optimization.stage 0 has no fp32 masters for half precision; "
             "take stage 1, or train.precision: fp32"
         )
+    zero = users.get("zero_optimization", {})
+    if zero.get("offload_optimizer", {}).get("device") == "cpu" and stage_of(users) == 1:
+        raise ValueError(
+            "deepspeed_config: zero_optimization.offload_optimizer: DeepSpeed ignores it with stage 1 and bf16; "
+            "take stage 2"
+        )
     for name in ("offload_optimizer", "offload_param"):
-        device = users.get("zero_optimization", {}).get(name, {}).get("device", "none")
+        device = zero.get(name, {}).get("device", "none")
         if device not in ("none", "cpu", "auto"):
             raise ValueError(
                 f"deepspeed_config: zero_optimization.{name}.device {device}: checkpoints cannot be made from "

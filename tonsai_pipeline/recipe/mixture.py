@@ -35,8 +35,8 @@ class ValidationSplit(Section):
     """Share of the documents of each language."""
     min_documents: int = Field(default=50, ge=1)
     """Of each language at least, but never more than a tenth of what it has."""
-    max_documents: int = Field(default=5_000, ge=1)
-    """Of each language at most."""
+    max_documents: int = Field(default=5_000, ge=0)
+    """Of each language at most; 0: nothing is held out, as for a tokenizer alone."""
 
 
 class MixtureConfig(Section):

@@ -45,6 +45,9 @@ class ScheduleConfig(Section):
     warmup_frac: float = Field(default=0.01, ge=0.0, le=1.0)
     """Fraction of all tokens over which the rate rises from 0, 0..1."""
 
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """The same in optimizer steps, from 0, in place of `warmup_frac`."""
+
     decay_frac: float = Field(default=0.1, ge=0.0, le=1.0)
     """wsd: fraction of all tokens over which the rate falls at the end, 0..1. Ours: 0.1, as MiniCPM found enough."""
 
@@ -178,7 +181,7 @@ class TrainConfig(Section):
 
     offload_optimizer: bool = False
     """Whether optimizer states stay in the host's memory (12 bytes a parameter less on the GPU) and the CPU updates
-    the weights; slower. Needs `backend: deepspeed` and a `zero_stage` from 1."""
+    the weights; slower. Needs `backend: deepspeed`; gradients are then divided too (`zero_stage` 2)."""
 
     compile: bool | Literal["auto"] = "auto"
     """Whether `torch.compile` builds the network; auto: on a GPU only."""
@@ -247,10 +250,8 @@ class TrainConfig(Section):
             raise ValueError("give `max_tokens` or `num_epochs`, not both")
         if self.backend == "torch" and self.deepspeed_config is not None:
             raise ValueError("`deepspeed_config` has no effect with `backend: torch`; remove one")
-        if self.offload_optimizer and (self.backend == "torch" or self.zero_stage == 0):
-            raise ValueError(
-                "`offload_optimizer` needs `backend: deepspeed` and `zero_stage: 1` or more"
-            )
+        if self.offload_optimizer and self.backend == "torch":
+            raise ValueError("`offload_optimizer` needs `backend: deepspeed`")
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,8 @@ def deepspeed_settings(
     """
     is_half = precision != "fp32"
     stage = max(1, section.zero_stage) if is_half else section.zero_stage
+    # DeepSpeed's optimizer of stage 1 in bf16 leaves its states on the GPU, whatever is asked.
+    stage = max(2, stage) if section.offload_optimizer else stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": plan.micro_rows,
         "gradient_accumulation_steps": plan.grad_accum_steps,

@@ -271,10 +271,10 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _num_processes(spec: LaunchSpec) -> int:
-    return spec.num_processes or max(1, _num_gpus())
+    return spec.num_processes or max(1, num_gpus())
 
 
-def _num_gpus() -> int:
+def num_gpus() -> int:
     """Count the GPUs this process may use, without loading torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

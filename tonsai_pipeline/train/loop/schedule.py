@@ -16,6 +16,20 @@ import math
 from tonsai_pipeline.recipe.train import ScheduleConfig
 
 
+def in_fractions(schedule: ScheduleConfig, num_steps: int) -> ScheduleConfig:
+    """Return a schedule whose warm-up is a fraction of the run, at most what the decay leaves of it.
+
+    Example:
+        >>> in_fractions(ScheduleConfig(warmup_steps=20), num_steps=80).warmup_frac
+        0.25
+    """
+    if schedule.warmup_steps is None:
+        return schedule
+    most = 1.0 - schedule.decay_frac if schedule.shape == "wsd" else 1.0
+    frac = min(schedule.warmup_steps / num_steps, most)
+    return schedule.model_copy(update={"warmup_frac": frac})
+
+
 def learning_rate(
     tokens_seen: int, total_tokens: int, *, peak: float, schedule: ScheduleConfig
 ) -> float:

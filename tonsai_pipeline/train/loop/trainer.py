@@ -21,7 +21,7 @@ from tonsai_pipeline.train.checkpoints.checkpoint import TrainState
 from tonsai_pipeline.train.launch.watchdog import Watchdog
 from tonsai_pipeline.train.loop.batch_plan import BatchPlan, Skips, add_skip, data_step_of
 from tonsai_pipeline.train.loop.feed import RowFeed, StepRows
-from tonsai_pipeline.train.loop.schedule import learning_rate
+from tonsai_pipeline.train.loop.schedule import in_fractions, learning_rate
 from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.loop.stopwatch import DATA, OTHER, STEP, WAIT, Stopwatch
 from tonsai_pipeline.train.records.journal import Journal
@@ -167,7 +167,8 @@ class Trainer:
         # The rate at the middle of the step: neither the first nor the last step is wasted at rate 0.
         tokens = step * self.plan.step_tokens + self.plan.step_tokens // 2
         section = self.run_spec.train
-        peak, schedule = section.optimizer.lr, section.schedule
+        peak = section.optimizer.lr
+        schedule = in_fractions(section.schedule, self.plan.num_steps)
         return learning_rate(tokens, self.plan.total_tokens, peak=peak, schedule=schedule)
 
     @property
