@@ -1,58 +1,45 @@
 """Sizes of a network -> parameters, floating-point operations, memory and hours, before anything is bought.
 
-    ModelConfig + vocab_size + seq_len ──shape_of──▶ Shape ──▶ num_parameters, flops_per_token, memory, hours
+    ModelConfig + vocab_size + seq_len ──shape_of──▶ Shape ──▶ flops_per_token, memory_per_gpu, hours
 
-Knows no torch, so that `tonsai plan` answers at once. Counts are exact and tested against the real networks.
+Knows no torch, so that `tonsai plan` answers at once for networks built from sizes; `model/size.py` counts all others
+on torch's meta device. Counts are exact and tested against the real networks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.storage.files import read_json
-
-#: Dense bf16 operations per second, from the makers' data sheets (fp16 for the T4, which has no bf16). Longer
-#: names stand before shorter ones that they contain.
-PEAK_FLOPS: dict[str, float] = {
-    "B200": 2250e12,
-    "H200": 989.4e12,
-    "H100 PCIe": 756e12,
-    "H100": 989.4e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "A10": 125e12,
-    "T4": 65e12,
-    "RTX 4090": 165.2e12,
-    "RTX 3090": 71e12,
-}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that counts follow from.
+    """The sizes that costs follow from.
 
     Args:
-        family: "gpt2" (biases, learned positions, two feed-forward matrices) or "llama" (none, RoPE, three);
-            "qwen3" is llama with norms on queries and keys.
-        head_dim: Width of one head.
-        tied: Whether the output layer shares the embedding.
+        family: Hugging Face's name, for example "gpt2".
+        num_layers: Blocks.
+        hidden_size: Width of the residual stream.
+        num_heads: Attention heads of a block.
+        vocab_size: Rows of the embedding.
+        seq_len: Tokens of a row.
+        num_parameters: All of them; a tied output layer is counted once.
+        active_weights: Weights that take part in matrix products with a token, the output layer included; of
+            experts, those that a token meets.
+        attention_width: Sum over blocks of heads x head width x the part of the row that a window lets it see.
     """
 
-    family: Literal["gpt2", "llama", "qwen3"]
+    family: str
     num_layers: int
     hidden_size: int
     num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    intermediate_size: int
     vocab_size: int
     seq_len: int
-    tied: bool
+    num_parameters: int
+    active_weights: float
+    attention_width: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +48,7 @@ class MemoryEstimate:
 
     Args:
         parameters: The copy that computes.
-        gradients: In the precision they are summed in.
+        gradients: As computed, and as summed over micro batches.
         optimizer: fp32 masters and the two AdamW moments.
         activations: Kept for the backward pass.
         logits: The output layer's peak.
@@ -80,61 +67,45 @@ class MemoryEstimate:
 
 
 def shape_of(section: ModelConfig, *, vocab_size: int, seq_len: int) -> Shape:
-    """Read the sizes of a network from its recipe section.
+    """Count a network that is built from sizes.
 
     Args:
-        section: From sizes, from a config file, or from a local base model.
+        section: With `from_sizes`.
         vocab_size: Rows of the embedding.
         seq_len: Tokens in a row.
 
     Raises:
-        RecipeError: The sizes are not at hand: a base model on the Hub, or an unknown family.
+        RecipeError: The network comes from a config file or a base model: `model.size.measure_shape` counts it.
 
     Example:
         >>> kit = ModelConfig(num_layers=24, hidden_size=1536, num_heads=24)
-        >>> num_parameters(shape_of(kit, vocab_size=50_000, seq_len=2048))
+        >>> shape_of(kit, vocab_size=50_000, seq_len=2048).num_parameters
         759905280
     """
-    if section.from_sizes:
-        width = section.hidden_size
-        default = 4 * width if section.architecture == "gpt2" else -(-8 * width // (3 * 64)) * 64
-        return Shape(
-            family=section.architecture,
-            num_layers=section.num_layers,
-            hidden_size=width,
-            num_heads=section.num_heads,
-            num_kv_heads=section.num_kv_heads or section.num_heads,
-            head_dim=width // section.num_heads,
-            intermediate_size=section.intermediate_size or default,
-            vocab_size=vocab_size,
-            seq_len=seq_len,
-            tied=section.tie_embeddings,
-        )
-    path = section.config_file or Path(str(section.base)) / "config.json"
-    if not path.is_file():
-        raise RecipeError(
-            f"model: {path}: no such file; sizes of a Hub model are known after its download"
-        )
-    return _shape_from_json(path, cast("dict[str, Any]", read_json(path)), vocab_size, seq_len)
-
-
-def num_parameters(shape: Shape) -> int:
-    """Count every parameter; a tied output layer is counted once."""
-    width, vocab = shape.hidden_size, shape.vocab_size
-    embeddings = vocab * width * (1 if shape.tied else 2)
-    if shape.family == "gpt2":
-        # Two norms, attention in and out, feed-forward in and out, all with biases.
-        inner = shape.intermediate_size
-        block = 4 * width * width + 2 * width * inner + inner + 9 * width
-        return shape.num_layers * block + 2 * width + embeddings + shape.seq_len * width
-    query_key_norms = 2 * shape.head_dim if shape.family == "qwen3" else 0
-    block = (
-        _attention_weights(shape)
-        + 3 * width * shape.intermediate_size
-        + 2 * width
-        + query_key_norms
+    if not section.from_sizes:
+        raise RecipeError("model: only a network built from sizes is counted without building it")
+    family, width, layers = section.architecture, section.hidden_size, section.num_layers
+    is_gpt2 = family == "gpt2"
+    default = 4 * width if is_gpt2 else -(-8 * width // (3 * 64)) * 64
+    inner = section.intermediate_size or default
+    head_dim = width // section.num_heads
+    heads = 2 * section.num_heads + 2 * (section.num_kv_heads or section.num_heads)
+    weights = width * head_dim * heads + (2 if is_gpt2 else 3) * width * inner
+    # Two norms, and biases (gpt2) or norms of queries and keys (qwen3).
+    extra = inner + 9 * width if is_gpt2 else 2 * width + (2 * head_dim if family == "qwen3" else 0)
+    outside = 2 * width + seq_len * width if is_gpt2 else width
+    embeddings = vocab_size * width * (1 if section.tie_embeddings else 2)
+    return Shape(
+        family=family,
+        num_layers=layers,
+        hidden_size=width,
+        num_heads=section.num_heads,
+        vocab_size=vocab_size,
+        seq_len=seq_len,
+        num_parameters=layers * (weights + extra) + outside + embeddings,
+        active_weights=layers * weights + vocab_size * width,
+        attention_width=layers * section.num_heads * head_dim,
     )
-    return shape.num_layers * block + width + embeddings
 
 
 def flops_per_token(shape: Shape, *, causal: bool = False) -> float:
@@ -149,11 +120,8 @@ def flops_per_token(shape: Shape, *, causal: bool = False) -> float:
         Chowdhery et al. 2022, "PaLM", arXiv:2204.02311, appendix B: 6 N + 12 L H Q T, N the weights that
         take part in matrix products, the output layer included.
     """
-    matrices = 2 if shape.family == "gpt2" else 3
-    block = _attention_weights(shape) + matrices * shape.hidden_size * shape.intermediate_size
-    weights = shape.num_layers * block + shape.vocab_size * shape.hidden_size
-    attention = 12 * shape.num_layers * shape.num_heads * shape.head_dim * shape.seq_len
-    return 6.0 * weights + attention * (0.5 if causal else 1.0)
+    attention = 12 * shape.attention_width * shape.seq_len
+    return 6.0 * shape.active_weights + attention * (0.5 if causal else 1.0)
 
 
 def memory_per_gpu(
@@ -162,42 +130,52 @@ def memory_per_gpu(
     zero_stage: int,
     world_size: int,
     micro_batch_rows: int,
-    bf16: bool = True,
+    precision: str = "bf16",
     activation_checkpointing: bool = False,
     loss_chunk_tokens: int = 0,
+    offload_optimizer: bool = False,
 ) -> MemoryEstimate:
-    """Estimate the memory of training on one GPU.
+    """Estimate the memory of training with DeepSpeed on one GPU.
 
     Args:
         shape: The network.
-        zero_stage: 0..3, what is divided among `world_size` GPUs.
+        zero_stage: 0..3, what is divided among `world_size` GPUs; half precision has at least stage 1.
         world_size: GPUs.
         micro_batch_rows: Rows at a time.
-        bf16: Whether activations and weights are bf16 with fp32 masters; else all is fp32.
+        precision: "bf16", "fp16" or "fp32".
         activation_checkpointing: Whether only the input of each block is kept.
         loss_chunk_tokens: Tokens whose logits exist at a time; 0: the whole micro batch.
+        offload_optimizer: Whether optimizer states are in the host's memory.
 
     Returns:
-        Bytes. States are exact; activations are an estimate (34 bytes per token, layer and unit of width in
-        half precision with a fused attention), good to about 20 %.
+        Bytes. States are exact: counted in a DeepSpeed 0.19.8 of one process before its update, 20 bytes a parameter
+        in bf16 with ZeRO 1, 18 with ZeRO 2, 16 in fp32 with 0 and 20 with 1. Activations are an estimate (34 bytes
+        per token, layer and unit of width in half precision with a fused attention), good to about 20 %.
 
     Source:
         Rajbhandari et al. 2020, "ZeRO", arXiv:1910.02054, section 3 (states); Korthikanti et al. 2022,
         arXiv:2205.05198, equation 2 (activations).
     """
-    count = num_parameters(shape)
+    is_half = precision != "fp32"
+    stage = max(1, zero_stage) if is_half else zero_stage
+    stage = max(2, stage) if offload_optimizer else stage
 
-    def divided(num_bytes: float, from_stage: int) -> int:
-        return int(num_bytes / world_size) if zero_stage >= from_stage else int(num_bytes)
+    def divided(bytes_each: int, from_stage: int) -> int:
+        whole = shape.num_parameters * bytes_each
+        return int(whole / world_size) if stage >= from_stage else whole
 
+    # In bf16 with ZeRO 1, gradients as they are computed stand beside their fp32 sums.
+    gradient_bytes = 6 if precision == "bf16" and stage == 1 else 4
+    # Without ZeRO the fp32 weights are their own masters.
+    optimizer = divided(12 if stage else 8, 1)
     tokens = micro_batch_rows * shape.seq_len
     per_unit = 2 if activation_checkpointing else 34
-    wide = 1 if bf16 else 2
+    wide = 1 if is_half else 2
     at_once = min(loss_chunk_tokens or tokens, tokens)
     return MemoryEstimate(
-        parameters=divided(count * 2 * wide, 3),
-        gradients=divided(count * 4, 2),
-        optimizer=divided(count * (12 if bf16 else 8), 1),
+        parameters=divided(2 * wide, 3),
+        gradients=divided(gradient_bytes, 2),
+        optimizer=0 if offload_optimizer else optimizer,
         activations=tokens * shape.num_layers * shape.hidden_size * per_unit * wide,
         # fp32 logits, their gradient, and the copy in the precision of the network.
         logits=at_once * shape.vocab_size * (8 + 2 * wide),
@@ -213,7 +191,7 @@ def hours(
         total_tokens: Tokens to train on.
         shape: The network.
         num_gpus: GPUs.
-        peak_flops: Operations per second that one GPU promises, see `PEAK_FLOPS`.
+        peak_flops: Operations per second that one GPU promises, see `hardware.GPUS`.
         mfu: Fraction of that promise that is kept, 0..1; 0.35 to 0.5 is usual on an H100.
 
     Raises:
@@ -236,50 +214,3 @@ def hours(
 def tokens_per_s(shape: Shape, *, num_gpus: int, peak_flops: float, mfu: float) -> float:
     """Return the speed that `hours` assumes."""
     return num_gpus * peak_flops * mfu / flops_per_token(shape)
-
-
-def peak_flops_of(device_name: str) -> float | None:
-    """Return what a GPU promises, by the name its driver gives; None for an unknown one or a CPU."""
-    return next((peak for name, peak in PEAK_FLOPS.items() if name in device_name), None)
-
-
-def _attention_weights(shape: Shape) -> int:
-    """Weights of the four projections of one block, without biases."""
-    heads = 2 * shape.num_heads + 2 * shape.num_kv_heads
-    return shape.hidden_size * shape.head_dim * heads
-
-
-def _shape_from_json(path: Path, config: dict[str, Any], vocab_size: int, seq_len: int) -> Shape:
-    family = config.get("model_type")
-    try:
-        if family == "gpt2":
-            width, heads = config["n_embd"], config["n_head"]
-            return Shape(
-                family="gpt2",
-                num_layers=config["n_layer"],
-                hidden_size=width,
-                num_heads=heads,
-                num_kv_heads=heads,
-                head_dim=width // heads,
-                intermediate_size=config.get("n_inner") or 4 * width,
-                vocab_size=vocab_size,
-                seq_len=config["n_positions"],
-                tied=config.get("tie_word_embeddings", True),
-            )
-        if family in ("llama", "qwen3"):
-            width, heads = config["hidden_size"], config["num_attention_heads"]
-            return Shape(
-                family=cast("Literal['llama', 'qwen3']", family),
-                num_layers=config["num_hidden_layers"],
-                hidden_size=width,
-                num_heads=heads,
-                num_kv_heads=config.get("num_key_value_heads", heads),
-                head_dim=config.get("head_dim") or width // heads,
-                intermediate_size=config["intermediate_size"],
-                vocab_size=vocab_size,
-                seq_len=seq_len,
-                tied=config.get("tie_word_embeddings", False),
-            )
-    except KeyError as error:
-        raise RecipeError(f"{path}: a {family} config without {error}") from error
-    raise RecipeError(f"{path}: cannot count a {family!r} network; known: gpt2, llama, qwen3")

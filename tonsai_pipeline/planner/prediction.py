@@ -1,6 +1,6 @@
 """What `tonsai plan` says of a run, beside what the run measured.
 
-    recipe + shards ──flops──▶ predicted        metrics.jsonl, status.json ──▶ measured        both, by name
+    status.json ──Shape──▶ predicted        metrics.jsonl, status.json ──▶ measured        both, by name
 
 Knows no torch: the asset and the command line read files.
 """
@@ -15,11 +15,8 @@ from tonsai_pipeline.planner.network import (
     Shape,
     flops_per_token,
     memory_per_gpu,
-    num_parameters,
-    shape_of,
     tokens_per_s,
 )
-from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 
 #: What `tonsai plan` assumes unless a person says otherwise.
@@ -29,33 +26,21 @@ _NUM_WARM_UP = 2
 
 
 def compare(
-    model: ModelConfig,
-    train: TrainConfig,
-    status: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-    *,
-    vocab_size: int,
-    seq_len: int,
+    train: TrainConfig, status: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
     """Put prediction and measurement side by side.
 
     Args:
-        model: The recipe's section.
         train: The recipe's section.
-        status: The run's status.json.
+        status: The run's status.json; its `network` is what the job counted.
         records: The run's metrics.jsonl.
-        vocab_size: Of the packed shards.
-        seq_len: Of the packed shards.
 
     Returns:
         `plan_parameters`, `plan_memory_gb`, and, where the device's promise is known, `plan_tokens_per_s` at
         `DEFAULT_MFU`; `run_parameters`, `run_tokens_per_s` (the median of the records), `run_tflops` (per process),
-        and, on a GPU, `run_mfu` and `run_memory_gb`. Nothing for a network whose sizes are not known.
-
-    Raises:
-        RecipeError: The sizes of the network cannot be read.
+        and, on a GPU, `run_mfu` and `run_memory_gb`.
     """
-    shape = shape_of(model, vocab_size=vocab_size, seq_len=seq_len)
+    shape = Shape(**status["network"])
     return {**_plan(shape, train, status), **_run(shape, status, records)}
 
 
@@ -65,12 +50,13 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         zero_stage=status["zero_stage"],
         world_size=status["world_size"],
         micro_batch_rows=train.micro_batch_rows,
-        bf16=status["precision"] == "bf16",
+        precision=status["precision"],
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
+        offload_optimizer=train.offload_optimizer,
     )
     found: dict[str, float] = {
-        "plan_parameters": num_parameters(shape),
+        "plan_parameters": shape.num_parameters,
         "plan_memory_gb": round(memory.total / 1e9, 3),
     }
     peak = status.get("peak_flops")

@@ -2,13 +2,14 @@
 
     Preset + Shape ──fit──▶ Settings that fit its memory, or nothing
 
-Knows no torch, so that `tonsai plan` answers at once. Memory is estimated (`flops.memory_per_gpu`), MFU assumed.
+Knows no torch, so that `tonsai plan` answers at once. Memory is estimated (`network.memory_per_gpu`), MFU assumed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tonsai_pipeline.planner.hardware import GPUS
 from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
 from tonsai_pipeline.recipe.train import TrainConfig
 
@@ -24,11 +25,10 @@ class Preset:
     """A machine.
 
     Args:
-        gpu: As `flops.PEAK_FLOPS` knows it.
+        gpu: As `hardware.GPUS` knows it.
         num_gpus: GPUs.
         memory_gb: Of one GPU, in 10^9 bytes, as its driver shows it.
         has_bf16: Whether it computes bf16; else runs are fp32.
-        peak_flops: Operations per second that one GPU promises in that precision; None: that of `gpu`.
         mfu: Assumed fraction of it.
     """
 
@@ -36,18 +36,28 @@ class Preset:
     num_gpus: int
     memory_gb: float
     has_bf16: bool = True
-    peak_flops: float | None = None
     mfu: float = 0.4
 
+    @property
+    def precision(self) -> str:
+        """In which runs compute there."""
+        return "bf16" if self.has_bf16 else "fp32"
 
-#: By the name that `tonsai plan --preset` takes. The T4 has no bf16: its fp32 promise is 8.1 TFLOP/s.
+    @property
+    def peak_flops(self) -> float:
+        """Operations per second that one GPU promises in that precision."""
+        found = GPUS[self.gpu]
+        return found.half if self.has_bf16 else found.single
+
+
+#: By the name that `tonsai plan --preset` takes. The T4 has no bf16; fp16 is there for who asks for it.
 PRESETS: dict[str, Preset] = {
     "h100": Preset("H100", 1, 85.0),
     "h200": Preset("H200", 1, 150.0),
     "8xh100": Preset("H100", 8, 85.0),
     "8xh200": Preset("H200", 8, 150.0),
     "8xa100": Preset("A100", 8, 85.0),
-    "colab-t4": Preset("T4", 1, 15.8, has_bf16=False, peak_flops=8.1e12),
+    "colab-t4": Preset("T4", 1, 15.8, has_bf16=False),
     "colab-l4": Preset("L4", 1, 24.0),
     "colab-a100": Preset("A100", 1, 42.3),
 }
@@ -102,7 +112,8 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
     own_rows = max(1, section.global_batch_tokens // (shape.seq_len * preset.num_gpus))
     # Dividing more costs messages between GPUs and helps only where there are several.
     stages = (max(1, section.zero_stage), 2, 3) if preset.num_gpus > 1 else (section.zero_stage,)
-    room = preset.memory_gb * 1e9 * _USABLE_FRAC - _RESERVED_BYTES
+    available = preset.memory_gb * 1e9 * _USABLE_FRAC - _RESERVED_BYTES
+    precision = preset.precision
     for recompute, chunk in ((False, 0), (False, _CHUNK_TOKENS), (True, _CHUNK_TOKENS)):
         for stage in stages:
             for rows in (rows for rows in _MICRO_ROWS if rows <= own_rows):
@@ -111,12 +122,11 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
                     zero_stage=stage,
                     world_size=preset.num_gpus,
                     micro_batch_rows=rows,
-                    bf16=preset.has_bf16,
+                    precision=precision,
                     activation_checkpointing=recompute,
                     loss_chunk_tokens=chunk,
                 )
                 # Fewer than four rows keep a GPU waiting for its kernels; another saver is cheaper.
-                if memory.total <= room and (rows >= min(4, own_rows) or recompute):
-                    precision = "bf16" if preset.has_bf16 else "fp32"
+                if memory.total <= available and (rows >= min(4, own_rows) or recompute):
                     return Settings(rows, stage, chunk, recompute, precision, memory)
     return None

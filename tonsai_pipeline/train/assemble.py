@@ -12,12 +12,14 @@ from typing import Any, cast
 
 import torch
 
-from tonsai_pipeline.errors import TonsaiError, TrainError
-from tonsai_pipeline.model.build import build_model, num_parameters
+from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
 from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
-from tonsai_pipeline.planner.network import flops_per_token, peak_flops_of, shape_of
+from tonsai_pipeline.model.size import shape_of_network
+from tonsai_pipeline.planner.hardware import peak_flops_of
+from tonsai_pipeline.planner.network import Shape, flops_per_token
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.shards import RowReader
@@ -38,18 +40,21 @@ class Setup:
     Args:
         backend: The network and its optimizer.
         plan: Which rows when.
-        num_parameters: Of the network, tied ones once.
-        flops: Operations per token.
+        network: Its sizes.
         peak_flops: What one device promises per second; None: unknown.
         base: The base model on held-out rows, before training; None: nothing is compared with it.
     """
 
     backend: Backend
     plan: BatchPlan
-    num_parameters: int
-    flops: float
+    network: Shape
     peak_flops: float | None
     base: Mapping[str, HeldOut] | None
+
+    @property
+    def flops(self) -> float:
+        """Operations per token, forward and backward."""
+        return flops_per_token(self.network)
 
 
 def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Setup:
@@ -78,7 +83,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         tokenizer_dir=run.tokenizer_dir,
         on_change=reporter.log,
     )
-    count = num_parameters(model)
+    network = shape_of_network(model, reader.seq_len)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
@@ -87,7 +92,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
     backend = _make_backend(run, plan, loss, device, dtype, compiled=compiled, reporter=reporter)
     _check_attention(backend, reader.seq_len)
     reporter.log(
-        f"{count:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
+        f"{network.num_parameters:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
         f"{world_size} x {device.type}, {backend.precision}, {backend.name}"
         + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
@@ -96,7 +101,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
             f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Setup(backend, plan, count, _flops(run, reader, count), peak_flops_of(name), base)
+    return Setup(backend, plan, network, peak_flops_of(name, backend.precision), base)
 
 
 def _make_backend(
@@ -142,12 +147,3 @@ def _check_attention(backend: Backend, seq_len: int) -> None:
             f"attention crosses documents: logits moved by {leak:.2g} of their spread; this network cannot be "
             "trained"
         )
-
-
-def _flops(run: TrainRun, reader: RowReader, count: int) -> float:
-    try:
-        shape = shape_of(run.model, vocab_size=reader.vocab_size, seq_len=reader.seq_len)
-    except TonsaiError:
-        # A family whose sizes are not known in detail: six operations per parameter, attention left out.
-        return 6.0 * count
-    return flops_per_token(shape)

@@ -18,6 +18,8 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
@@ -36,6 +38,7 @@ from tonsai_pipeline.train.launch.watchdog import Watchdog
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.loop.trainer import Outcome, Trainer
+from tonsai_pipeline.train.memory import out_of_memory
 from tonsai_pipeline.train.records.journal import Journal
 from tonsai_pipeline.train.records.metrics import Metrics
 from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
@@ -101,7 +104,18 @@ def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
     check_trackers(section.metrics)
     reader = RowReader(run.shards_dir / "train")
     setup = assemble(run, reader, device, reporter)
-    return _run(run, reader, setup, reporter, stop)
+    try:
+        return _run(run, reader, setup, reporter, stop)
+    except torch.OutOfMemoryError as error:
+        backend = setup.backend
+        raise out_of_memory(
+            section,
+            setup.network,
+            micro_rows=setup.plan.micro_rows,
+            zero_stage=backend.zero_stage,
+            world_size=backend.world_size,
+            precision=backend.precision,
+        ) from error
 
 
 def _run(
@@ -116,7 +130,7 @@ def _run(
         section.guards,
         rank=rank,
         on_trouble=notices.append,
-        expected_bytes=12 * setup.num_parameters,  # fp32 weights and two running means
+        expected_bytes=12 * setup.network.num_parameters,  # fp32 weights and two running means
         copies=uploader,
     )
     metrics = _open_metrics(run, rank, notices.append)
@@ -217,7 +231,8 @@ def _write_status(
         "train_s": outcome.train_s,
         "checkpoint": None if last is None else str(last.folder),
         "num_rollbacks": outcome.num_rollbacks,
-        "num_parameters": setup.num_parameters,
+        "num_parameters": setup.network.num_parameters,
+        "network": asdict(setup.network),
         "flops_per_token": setup.flops,
         "peak_flops": setup.peak_flops,
         "world_size": backend.world_size,

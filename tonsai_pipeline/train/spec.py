@@ -113,7 +113,7 @@ def run_settings(model: ModelConfig, train: TrainConfig) -> dict[str, object]:
     places = {"config_file", "deepspeed_config"}
     watching = {"checkpoint", "guards", "metrics", "regression", "samples"}
     dividing = {"backend", "zero_stage", "micro_batch_rows", "compile"}
-    dividing |= {"activation_checkpointing", "loss_chunk_tokens"}
+    dividing |= {"activation_checkpointing", "loss_chunk_tokens", "offload_optimizer"}
     return {
         "model": model.model_dump(mode="json", exclude=places),
         "train": train.model_dump(mode="json", exclude=places | watching | dividing),

@@ -85,6 +85,19 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(
     assert torch.equal(weights(tiny_data / "stopped"), weights(tiny_data / "undisturbed"))
 
 
+def test_out_of_memory_names_what_to_lower(tiny_data: Path, monkeypatch) -> None:
+    from tonsai_pipeline.train.backends.torch_backend import TorchBackend
+
+    def full(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(TorchBackend, "_backward", full)
+    with pytest.raises(TrainError, match="out of memory") as caught:
+        run_job(tiny_data, "full", micro_batch_rows=8)
+    assert "train.micro_batch_rows: 4 (" in str(caught.value)
+    assert "train.activation_checkpointing: true (" in str(caught.value)
+
+
 def weights(folder: Path) -> torch.Tensor:
     from safetensors.torch import load_file
 

@@ -11,12 +11,10 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or
 from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.manifest import fingerprint
-from tonsai_pipeline.storage.rows import header_of, read_index
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import (
@@ -83,9 +81,7 @@ def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
             for kept in (METRICS_NAME, STATUS_NAME):
                 link_or_copy(output_dir / kept, folder / kept)
             records = read_metrics(output_dir / METRICS_NAME)
-            return _report(result.status, records) | _prediction(
-                recipe, result.status, records, shards
-            )
+            return _report(result.status, records) | compare(recipe.train, result.status, records)
 
         artifact = store.materialize(
             "pretrained_model",
@@ -159,26 +155,6 @@ def _checks(artifact: Artifact, records: list[dict[str, Any]]) -> Iterator[dg.As
     rose = [lang for lang in last if last[lang]["loss"] >= first[lang]["loss"]]
     said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
     yield check("loss_fell", not rose, said, warn=True)
-
-
-def _prediction(
-    recipe: Recipe, status: Mapping[str, Any], records: list[dict[str, Any]], shards: Artifact
-) -> dict[str, float]:
-    """Put what `tonsai plan` says beside what the run measured; nothing for a network it cannot count."""
-    train_dir = shards.path / "train"
-    header = header_of(read_index(train_dir), train_dir)
-    try:
-        return compare(
-            recipe.model,
-            recipe.train,
-            status,
-            records,
-            vocab_size=header.vocab_size,
-            seq_len=header.seq_len,
-        )
-    except RecipeError:
-        # A base model on the Hub, or a family whose sizes are not known in detail.
-        return {}
 
 
 def _samples(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue | None:

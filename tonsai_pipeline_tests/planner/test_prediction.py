@@ -34,7 +34,7 @@ def test_a_run_has_the_parameters_that_were_planned_and_says_how_fast_it_was(
     status: Any = read_json(run.output_dir / "status.json")
     records = read_metrics(run.output_dir / "metrics.jsonl")
     sizes = {"vocab_size": tiny.VOCAB_SIZE, "seq_len": tiny.SEQ_LEN}
-    found = compare(run.model, run.train, status, records, **sizes)
+    found = compare(run.train, status, records)
     assert found["plan_parameters"] == found["run_parameters"] > 100_000
     speed = found["run_tokens_per_s"]
     assert found["run_tflops"] == pytest.approx(
@@ -42,7 +42,7 @@ def test_a_run_has_the_parameters_that_were_planned_and_says_how_fast_it_was(
     )
     assert "plan_tokens_per_s" not in found  # a CPU promises nothing
     gpu = [r | {"mfu": 0.3, "peak_memory_gb": 2.5} for r in records]
-    found = compare(run.model, run.train, status | {"peak_flops": 1e12}, gpu, **sizes)
+    found = compare(run.train, status | {"peak_flops": 1e12}, gpu)
     assert (found["run_mfu"], found["run_memory_gb"]) == (0.3, 2.5)
     assert found["plan_tokens_per_s"] == pytest.approx(
         0.4 * 1e12 / flops_per_token(shape_of(run.model, **sizes)), rel=1e-5
