@@ -9,21 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-#: The assets up to the training mixture.
-UP_TO_MIXTURE = (
-    "raw_documents",
-    "normalized_documents",
-    "minhash_signatures",
-    "deduplicated_documents",
-    "scored_documents",
-    "training_mixture",
-)
 #: Sections for text that is used as it is: it was cleaned before, or its owner wants it so.
 AS_IT_IS: dict[str, Any] = {"dedup": {"enabled": False}, "quality": {"enabled": False}}
 #: Beside the splits of a prepared dataset: the settings by which its validation documents were chosen.
 HELD_OUT_NAME = "held_out.json"
 #: For a tokenizer alone: all text is for training.
-NOTHING_HELD_OUT: dict[str, Any] = {"validation": {"frac": 0.0, "max_documents": 0}}
+NOTHING_HELD_OUT: dict[str, Any] = {"validation": {"frac": 0.0}}
 _HEAD_DOCUMENTS = 1000
 _HEAD_BYTES = 1 << 20
 
@@ -79,7 +70,7 @@ def dataset_sources(
     import datasets
 
     from tonsai_pipeline.errors import DumpError
-    from tonsai_pipeline.stages.export_dataset import SHARES_NAME
+    from tonsai_pipeline.export.dataset import SHARES_NAME
     from tonsai_pipeline.storage.files import read_json
 
     try:

@@ -23,7 +23,7 @@ import torch
 from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
-from tonsai_pipeline.storage.files import write_json
+from tonsai_pipeline.storage.files import name_contents, write_json
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.backends.backend import Backend
@@ -48,7 +48,6 @@ from tonsai_pipeline.train.spec import (
     MODEL_NAME,
     STATUS_NAME,
     TrainRun,
-    run_settings,
 )
 
 #: A stopped run must end before its launcher's patience does; what is not uploaded by then is on this disk.
@@ -188,7 +187,10 @@ def _open_metrics(run: TrainRun, rank: int, on_trouble: Callable[[str], None]) -
         run.train.metrics,
         run.output_dir,
         fingerprint=run.fingerprint,
-        settings=lambda: run_settings(run.model, run.train),
+        settings=lambda: {
+            "model": run.model.settings(name_contents),
+            "train": run.train.settings(name_contents),
+        },
     )
     path = run.output_dir / METRICS_NAME
     return Metrics(path, rank=rank, trackers=trackers, on_trouble=on_trouble)

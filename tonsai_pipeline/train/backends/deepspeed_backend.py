@@ -56,7 +56,7 @@ class DeepSpeedBackend(Backend):
         compiled: bool,
         settings: dict[str, Any],
     ) -> None:
-        import deepspeed  # ten seconds of imports that the torch engine does not need
+        import deepspeed  # ten seconds of imports that the torch backend does not need
 
         self.zero_stage = int(settings["zero_optimization"]["stage"])
         self._guarded = self.zero_stage == 0 and dtype == torch.float32

@@ -21,7 +21,7 @@ from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 
 
 class TorchBackend(Backend):
-    """One process, no DeepSpeed: for debugging, tests, and as the yardstick of the other engine."""
+    """One process, no DeepSpeed: for debugging, tests, and as the yardstick of the other backend."""
 
     name = "torch"
     zero_stage = 0
@@ -37,7 +37,7 @@ class TorchBackend(Backend):
     ) -> None:
         super().__init__(loss.to(device), section, device, dtype)
         if self.world_size > 1:
-            raise TrainError("train.engine: torch runs in one process; use deepspeed for more")
+            raise TrainError("train.backend: torch runs in one process; use deepspeed for more")
         self._adam = make_optimizer(
             loss,
             section.optimizer,
