@@ -65,7 +65,7 @@ class Evaluation:
                 for language, found in self.after.items()
             },
             "samples": [asdict(sample) for sample in self.samples],
-            "generation": self.generation.settings(),
+            "generation": self.generation.model_dump(mode="json"),
             "training": dict(self.training),
         }
 
