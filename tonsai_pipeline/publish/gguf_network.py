@@ -78,19 +78,34 @@ class Network:
             return None
         found = self._names.get_name(name, try_suffixes=(".weight", ".bias"))
         if found is None:
-            raise DataError(f"llama.cpp's {gguf.MODEL_ARCH_NAMES[self.arch]} has no tensor for {name}")
+            raise DataError(
+                f"llama.cpp's {gguf.MODEL_ARCH_NAMES[self.arch]} has no tensor for {name}"
+            )
         return found
 
-    def layout(self, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Callable[[Array], Array]]:
-        """Return the shape of a saved tensor in the file, and what brings it there."""
+    def layout(
+        self, name: str, shape: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], Callable[[Array], Array]]:
+        """Return the shape of a saved tensor in the file, and what brings it there.
+
+        Raises:
+            DataError: The embedding has fewer rows than there are tokens.
+        """
         if self.arch == gguf.MODEL_ARCH.GPT2 and name.endswith(_GPT2_TRANSPOSED):
             return shape[::-1], np.transpose
-        if self._names.get_name(name, try_suffixes=(".weight",)) in ("token_embd.weight", "output.weight"):
+        if self._names.get_name(name, try_suffixes=(".weight",)) in (
+            "token_embd.weight",
+            "output.weight",
+        ):
+            if shape[0] < self.num_rows:
+                raise DataError(
+                    f"{name} has {shape[0]} rows for the {self.num_rows} tokens of the tokenizer beside it"
+                )
             return (self.num_rows, *shape[1:]), lambda array: array[: self.num_rows]
-        if self.heads is not None:
-            for part, num_heads in zip((".q_proj.", ".k_proj."), self.heads, strict=True):
-                if part in name:
-                    return shape, lambda array: _pairs(array, num_heads)
+        heads = dict(zip((".q_proj.", ".k_proj."), self.heads or (), strict=False))
+        turned = [num_heads for part, num_heads in heads.items() if part in name]
+        if turned:
+            return shape, lambda array: _pairs(array, turned[0])
         return shape, lambda array: array
 
 

@@ -84,7 +84,10 @@ def read_vocabulary(folder: Path) -> GgufVocabulary:
     pre = _name_of_words(state, folder)
     info = parse_info((folder / INFO_NAME).read_bytes())
     added = {token["id"]: token for token in state["added_tokens"]}
-    ids = {**state["model"]["vocab"], **{token["content"]: number for number, token in added.items()}}
+    ids = {
+        **state["model"]["vocab"],
+        **{token["content"]: number for number, token in added.items()},
+    }
     by_id = {number: token for token, number in ids.items()}
     if sorted(by_id) != list(range(info.vocab_size)):
         raise DataError(f"{folder}: its ids have gaps, which a GGUF vocabulary cannot have")
@@ -168,7 +171,8 @@ def rebuild(path: Path) -> Tokenizer:
     """Build the tokenizer that a GGUF file describes."""
     fields = gguf.GGUFReader(path).fields
     pre, tokens, types, merges = (
-        fields[f"tokenizer.ggml.{name}"].contents() for name in ("pre", "tokens", "token_type", "merges")
+        fields[f"tokenizer.ggml.{name}"].contents()
+        for name in ("pre", "tokens", "token_type", "merges")
     )
     vocab = {token: number for number, token in enumerate(tokens)}
     pairs = [tuple(merge.split(" ")) for merge in merges]

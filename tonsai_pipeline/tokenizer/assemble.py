@@ -162,6 +162,8 @@ def tokenizer_files(
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
+        # Bytes know no unknown text, but CTranslate2 cannot load a model whose tokenizer names no such token.
+        "unk_token": pad,
         **{key: value for key, value in (config or {}).items() if key in _KEPT_SETTINGS},
         **names,
     }

@@ -23,11 +23,22 @@ from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TEXTS = english_texts(20, seed=2) + khmer_texts(20, seed=3)
-#: Every family that is trained, and those whose AutoTokenizer ignores `tokenizer_class` (qwen2, phi3, qwen3_5_text).
-MODEL_TYPES = (
-    "gpt2 llama qwen2 qwen3 mistral gemma3_text phi3 olmo2 smollm3 opt gpt_neox granite cohere gpt_oss qwen3_moe "
-    "qwen2_moe nemotron"
-).split()
+#: Every family that is trained, and those whose AutoTokenizer ignores `tokenizer_class` (qwen2, phi3, nemotron).
+MODEL_TYPES = [
+    *(
+        "gpt2",
+        "llama",
+        "qwen2",
+        "qwen3",
+        "mistral",
+        "gemma3_text",
+        "phi3",
+        "olmo2",
+        "smollm3",
+        "opt",
+    ),
+    *("gpt_neox", "granite", "cohere", "gpt_oss", "qwen3_moe", "qwen2_moe", "nemotron"),
+]
 
 
 def qwen2_like() -> Tokenizer:

@@ -1,12 +1,13 @@
-// The real llama.cpp, through node-llama-cpp: a request on stdin, an answer on stdout, both JSON.
-// node llama_cpp.mjs PACKAGE_FOLDER < {"model": path, "ids": [text], "greedy": {"prompt": [id], "tokens": n}, "chat": text}
-import {readFileSync} from "node:fs";
+// The real llama.cpp, through node-llama-cpp: a request and an answer, both JSON files.
+// node llama_cpp.mjs PACKAGE_FOLDER REQUEST ANSWER, where REQUEST is
+// {"model": path, "ids": [text], "greedy": {"prompt": [id], "tokens": n}, "chat": text}; the last three as wanted
+import {readFileSync, writeFileSync} from "node:fs";
 import {pathToFileURL} from "node:url";
 
 const {getLlama, LlamaChatSession, JinjaTemplateChatWrapper} = await import(
     pathToFileURL(`${process.argv[2]}/dist/index.js`).href
 );
-const request = JSON.parse(readFileSync(0, "utf8"));
+const request = JSON.parse(readFileSync(process.argv[3], "utf8"));
 const llama = await getLlama({gpu: false, build: "never", logLevel: "error", maxThreads: 1});
 const vocabOnly = request.greedy == null && request.chat == null;
 const model = await llama.loadModel({modelPath: request.model, vocabOnly});
@@ -34,5 +35,5 @@ if (request.chat != null) {
         await context.dispose();
     }
 }
-console.log(JSON.stringify(answer));
+writeFileSync(process.argv[4], JSON.stringify(answer));
 process.exit(0);

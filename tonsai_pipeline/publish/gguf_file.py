@@ -25,7 +25,7 @@ from tonsai_pipeline.publish.gguf_network import Network, network_of
 from tonsai_pipeline.publish.gguf_vocabulary import check_ids, read_vocabulary, write_vocabulary
 from tonsai_pipeline.tokenizer.assemble import probe_texts
 
-GgufType = Literal["f32", "f16", "bf16", "q8_0"]
+Precision = Literal["f32", "f16", "bf16", "q8_0"]
 _TYPES = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -46,7 +46,7 @@ class GgufReport:
 
 
 def export_gguf(
-    folder: Path, output: Path, *, dtype: GgufType = "f16", texts: Iterable[str] = ()
+    folder: Path, output: Path, *, dtype: Precision = "f16", texts: Iterable[str] = ()
 ) -> GgufReport:
     """Write a model folder as one GGUF file.
 
@@ -83,7 +83,9 @@ def export_gguf(
     return GgufReport(output.stat().st_size, num_tensors, num_texts)
 
 
-def _write_tensors(writer: gguf.GGUFWriter, folder: Path, network: Network, dtype: GgufType) -> int:
+def _write_tensors(
+    writer: gguf.GGUFWriter, folder: Path, network: Network, dtype: Precision
+) -> int:
     """Announce every tensor, then write one after the other: memory holds one at a time."""
     places = [
         (path, name, target)
@@ -114,9 +116,7 @@ def _write_tensors(writer: gguf.GGUFWriter, folder: Path, network: Network, dtyp
         with safe_open(path, "pt") as saved:
             array = saved.get_tensor(name).float().numpy()
         _, arrange = network.layout(name, array.shape)
-        writer.write_tensor_data(
-            gguf.quants.quantize(np.ascontiguousarray(arrange(array)), kind)
-        )
+        writer.write_tensor_data(gguf.quants.quantize(np.ascontiguousarray(arrange(array)), kind))
     return len(places)
 
 
@@ -131,7 +131,7 @@ def _saved_tensors(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _tensor_type(
-    target: str, shape: tuple[int, ...], dtype: GgufType
+    target: str, shape: tuple[int, ...], dtype: Precision
 ) -> gguf.GGMLQuantizationType:
     if len(shape) < 2 or target.startswith("position_embd"):
         return gguf.GGMLQuantizationType.F32
