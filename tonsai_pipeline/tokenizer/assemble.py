@@ -58,9 +58,9 @@ _KEPT_SETTINGS = (
 )
 
 #: Only in a cluster, as `text.normalize` does: what has no base is not repaired.
-_COENG_DA = rf"(?<=[\u1780-\u17D3\u17DD\u200C\u200D]){chr(cp.COENG)}{chr(cp.LETTER_DA)}"
+COENG_DA = rf"(?<=[\u1780-\u17D3\u17DD\u200C\u200D]){chr(cp.COENG)}{chr(cp.LETTER_DA)}"
 _COENG_TA = chr(cp.COENG) + chr(cp.LETTER_TA)
-_ZWSP_BESIDE_KHMER = rf"(?<=[\s\u1780-\u17FF]){chr(cp.ZWSP)}+|{chr(cp.ZWSP)}+(?=[\s\u1780-\u17FF])"
+ZWSP_BESIDE_KHMER = rf"(?<=[\s\u1780-\u17FF]){chr(cp.ZWSP)}+|{chr(cp.ZWSP)}+(?=[\s\u1780-\u17FF])"
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,11 @@ def parse_info(data: bytes) -> TokenizerInfo:
 def _normalizer(options: NormalizeOptions) -> normalizers.Normalizer:
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if options.strip_zwsp:
-        steps.append(normalizers.Replace(Regex(_ZWSP_BESIDE_KHMER), ""))
+        steps.append(normalizers.Replace(Regex(ZWSP_BESIDE_KHMER), ""))
     if options.strip_ignorables:
         steps.append(normalizers.Replace(chr(cp.BOM), ""))
     if options.coeng_da == "fold":
-        steps.append(normalizers.Replace(Regex(_COENG_DA), _COENG_TA))
+        steps.append(normalizers.Replace(Regex(COENG_DA), _COENG_TA))
     return normalizers.Sequence(steps)
 
 
