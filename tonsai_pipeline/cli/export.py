@@ -116,7 +116,7 @@ def _export_rows(
     shards: Path, output: str, export_format: ExportFormat, split: list[str] | None
 ) -> None:
     from tonsai_pipeline.errors import DataError
-    from tonsai_pipeline.stages.export_shards import export_arrow, export_megatron
+    from tonsai_pipeline.export.shards import export_arrow, export_megatron
     from tonsai_pipeline.storage.remote_rows import push_rows
     from tonsai_pipeline.storage.rows import INDEX_NAME
     from tonsai_pipeline.storage.shards import RowReader
