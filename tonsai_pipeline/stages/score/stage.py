@@ -161,7 +161,9 @@ def drift(previous: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, 
     return moved
 
 
-def _rules(source: Source, config: QualityConfig, classifiers: Artifact) -> dict[str, LanguageRules]:
+def _rules(
+    source: Source, config: QualityConfig, classifiers: Artifact
+) -> dict[str, LanguageRules]:
     """Return what decides about the documents of a source, by language."""
     rules = {}
     for language in ("khm", "eng"):
