@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,19 +165,3 @@ def _stamp(path: Path) -> str:
         return "missing"
     files = [path] if path.is_file() else sorted(path.iterdir())
     return digest_json([[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files])
-
-
-def describe(stage: Stage) -> Mapping[str, Any]:
-    """Return a declaration as plain values, for documentation."""
-    return {
-        "fields": sorted(_field_text(fields) for fields in stage.fields.values()),
-        "reads": sorted(
-            f"{read.stage or 'raw_dumps'} ({read.scope.value})" for read in stage.reads.values()
-        ),
-    }
-
-
-def _field_text(fields: Fields) -> str:
-    names = f" ({', '.join(fields.only)})" if fields.only else ""
-    left = f" without {', '.join(fields.without)}" if fields.without else ""
-    return f"{fields.path}{names}{left}"
