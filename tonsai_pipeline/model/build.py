@@ -27,8 +27,10 @@ from transformers import (
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model import attention
+from tonsai_pipeline.model.auto_tokenizer import make_auto_tokenizer_agree
 from tonsai_pipeline.model.check import check_network
 from tonsai_pipeline.model.embeddings import grow_embeddings, new_token_pieces
+from tonsai_pipeline.model.generation_settings import settings_of_base, written_as_they_are
 from tonsai_pipeline.recipe.model import ModelConfig
 
 #: The same function to 1e-7, but one kernel instead of six; saved models carry the name other programs know.
@@ -91,7 +93,17 @@ def build_model(
         )
     for name, token_id in names.items():
         setattr(config, name, token_id)
-    model.generation_config = GenerationConfig.from_model_config(config)
+    model.generation_config = (
+        GenerationConfig.from_model_config(config)
+        if section.base is None
+        else settings_of_base(
+            model.generation_config,
+            special_ids,
+            name=section.base,
+            revision=section.base_revision,
+            tokenizer_dir=tokenizer_dir,
+        )
+    )
     return cast("PreTrainedModel", cast("nn.Module", model).to(dtype))
 
 
@@ -158,6 +170,9 @@ def save_model(
         folder: Replaced if it exists.
         tokenizer_dir: Tokenizer files, copied into the folder as they are.
         state: Full weights on the CPU, where those in `model` are divided among processes.
+
+    Raises:
+        DataError: No way was found to make `AutoTokenizer` cut text as the shards were cut.
     """
     building = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(building, ignore_errors=True)
@@ -170,10 +185,12 @@ def save_model(
     if renamed:
         config.activation_function = _SAVED_GELU
     try:
-        model.save_pretrained(building, state_dict=state)
+        with written_as_they_are(model, building):
+            model.save_pretrained(building, state_dict=state)
     finally:
         if renamed:
             config.activation_function = _TRAINED_GELU
+    make_auto_tokenizer_agree(building)
     # Weights are written through a private temporary file; all files get the mode of the others.
     mode = (building / "config.json").stat().st_mode & 0o777
     for path in building.iterdir():

@@ -46,7 +46,7 @@ def new_token_pieces(base: str, revision: str | None, tokenizer_dir: Path) -> di
         RecipeError: One of the two tokenizers cannot be opened.
     """
     ours = Tokenizer.from_file(str(tokenizer_dir / _FILE))
-    return pieces_of(_base_tokenizer(base, revision), ours)
+    return pieces_of(load_base_tokenizer(base, revision), ours)
 
 
 def pieces_of(base: Tokenizer, ours: Tokenizer) -> dict[int, list[int]]:
@@ -109,7 +109,12 @@ def grow_embeddings(
                     weight[token] = rows[list(parts)].mean(0)
 
 
-def _base_tokenizer(base: str, revision: str | None) -> Tokenizer:
+def load_base_tokenizer(base: str, revision: str | None) -> Tokenizer:
+    """Open the tokenizer of a base model.
+
+    Raises:
+        RecipeError: The folder or repository holds none.
+    """
     folder = Path(base)
     # transformers makes an empty tokenizer of a folder that holds none.
     if folder.is_dir() and not any((folder / name).is_file() for name in _FILES):
