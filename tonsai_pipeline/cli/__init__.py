@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -21,6 +22,7 @@ from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
 from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.train.launch.launcher import waiting_policy
 
 app = typer.Typer(
     name="tonsai",
@@ -53,6 +55,8 @@ app.command(rich_help_panel="Single steps")(pretrain)
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed without a traceback."""
+    # Before torch is loaded, here and in every process that is started from here.
+    os.environ.update(waiting_policy(os.environ))
     try:
         app()
     except TonsaiError as error:
