@@ -158,6 +158,7 @@ def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) 
             return right.encode_batch([text[:-1] for text in texts], parallel=parallel)
 
     encoder._fast = Wrong()
+    encoder._unseen_bytes = 1 << 20
     with pytest.raises(WrongIdsError, match="gigatoken cuts"):
         encode(encoder, TEXTS)
 
