@@ -12,8 +12,8 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.recipe.sources import IngestConfig
 from tonsai_pipeline.schema import QUARANTINE
-from tonsai_pipeline.stages import ingest as stage
-from tonsai_pipeline.stages.ingest import say_empty, say_losses
+from tonsai_pipeline.stages.ingest import stage
+from tonsai_pipeline.stages.ingest.stage import say_empty, say_losses
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.stages.test_ingest import Files, ingest_dump, table_of, write_dump
 
@@ -162,11 +162,11 @@ def test_fields_left_out_and_skipped_records_survive_a_kill(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was counted before a killed run is counted once."""
-    from tonsai_pipeline.stages import ingest_chunks
+    from tonsai_pipeline.stages.ingest import chunks
 
     body = "".join(f"{n},{n},{'x' * 100}\nid,id,text\n" for n in range(200))
     dump = dump_of(tmp_path / "in", a__csv=f"id,id,text\n{body}".encode())
-    write, calls = ingest_chunks.write_part, []
+    write, calls = chunks.write_part, []
 
     def failing(path: Path, *arguments: object) -> int:
         calls.append(path)
@@ -174,7 +174,7 @@ def test_fields_left_out_and_skipped_records_survive_a_kill(
             raise RuntimeError("killed")
         return write(path, *arguments)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(ingest_chunks, "write_part", failing)
+    monkeypatch.setattr(chunks, "write_part", failing)
     with pytest.raises(Exception, match="killed"):
         ingest_dump(store, dump, engine)
     report = ingest_dump(store, dump, engine).report
