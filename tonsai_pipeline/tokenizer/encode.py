@@ -49,6 +49,9 @@ _TRIGGERS = {
 #: Text of which one document is compared with `tokenizers`, in bytes: 2 % of the time.
 _COMPARE_EVERY_BYTES = 1 << 20
 
+#: Text after which gigatoken is opened anew, in bytes: it keeps every word that it has seen, three bytes a byte of text.
+_REOPEN_EVERY_BYTES = 128 << 20
+
 
 class WrongIdsError(Exception):
     """The fast encoder gave a text other ids than `tokenizers`; what it gave before is not to be trusted."""
@@ -97,6 +100,8 @@ class Encoder:
         self._triggers: str | None = None
         self._plain_only = ""
         self._fast: Any = None
+        self._fast_json = b""
+        self._kept_bytes = 0
         if fast:
             self._open_fast(orjson.loads(tokenizer_json))
 
@@ -130,6 +135,10 @@ class Encoder:
         said = self._normalized(texts)
         by_plain = pc.match_substring_regex(texts, self._plain_only).to_numpy(zero_copy_only=False)
         ids, sizes = self._give(said)
+        self._kept_bytes += texts.nbytes
+        if self._kept_bytes > _REOPEN_EVERY_BYTES:
+            self._kept_bytes = 0
+            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
         places = np.flatnonzero(by_plain)
         if len(places):
             others, other_sizes = self._encode_plain(texts.take(pa.array(places)))
@@ -185,7 +194,8 @@ class Encoder:
         self._triggers = "|".join(triggers)
         reduced = state | {"normalizer": None, "added_tokens": [], "post_processor": None}
         try:
-            self._fast = gigatoken.Tokenizer.from_json(orjson.dumps(reduced))
+            self._fast_json = orjson.dumps(reduced)
+            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
             for place in range(len(probes := pa.array(probe_texts(), pa.large_string()))):
                 self._unseen_bytes = _COMPARE_EVERY_BYTES
                 self._encode_fast(probes.slice(place, 1))
