@@ -14,7 +14,7 @@ class SignatureConfig(Section):
     """What a document is compared by. A change here signs every dump again."""
 
     num_perm: int = Field(default=128, ge=16, le=1024)
-    """Hash values per signature, 4 bytes each. More: candidates are nominated more exactly."""
+    """Hash values per signature, 4 bytes each. More: candidates are chosen more exactly."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     """Seed of the permutations."""
     clusters_per_shingle: int = Field(default=12, ge=1, le=63)
