@@ -14,9 +14,11 @@ import xxhash
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.lineage import Builder, DumpView, Pipeline
+from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import IngestConfig, Source
-from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
-from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
+from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS, DumpKey
+from tonsai_pipeline.stages.ingest.stage import STAGE
 from tonsai_pipeline.storage.documents import read_batches, read_part
 from tonsai_pipeline.storage.store import Artifact, Store
 
@@ -31,6 +33,13 @@ class Files:
     key: str
     files: tuple[str, ...]
     names: tuple[str, ...]
+    version: str = "version"
+
+    def stamp(self) -> str:
+        return self.version
+
+    def current_version(self) -> str:
+        return self.version
 
 
 def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@20261101") -> Files:
@@ -54,16 +63,12 @@ def ingest_dump(
     force: bool = False,
     **source: Any,
 ) -> Artifact:
-    described = Source(name=dump.key.partition("@")[0], lang="khm", **source)
-    return store.materialize(
-        "raw_documents",
-        dump.key,
-        lambda folder: ingest(dump, folder, source=described, config=config, engine=engine),
-        stage_version=STAGE_VERSION,
-        settings={"ingest": config.settings(), "source": described.reading_settings()},
-        inputs={"raw_dumps": "version"},
-        force=force,
-    )
+    key = DumpKey(dump.key)
+    described = Source(name=key.source, lang="khm", **source)
+    recipe = Recipe(name="test", sources=(described,), ingest=config)
+    view = DumpView({key: dump.version}, lambda _: dump)
+    builder = Builder(Pipeline((STAGE,)), recipe, store, view, engine=lambda: engine)
+    return builder.build("raw_documents", key, force=force)
 
 
 def table_of(paths: Sequence[Path], schema: pa.Schema) -> list[dict[str, Any]]:
@@ -283,8 +288,8 @@ def test_a_file_of_unknown_format_stops_the_stage(
 def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tonsai_pipeline.stages import ingest as stage
-    from tonsai_pipeline.stages import ingest_chunks
+    from tonsai_pipeline.stages.ingest import chunks as ingest_chunks
+    from tonsai_pipeline.stages.ingest import stage
 
     dump = write_dump(tmp_path / "in", FILES)
     undisturbed = content(
