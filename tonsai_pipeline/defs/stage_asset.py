@@ -26,6 +26,7 @@ from tonsai_pipeline.pipeline import (
 )
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 #: The dumps that a run sees, from its first step to its last, whatever other runs find meanwhile.
@@ -213,7 +214,12 @@ def stage_asset(
 
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
         made = Made(artifact, builder, dump, before)
-        return materialized(artifact, metadata=page.pictures(made), checks=list(page.checks(made)))
+        return materialized(
+            artifact,
+            data_version=_shown_version(stage, artifact),
+            metadata=page.pictures(made),
+            checks=list(page.checks(made)),
+        )
 
     return _asset
 
@@ -227,9 +233,23 @@ def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
         is_all = each_dump and not stage.each_dump
         mapping = dg.AllPartitionMapping() if is_all else None
         found.append(dg.AssetDep(graph.key(name), partition_mapping=mapping))
-    if any(dep.partition_mapping for dep in found):
+    # A mapping without fields is an empty tuple, which is false.
+    if any(dep.partition_mapping is not None for dep in found):
         found.append(dg.AssetDep(graph.key(CATALOG)))
     return found
+
+
+def _shown_version(stage: Stage, artifact: Artifact) -> str:
+    """Name all that others read of an asset, so that Dagster calls them stale when an inner result is another.
+
+    A sum of many dumps may be the same although a dump is not.
+    """
+    inner = {
+        argument: artifact.manifest.inputs[argument]
+        for argument, read in stage.reads.items()
+        if read.stage and PIPELINE[read.stage].part_of == stage.name
+    }
+    return digest_json([artifact.data_version, inner]) if inner else artifact.data_version
 
 
 def _required_key(builder: Builder, stage: Stage) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.schema import NAME_PATTERN
 
+if TYPE_CHECKING:
+    from tonsai_pipeline.text import NormalizeOptions
+
 #: Names become folder names and Dagster partition keys.
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 DumpFormat = Literal[
     "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
 ]
+
+#: What the documents of a source are: it decides what a good one looks like (`quality`).
+Kind = Literal["prose", "sentences", "lexicon", "verse", "dialogue", "headlines"]
 
 
 class DialectConfig(Section):
@@ -78,6 +84,9 @@ class Source(Section):
     `a.b` are fields too. The rest is counted and skipped."""
     max_documents: int | None = Field(default=None, ge=1)
     """Stop each dump after this many documents; None for all."""
+    kind: Kind = "prose"
+    """What its documents are: pages of `prose`, single `sentences`, entries of a `lexicon`, `verse`, `dialogue` (plays,
+    chats, transcripts) or `headlines`. Each kind has quality limits of its own."""
     license: str | None = None
     """Licence of the text, carried into the data card."""
 
@@ -109,5 +118,16 @@ class NormalizeConfig(Section):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """U+17D2 U+178A looks like U+17D2 U+178F: write both as the latter (`fold`) or leave them."""
+    duplicate_marks: Literal["collapse", "keep"] = "collapse"
+    """A vowel or sign typed several times in a row: stored once, or kept, as in chats that lengthen words."""
     lid_model: RecipePath | None = None
     """Path of a fastText language model (lid.176, GlotLID); None decides by script and stop words."""
+
+    def options(self) -> NormalizeOptions:
+        """Return what the normalizer does: the same for corpus, tokenizer and inference."""
+        # A recipe is read without numba, which `text` loads.
+        from tonsai_pipeline.text import NormalizeOptions
+
+        return NormalizeOptions(
+            coeng_da=self.coeng_da, collapse_duplicate_marks=self.duplicate_marks == "collapse"
+        )

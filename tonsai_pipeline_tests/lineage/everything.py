@@ -77,7 +77,9 @@ def changed(section: Section, path: str) -> Section:
 
 def _changed_inside(value: Any, rest: str, annotation: Any) -> Any:
     if value is None:
-        value = _section_of(annotation).model_construct()
+        kind = _section_of(annotation)
+        required = [key for key, field in kind.model_fields.items() if field.is_required()]
+        value = kind.model_construct(None, **dict.fromkeys(required, "eng_b"))
     if isinstance(value, Section):
         return changed(value, rest)
     if isinstance(value, Mapping):

@@ -14,12 +14,13 @@ import xxhash
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.lineage import Builder, DumpView, Pipeline
+from tonsai_pipeline.lineage import Builder, DumpView
+from tonsai_pipeline.pipeline import open_builder
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.recipe.sources import IngestConfig, Source
+from tonsai_pipeline.recipe.sources import IngestConfig
 from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS, DumpKey
-from tonsai_pipeline.stages.ingest.stage import STAGE
 from tonsai_pipeline.storage.documents import read_batches, read_part
+from tonsai_pipeline.storage.files import digest_file, digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 SMALL = IngestConfig(part_bytes=2000, max_document_bytes=5000)
@@ -33,7 +34,11 @@ class Files:
     key: str
     files: tuple[str, ...]
     names: tuple[str, ...]
-    version: str = "version"
+
+    @property
+    def version(self) -> str:
+        contents = [digest_file(Path(f)) if Path(f).exists() else "gone" for f in self.files]
+        return digest_json([self.names, contents])
 
     def stamp(self) -> str:
         return self.version
@@ -54,6 +59,25 @@ def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@
     return Files(key, tuple(map(str, paths)), tuple(path.name for path in paths))
 
 
+def builder_of(
+    store: Store,
+    dump: Files,
+    engine: Engine,
+    config: IngestConfig = SMALL,
+    *,
+    source: dict[str, Any] | None = None,
+    **sections: Any,
+) -> Builder:
+    """Return a builder of the product's stages over one dump."""
+    key = DumpKey(dump.key)
+    described = {"name": key.source, "lang": "khm", **(source or {})}
+    recipe = Recipe.model_validate(
+        {"name": "test", "sources": [described], "ingest": config, **sections}
+    )
+    view = DumpView({key: dump.version}, lambda _: dump)
+    return open_builder(recipe, store, view, engine=lambda: engine)
+
+
 def ingest_dump(
     store: Store,
     dump: Files,
@@ -63,12 +87,8 @@ def ingest_dump(
     force: bool = False,
     **source: Any,
 ) -> Artifact:
-    key = DumpKey(dump.key)
-    described = Source(name=key.source, lang="khm", **source)
-    recipe = Recipe(name="test", sources=(described,), ingest=config)
-    view = DumpView({key: dump.version}, lambda _: dump)
-    builder = Builder(Pipeline((STAGE,)), recipe, store, view, engine=lambda: engine)
-    return builder.build("raw_documents", key, force=force)
+    builder = builder_of(store, dump, engine, config, source=source)
+    return builder.build("raw_documents", DumpKey(dump.key), force=force)
 
 
 def table_of(paths: Sequence[Path], schema: pa.Schema) -> list[dict[str, Any]]:
@@ -288,15 +308,14 @@ def test_a_file_of_unknown_format_stops_the_stage(
 def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tonsai_pipeline.stages.ingest import chunks as ingest_chunks
-    from tonsai_pipeline.stages.ingest import stage
+    from tonsai_pipeline.stages.ingest import chunks, stage
 
     dump = write_dump(tmp_path / "in", FILES)
     undisturbed = content(
         ingest_dump(Store(type(store.layout)(tmp_path / "other", "test")), dump, engine)
     )
     starts: list[int] = []
-    read, write = stage.read_dump_file, ingest_chunks.write_part
+    read, write = stage.read_dump_file, chunks.write_part
     num_written = 0
 
     def noted(location: str, *, start_row: int, **options: Any) -> Any:
@@ -311,7 +330,7 @@ def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
         return write(path, *arguments)
 
     monkeypatch.setattr(stage, "read_dump_file", noted)
-    monkeypatch.setattr(ingest_chunks, "write_part", failing)
+    monkeypatch.setattr(chunks, "write_part", failing)
     with pytest.raises(Exception, match="killed"):
         ingest_dump(store, dump, engine)
     assert content(ingest_dump(store, dump, engine)) == undisturbed
@@ -325,6 +344,7 @@ def test_an_unchanged_dump_is_a_cache_hit_and_a_weight_does_not_matter(
     dump = write_dump(tmp_path / "in", FILES)
     assert not ingest_dump(store, dump, engine).cached
     assert ingest_dump(store, dump, engine, weight=2.0, license="CC0-1.0").cached
+    assert ingest_dump(store, dump, engine, lang="eng").cached
     assert ingest_dump(store, dump, engine, SMALL.model_copy(update={"max_bad_frac": 0.1})).cached
     assert not ingest_dump(store, dump, engine, text_column="body").cached
 
