@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tonsai_pipeline.stages.base_tokenizer import load_base
+from tonsai_pipeline.stages.train_tokenizer.base_tokenizer import load_base
 from transformers import AutoConfig, AutoTokenizer
 
 from tonsai_pipeline.errors import DataError
