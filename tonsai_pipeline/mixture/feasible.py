@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from tonsai_pipeline.mixture.budget import Budget
 
-#: A source this far from its target, in shares of the run, cannot be steered: its documents are too long.
-_COARSE_FRAC = 0.001
-#: A language this far from its share is named, in shares of the run.
+#: A language this far from its share is named, and a source this far from its target cannot be steered, as its
+#: documents are too long; in shares of the run.
 SHIFT_FRAC = 0.005
 
 
@@ -48,12 +47,12 @@ def take_over(
         [[300, 500, 400]]
     """
     found = targets.copy()
-    off = np.abs(realised.sum(axis=0) - targets.sum(axis=0))
-    is_coarse = off > _COARSE_FRAC * targets.sum()
+    asked, given = targets.sum(axis=0), realised.sum(axis=0)
+    is_coarse = (np.abs(given - asked) > SHIFT_FRAC * targets.sum()) | ((asked > 0) & (given == 0))
     languages = np.array(groups)
     for language in dict.fromkeys(groups):
         mine = languages == language
-        steered = mine & ~is_coarse & (targets.sum(axis=0) > 0)
+        steered = mine & ~is_coarse & (asked > 0)
         if not (mine & is_coarse).any() or not steered.any():
             continue
         wanted = targets[:, mine].sum(axis=1)

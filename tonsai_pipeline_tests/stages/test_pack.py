@@ -326,13 +326,13 @@ def test_a_single_long_document_that_does_not_fit_leaves_its_share_to_its_langua
     }
     shares = {"khm_speech": 0.1, "khm_news": 0.5, "eng_news": 0.4}
     mixture = build_mixture(
-        texts, shares=shares, total_tokens=10_000, every_nth_held_out=0, every_nth_dropped=0
+        texts, shares=shares, total_tokens=20_000, every_nth_held_out=0, every_nth_dropped=0
     )
     report = run_pack(store, mixture, engine).report
     sources = report["sources"]
-    assert sources["khm_speech"]["available_tokens"] > 2_000
+    assert sources["khm_speech"]["available_tokens"] > 4_000
     assert sources["khm_speech"]["num_tokens"] == 0
-    assert abs(report["languages"]["khm"] - 0.6) < 0.005
+    assert abs(report["languages"]["khm"] - 0.6) < 0.01
     assert [line.partition(":")[0] for line in report["shortfalls"]] == ["khm_speech"]
     assert "read whole or not at all" in report["shortfalls"][0]
 
