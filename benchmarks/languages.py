@@ -203,7 +203,7 @@ def typed(text: str, codes: dict[str, str]) -> str:
 _LEFT = ("\u17c1", "\u17c2", "\u17c3", "\u17d2\u179a")
 _HALVES = {"\u17be": ("\u17c1", "\u17b8"), "\u17c4": ("\u17c1", "\u17b6"), "\u17c5": ("\u17c1", "\u17c5")}
 _CONSONANTS = dict(
-    zip("កខគឃងចឆជឈញដឋឌឍណតថទធនបផពភមយរលវសហឡអ", "k kh k kh ng ch chh ch chh nh d th d th n t th t th n b ph p ph m y r l v s h l a".split(), strict=True)
+    zip("កខគឃងចឆជឈញដឋឌឍណតថទធនបផពភមយរលវសហឡអ", ["k", "kh", "k", "kh", "ng", "ch", "chh", "ch", "chh", "nh", "d", "th", "d", "th", "n", "t", "th", "t", "th", "n", "b", "ph", "p", "ph", "m", "y", "r", "l", "v", "s", "h", "l", "a"], strict=True)
 )
 _VOWELS = {
     "ា": "a ea", "ិ": "e i", "ី": "ei i", "ឹ": "oe eu", "ឺ": "eu ue", "ុ": "o u", "ូ": "o ou", "ួ": "uo our", "ើ": "ae er", "ឿ": "oeu eua",

@@ -24,7 +24,7 @@ from tonsai_pipeline.quality.evaluation import auc, calibration_error
 from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.form import form_log_odds
 from tonsai_pipeline.quality.signals import Signals, measure
-from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
+from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.train_classifiers.examples import KeptDump
 from tonsai_pipeline.stages.train_classifiers.stage import make_classifier
 from tonsai_pipeline.storage.files import read_json
