@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from transformers import (
@@ -93,7 +93,7 @@ class Subject:
             self.model,
             [self.prompt_ids(prompt) for prompt in prompts],
             max_new_tokens=room,
-            allowed=self._allowed,
+            allowed=self.allowed,
             eos_ids=self._eos_ids,
             temperature=sampling.temperature if sampling else 0.0,
             top_p=sampling.top_p if sampling else 1.0,
@@ -106,17 +106,19 @@ class Subject:
 
     @cached_property
     def _eos_ids(self) -> list[int]:
-        found = self.model.generation_config.eos_token_id if self.model.generation_config else None
-        ids = set(found if isinstance(found, list) else [found]) | {self.tokenizer.eos_token_id}
+        config: Any = self.model.generation_config
+        found = None if config is None else config.eos_token_id
+        ids = [*(found if isinstance(found, list) else [found]), self.tokenizer.eos_token_id]
         if self.is_chat:
             # The token that the template ends a turn with, whatever the configuration calls the end.
-            ids |= {self.tokenizer.convert_tokens_to_ids("<|im_end|>")}
-        return sorted(token for token in ids if token is not None)
+            ids.append(self.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+        return sorted({token for token in ids if isinstance(token, int)})
 
     @cached_property
-    def _allowed(self) -> torch.Tensor:
+    def allowed(self) -> torch.Tensor:
+        """(vocab_size,) bool: the tokens that are text, and the end."""
         forbidden = [i for i in marker_ids(self.tokenizer) if i not in self._eos_ids]
-        vocab_size = int(self.model.get_output_embeddings().weight.shape[0])  # pyright: ignore[reportArgumentType]
+        vocab_size = num_rows(self.model.get_output_embeddings())
         forbidden = [i for i in forbidden if i < vocab_size]
         return allowed_tokens(vocab_size, len(self.tokenizer), forbidden)
 
@@ -160,13 +162,12 @@ def open_subject(
             f"{place}: its tokenizer has no chat template, so a turn cannot be written; measure it as a base model"
         )
     _check(place, model, tokenizer)
-    return Subject(
-        name or identity.rstrip("/").split("/")[-1], model.to(device).eval(), tokenizer, is_chat
-    )
+    model = cast("PreTrainedModel", cast("torch.nn.Module", model).to(device).eval())
+    return Subject(name or identity.rstrip("/").split("/")[-1], model, tokenizer, is_chat)
 
 
 def _check(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    rows = int(model.get_input_embeddings().weight.shape[0])  # pyright: ignore[reportArgumentType]
+    rows = num_rows(model.get_input_embeddings())
     if len(tokenizer) > rows:
         raise DataError(
             f"{place}: the tokenizer knows {len(tokenizer):,} tokens, the model {rows:,}; they do not belong together"
@@ -179,3 +180,8 @@ def _check(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
 
 def _first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def num_rows(embeddings: Any) -> int:
+    """Return the rows of a layer of embeddings: the tokens that a model knows, padding included."""
+    return int(embeddings.weight.shape[0])

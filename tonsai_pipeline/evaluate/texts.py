@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -113,7 +113,7 @@ def _how(one: MeasuredText) -> str:
     return "accept the set's terms on its Hub page and log in (`hf auth login`), or give a file as `path`"
 
 
-def _draw(texts: Sequence[str], most: int) -> Iterable[str]:
+def _draw(texts: list[str], most: int) -> list[str]:
     """Take `most` texts, evenly from the whole set and not from its start, which may be sorted."""
     if len(texts) <= most:
         return texts

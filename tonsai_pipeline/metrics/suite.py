@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import pyarrow as pa
 
@@ -117,15 +118,17 @@ def parse_suite(lines: str) -> tuple[Item, ...]:
     items = []
     for number, line in enumerate(lines.splitlines(), 1):
         try:
-            fields = json.loads(line)
-            items.append(
-                Item(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-            )
+            fields: dict[str, Any] = json.loads(line)
+            items.append(Item(**{name: _frozen(value) for name, value in fields.items()}))
         except (TypeError, ValueError) as error:
             raise ValueError(f"line {number} is no item: {error}") from error
     if not items:
         raise ValueError("the prompt suite has no items")
     return tuple(items)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def review(items: Sequence[Item]) -> list[str]:

@@ -38,8 +38,8 @@ def prefix_id(tokenizer: PreTrainedTokenizerBase) -> int:
         ValueError: The tokenizer has neither.
     """
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token_id is not None:
-            return int(token_id)
+        if isinstance(token_id, int):
+            return token_id
     raise ValueError("the tokenizer has neither BOS nor EOS, so no text can begin")
 
 
