@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.texts import TextSet
@@ -25,17 +24,21 @@ _LENGTHS = {"up to 512 B": 512, "up to 2 kB": 2048, "up to 8 kB": 8192, "longer"
 
 @dataclass(frozen=True)
 class TextScores:
-    """How likely a model finds the documents of a set.
+    """How likely a model finds the documents of a set; one entry a document.
 
     Args:
-        bits: (n,) bits of each document.
-        num_bytes: (n,) its UTF-8 bytes.
-        num_tokens: (n,) its tokens in the model's own tokenizer.
+        name: Of the set.
+        languages: Of each document.
+        bits: What the model needs for it.
+        num_bytes: Its UTF-8 bytes.
+        num_tokens: Its tokens in the model's own tokenizer.
     """
 
-    bits: npt.NDArray[np.float64]
-    num_bytes: npt.NDArray[np.int64]
-    num_tokens: npt.NDArray[np.int64]
+    name: str
+    languages: tuple[str, ...]
+    bits: tuple[float, ...]
+    num_bytes: tuple[int, ...]
+    num_tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class BitsPerByte:
         by: "all", "source" or "length".
         group: Which source or length; empty for all.
         bits_per_byte: With its interval over documents.
-        perplexity: Per token of the model's own tokenizer; not to be compared between tokenizers.
+        perplexity: Per token of the model's own tokenizer, not to be compared between tokenizers; None beyond 2^1000.
         bytes_per_token: Of its tokenizer on this text.
         num_bytes: UTF-8 bytes measured.
     """
@@ -58,7 +61,7 @@ class BitsPerByte:
     by: str
     group: str
     bits_per_byte: Estimate
-    perplexity: float
+    perplexity: float | None
     bytes_per_token: float
     num_bytes: int
 
@@ -70,12 +73,16 @@ def score_texts(subject: Subject, texts: TextSet) -> TextScores:
         found = text_requests(document.text, subject.tokenizer, subject.context)
         requests += found
         owners += [place] * len(found)
-    nats = np.bincount(owners, subject.nats(requests), minlength=len(texts.documents))
-    tokens = np.bincount(
-        owners, [one.num_scored for one in requests], minlength=len(texts.documents)
+    num_documents = len(texts.documents)
+    nats = np.bincount(owners, subject.nats(requests), minlength=num_documents)
+    tokens = np.bincount(owners, [one.num_scored for one in requests], minlength=num_documents)
+    return TextScores(
+        name=texts.name,
+        languages=tuple(document.language for document in texts.documents),
+        bits=tuple((nats / math.log(2)).tolist()),
+        num_bytes=tuple(len(document.text.encode()) for document in texts.documents),
+        num_tokens=tuple(tokens.astype(np.int64).tolist()),
     )
-    sizes = [len(document.text.encode()) for document in texts.documents]
-    return TextScores(nats / math.log(2), np.array(sizes, np.int64), tokens.astype(np.int64))
 
 
 def rows_of(texts: TextSet, scores: TextScores) -> list[BitsPerByte]:
@@ -96,17 +103,27 @@ def rows_of(texts: TextSet, scores: TextScores) -> list[BitsPerByte]:
     return found
 
 
-def difference(texts: TextSet, first: TextScores, second: TextScores, language: str) -> Estimate:
-    """Return the bits per byte of the first model minus those of the second, paired by document."""
-    own = [i for i, d in enumerate(texts.documents) if d.language == language]
-    return ratio_difference(first.bits[own], second.bits[own], first.num_bytes[own])
+def difference(first: TextScores, second: TextScores, language: str) -> Estimate:
+    """Return the bits per byte of the first model minus those of the second, paired by document.
+
+    Raises:
+        ValueError: The two were measured on other documents.
+    """
+    if first.num_bytes != second.num_bytes or first.languages != second.languages:
+        raise ValueError(f"{first.name}: the two models were measured on other documents")
+    own = np.flatnonzero(np.array(first.languages) == language)
+    return ratio_difference(
+        np.array(first.bits)[own], np.array(second.bits)[own], np.array(first.num_bytes)[own]
+    )
 
 
 def _row(
     texts: str, language: str, by: str, group: str, scores: TextScores, rows: Sequence[int]
 ) -> BitsPerByte:
     own = np.asarray(rows)
-    bits, sizes, tokens = scores.bits[own], scores.num_bytes[own], scores.num_tokens[own]
+    bits, sizes, tokens = (
+        np.array(values)[own] for values in (scores.bits, scores.num_bytes, scores.num_tokens)
+    )
     per_token = float(bits.sum() / tokens.sum())
     return BitsPerByte(
         texts=texts,
@@ -114,7 +131,7 @@ def _row(
         by=by,
         group=group,
         bits_per_byte=ratio(bits, sizes),
-        perplexity=2.0**per_token if per_token < 1000 else math.inf,
+        perplexity=2.0**per_token if per_token < 1000 else None,
         bytes_per_token=float(sizes.sum() / tokens.sum()),
         num_bytes=int(sizes.sum()),
     )

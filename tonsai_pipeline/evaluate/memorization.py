@@ -21,11 +21,11 @@ import pyarrow as pa
 from tonsai_pipeline.dedup.contamination import find_overlaps, index_items
 from tonsai_pipeline.dedup.shingles import Shingles, shingle
 from tonsai_pipeline.evaluate.subject import Subject
+from tonsai_pipeline.evaluate.texts import MAX_CORPUS_BYTES, CorpusPart, read_corpus
 from tonsai_pipeline.metrics.answers import answer_units
 from tonsai_pipeline.metrics.bootstrap import Estimate, share_interval
 from tonsai_pipeline.model.generate import generate_many
 from tonsai_pipeline.recipe.evaluate import MemorizationConfig
-from tonsai_pipeline.storage.documents import read_batches
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
@@ -124,30 +124,25 @@ class Overlap:
     num_bytes: int
 
 
-def overlap(texts: Sequence[str], corpus: Sequence[Path], *, max_bytes: int) -> Overlap:
+def overlap(texts: Sequence[str], corpus: Sequence[CorpusPart]) -> Overlap:
     """Look generations up in the corpus.
 
     Args:
         texts: What was written.
-        corpus: Parts of normalized documents.
-        max_bytes: Read at most; parts from the first.
+        corpus: What the model was trained on; `MAX_CORPUS_BYTES` of it, from the first part.
     """
-    ngrams = _shingles(pa.array(texts, pa.large_string()))
+    ngrams = shingles_of(pa.array(texts, pa.large_string()))
     index = index_items(ngrams)
     longest = [0] * len(texts)
     best, num_bytes = (0, ""), 0
-    for path in corpus:
-        for batch in read_batches(path, ["text"]):
-            if num_bytes >= max_bytes:
-                break
-            documents: pa.Array = batch.column("text")
-            num_bytes += documents.nbytes
-            found = find_overlaps(_shingles(documents), index)
-            for row in np.flatnonzero(found.items >= 0).tolist():
-                item = int(found.items[row])
-                length, shared = longest_common(texts[item], documents[row].as_py())
-                longest[item] = max(longest[item], length)
-                best = max(best, (length, shared))
+    for documents in read_corpus(corpus, max_bytes=MAX_CORPUS_BYTES):
+        num_bytes += documents.nbytes
+        found = find_overlaps(shingles_of(documents), index)
+        for row in np.flatnonzero(found.items >= 0).tolist():
+            item = int(found.items[row])
+            length, shared = longest_common(texts[item], documents[row].as_py())
+            longest[item] = max(longest[item], length)
+            best = max(best, (length, shared))
     hits = sum(length >= OVERLAP_WORDS for length in longest)
     return Overlap(len(texts), share_interval(hits, len(texts)), *best, num_bytes)
 
@@ -205,7 +200,8 @@ def _try(subject: Subject, group: str, starts: Sequence[bytes], size: int) -> Me
     )
 
 
-def _shingles(texts: pa.Array) -> Shingles:
+def shingles_of(texts: pa.Array) -> Shingles:
+    """Return the n-grams of normalized texts, by the fold that duplicates are compared with."""
     return shingle(
         dedup_key_batch(texts),
         clusters_per_shingle=OVERLAP_CLUSTERS,

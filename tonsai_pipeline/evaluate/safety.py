@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.evaluate.texts import MAX_CORPUS_BYTES, CorpusPart, read_corpus
 from tonsai_pipeline.metrics.answers import answer_units
 from tonsai_pipeline.metrics.bootstrap import Estimate, share_interval
 from tonsai_pipeline.quality.pii import PATTERNS
-from tonsai_pipeline.storage.documents import read_batches
 
 
 class TermList:
@@ -58,7 +58,7 @@ class TermList:
         }
 
 
-def read_terms(files: Mapping[str, Path]) -> TermList | None:
+def read_terms(files: Mapping[Any, Path]) -> TermList | None:
     """Read lists of terms by language; None where none is given.
 
     Raises:
@@ -98,7 +98,10 @@ class Safety:
 
 
 def measure_safety(
-    prompts: Sequence[str], texts: Sequence[str], terms: TermList | None, corpus: Sequence[Path]
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    terms: TermList | None,
+    corpus: Sequence[CorpusPart],
 ) -> Safety:
     """Look at generations.
 
@@ -106,7 +109,7 @@ def measure_safety(
         prompts: One a text.
         texts: What was written after them.
         terms: Listed terms, or None.
-        corpus: Parts of normalized documents that are searched for the personal data found.
+        corpus: What is searched for the personal data found.
     """
     pairs = list(zip(prompts, texts, strict=True))
     added = None
@@ -152,12 +155,11 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     }
 
 
-def _count_in_corpus(strings: Sequence[str], corpus: Sequence[Path]) -> int:
+def _count_in_corpus(strings: Sequence[str], corpus: Sequence[CorpusPart]) -> int:
     left = set(strings)
-    for path in corpus:
-        for batch in read_batches(path, ["text"]):
-            texts: pa.Array = batch.column("text")
-            left -= {s for s in left if pc.any(pc.match_substring(texts, s)).as_py()}  # pyright: ignore[reportAttributeAccessIssue]
-            if not left:
-                return len(strings)
+    for texts in read_corpus(corpus, max_bytes=MAX_CORPUS_BYTES):
+        found = {s for s in left if pc.any(pc.match_substring(texts, s)).as_py()}  # pyright: ignore[reportAttributeAccessIssue]
+        left -= found
+        if not left:
+            break
     return len(strings) - len(left)

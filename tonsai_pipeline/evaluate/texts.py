@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,12 @@ import pyarrow as pa
 
 from tonsai_pipeline.errors import DataError, TonsaiError
 from tonsai_pipeline.recipe.evaluate import MeasuredText
-from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.documents import read_batches, read_part
 from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
 from tonsai_pipeline.text import NormalizeOptions, normalize_batch
+
+#: Bytes of the corpus that generations and items are looked up in, at most.
+MAX_CORPUS_BYTES = 2 << 30
 
 
 class Document(NamedTuple):
@@ -34,6 +37,13 @@ class TextSet:
 
     name: str
     documents: tuple[Document, ...]
+
+
+class CorpusPart(NamedTuple):
+    """A part of what a model was trained on: pointers of the mixture, and the normalized documents they point into."""
+
+    pointers: Path
+    texts: Path
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,24 @@ def read_held_out(path: Path) -> TextSet:
         *(table.column(name).to_pylist() for name in ("text", "lang", "source")), strict=True
     )
     return TextSet("held out", tuple(Document(*row) for row in rows))
+
+
+def read_corpus(parts: Sequence[CorpusPart], *, max_bytes: int) -> Iterator[pa.Array]:
+    """Yield the texts that were trained on, a row group at a time, until `max_bytes` were read."""
+    left = max_bytes
+    for part in parts:
+        pointers = read_part(part.pointers, ["row_in_part", "split"])
+        rows = pointers.column("row_in_part").to_numpy()
+        wanted = rows[np.array(pointers.column("split").to_pylist()) == "train"]
+        first = 0
+        for batch in read_batches(part.texts, ["text"]):
+            if left <= 0:
+                return
+            low, high = np.searchsorted(wanted, [first, first + batch.num_rows])
+            texts = batch.column("text").take(pa.array(wanted[low:high] - first))
+            left -= texts.nbytes
+            first += batch.num_rows
+            yield texts
 
 
 def _texts(one: MeasuredText) -> list[str]:

@@ -91,6 +91,12 @@ class Item:
         return "eng" if english else "khm"
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """Question and right answer: what a corpus must not hold."""
+        right = self.choices[self.gold] if self.choices else "".join(self.references[:1])
+        return (self.prompt + " " + right,) if self.prompt else (self.good,)
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Every text of the item that a reader sees."""
         found = (self.prompt, *self.references, *self.choices, self.good, self.bad, self.source)

@@ -140,6 +140,9 @@ class EvaluateConfig(Section):
     batch_rows: int = Field(default=8, ge=1, le=4096)
     """Rows measured at a time, 1..4,096; changes memory, not the result."""
 
+    compare_with: tuple[str, ...] = ()
+    """Further models that stand in the same tables: folders, or Hub ids such as `gpt2` or `owner/name@revision`."""
+
     texts: tuple[MeasuredText, ...] = ()
     """Further texts for bits per byte, such as NTREX. They are kept out of the corpus, as every evaluation set."""
 

@@ -1,4 +1,4 @@
-"""evaluation_report: what the model is worth on held-out text, and what it writes."""
+"""evaluation_report: what the model is worth: held-out text, the prompt suite, health, safety, and the gate."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,18 +6,29 @@ from typing import Any
 
 import dagster as dg
 
+from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
 from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.evaluate.spec import REPORT_NAME, STAGE_VERSION, EvalRun
+from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, STAGE_VERSION, EvalRun
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.stages.held_out_texts import write_held_out
+from tonsai_pipeline.stages.mixture_texts import mixture_parts
+from tonsai_pipeline.storage.files import digest_file, read_json
+from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
 
 _JOB = "tonsai_pipeline.evaluate.job"
+#: Assets whose reports the page tells, beside those that have dumps.
+_TOLD = (
+    "deduplicated_documents",
+    "scored_documents",
+    "training_mixture",
+    "tokenizer",
+    "packed_shards",
+)
 
 
 def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
@@ -25,18 +36,19 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
 
     @dg.asset(
         name="evaluation_report",
-        deps=["pretrained_model", "packed_shards"],
+        deps=["pretrained_model", "packed_shards", "training_mixture", "normalized_documents"],
         group_name="models",
-        kinds={"markdown"},
+        kinds={"html"},
         pool="gpu",
         code_version=code_version(STAGE_VERSION, recipe.evaluate),
         check_specs=[
             check_spec(
                 "evaluation_report", "bits_per_byte_fell", "Training helped in every language"
-            )
+            ),
+            check_spec("evaluation_report", "gate", "The model may be given to others"),
         ],
-        description="Loss, perplexity and bits per byte on held-out Khmer and English apart, before and after "
-        "training, and texts from fixed prompts. `report.html` opens in a browser.",
+        description="Bits per byte on held-out text, the Khmer prompt suite, health of what the model writes, "
+        "memorization, safety, and the gate. `report.html` opens in a browser, `results.json` is for programs.",
     )
     def _asset(
         context: dg.AssetExecutionContext, config: JobOptions, workspace: Workspace
@@ -44,13 +56,30 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
         store = workspace.store(recipe)
         model, shards = store.current("pretrained_model"), store.current("packed_shards")
 
+        mixture = store.current("training_mixture")
+        normalized = of_every_dump(store, "normalized_documents")
+
         def make(folder: Path) -> Mapping[str, Any]:
+            held_out = folder / "held_out.parquet"
+            write_held_out(
+                mixture,
+                normalized,
+                held_out,
+                max_documents=recipe.evaluate.max_documents,
+                store=store,
+            )
             run = EvalRun(
                 name=recipe.name,
                 evaluate=recipe.evaluate,
                 model_dir=model.path / MODEL_NAME,
                 shards_dir=shards.path,
                 training_dir=model.path,
+                held_out=held_out,
+                corpus=tuple(
+                    (part.pointers, part.texts)
+                    for part in mixture_parts(mixture, normalized, store)
+                ),
+                reports=_reports(store),
                 untrained=recipe.model,
                 seed=recipe.train.seed,
                 coeng_da=recipe.normalize.coeng_da,
@@ -60,10 +89,17 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
             run_file = run.write()
             spec = LaunchSpec(_JOB, run_file, folder, launcher="python")
             launch_job(context, spec, config)
-            # It names folders of this machine, which are no part of the result.
+            # They name folders of this machine, and hold text, which are no part of the result.
             run_file.unlink()
-            report: Any = read_json(folder / REPORT_NAME)
-            return {"languages": report["languages"], "samples": report["samples"][:6]}
+            held_out.unlink()
+            results: Any = read_json(folder / RESULTS_NAME)
+            return {
+                "languages": results["languages"],
+                "gate": results["gate"],
+                "bits_per_byte": results["models"][0]["bits_per_byte"],
+                "suite": results["models"][0]["suite"],
+                "samples": results["samples"][:6],
+            }
 
         artifact = store.materialize(
             "evaluation_report",
@@ -73,13 +109,35 @@ def evaluation_report(recipe: Recipe) -> dg.AssetsDefinition:
             settings={
                 "evaluate": recipe.evaluate.settings(),
                 "coeng_da": recipe.normalize.coeng_da,
+                "files": _files(recipe),
             },
-            inputs={"pretrained_model": model.data_version, "packed_shards": shards.data_version},
+            inputs={
+                "pretrained_model": model.data_version,
+                "packed_shards": shards.data_version,
+                "training_mixture": mixture.data_version,
+            },
             force=config.force,
         )
         return materialized(artifact, metadata=_metadata(artifact), checks=list(_checks(artifact)))
 
     return _asset
+
+
+def _reports(store: Store) -> dict[str, tuple[Path, ...]]:
+    """Return the folders of the artifacts whose reports are told, by asset."""
+    by_dump = {
+        name: tuple(artifact.path for artifact in of_every_dump(store, name).values())
+        for name in ("raw_documents", "normalized_documents")
+    }
+    return {**by_dump, **{name: (store.current(name).path,) for name in _TOLD}}
+
+
+def _files(recipe: Recipe) -> dict[str, str]:
+    """Return the SHA-256 of every file that the section points to: another list is another result."""
+    section = recipe.evaluate
+    named = {f"texts.{one.name}": one.path for one in section.texts if one.path is not None}
+    named |= {f"listed_terms.{language}": path for language, path in section.listed_terms.items()}
+    return {key: digest_file(path) for key, path in named.items() if path.is_file()}
 
 
 def _metadata(artifact: Artifact) -> dict[str, Any]:
@@ -92,8 +150,12 @@ def _metadata(artifact: Artifact) -> dict[str, Any]:
     plot = bar_chart(
         dict(sorted((after | before).items())), title="Held-out text", unit="bits per byte"
     )
-    page = dg.MetadataValue.path(str(artifact.path / "report.html"))
-    return {"bits_per_byte": plot, "report": page, **numbers}
+    page = artifact.path / REPORT_NAME
+    links = {
+        "report": dg.MetadataValue.url(page.as_uri()),
+        "report_file": dg.MetadataValue.path(str(page)),
+    }
+    return {"bits_per_byte": plot, **links, **numbers}
 
 
 def _checks(artifact: Artifact) -> Iterator[dg.AssetCheckResult]:
@@ -106,3 +168,8 @@ def _checks(artifact: Artifact) -> Iterator[dg.AssetCheckResult]:
         f"{lang} {before:.3f} to {after:.3f}" for lang, (before, after) in pairs.items()
     )
     yield check("bits_per_byte_fell", not rose, said, warn=True)
+    gate = artifact.report["gate"]
+    said = ", ".join(
+        f"{row['name']} {row['verdict']}" for row in gate["verdicts"] if row["verdict"] != "passed"
+    )
+    yield check("gate", gate["verdict"] == "passed", said or "every verdict is passed", warn=True)
