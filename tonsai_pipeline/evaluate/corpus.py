@@ -13,23 +13,20 @@ Reports = Mapping[str, Any]
 
 
 def corpus_tables(corpus: Mapping[str, Sequence[Reports]]) -> dict[str, Any]:
-    """Make the tables that the reports allow; what is not at hand is left out.
+    """Make the tables; one whose reports are not at hand is empty.
 
     Args:
         corpus: Reports by asset; one for each dump, where an asset has dumps.
     """
-    tables: dict[str, Any] = {}
-    if corpus.get("raw_documents"):
-        tables["funnel"] = _funnel(corpus)
-        tables["reasons"] = _reasons(corpus)
-    if packed := _only(corpus, "packed_shards"):
-        tables["mixture"] = [
-            {"source": name, **row} for name, row in sorted(packed["sources"].items())
-        ]
-    if tokenizer := _only(corpus, "tokenizer"):
-        tables["fertility"] = tokenizer.get("fertility") or {}
-        tables["gpt2_fertility"] = tokenizer.get("gpt2_fertility") or {}
-    return tables
+    packed, tokenizer = _only(corpus, "packed_shards"), _only(corpus, "tokenizer")
+    sources = packed.get("sources", {})
+    return {
+        "funnel": _funnel(corpus) if corpus.get("raw_documents") else [],
+        "reasons": _reasons(corpus),
+        "mixture": [{"source": name, **row} for name, row in sorted(sources.items())],
+        "fertility": tokenizer.get("fertility") or {},
+        "gpt2_fertility": tokenizer.get("gpt2_fertility") or {},
+    }
 
 
 def _only(corpus: Mapping[str, Sequence[Reports]], asset: str) -> Reports:

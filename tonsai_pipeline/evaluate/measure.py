@@ -180,12 +180,12 @@ def differences(results: Sequence[ModelResult]) -> tuple[list[Difference], list[
                 how = "measure both in one call: tonsai evaluate MODEL MODEL"
                 what = f"difference on {own.name}: {first.name}, {other.name}"
                 lacking.append(NotMeasured(what, "not measured on the same documents", how))
-        scores = {item.id: item.score for item in other.items}
+        scores = {item.id: item.score for item in other.items if item.score is not None}
         for kind in dict.fromkeys(item.kind for item in first.items):
             pairs = [
                 (item.score, scores[item.id])
                 for item in first.items
-                if item.kind == kind and item.score is not None and scores.get(item.id) is not None
+                if item.kind == kind and item.score is not None and item.id in scores
             ]
             if pairs:
                 value = mean([a - b for a, b in pairs])
