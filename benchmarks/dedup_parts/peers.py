@@ -65,7 +65,7 @@ def _raw_texts(street: Street, ids: set[str]) -> list[str]:
 
 
 def _dumps(street: Street) -> tuple:
-    from tonsai_pipeline.stages.catalog import find_dumps
+    from tonsai_pipeline.catalog.catalog import find_dumps
 
     return find_dumps(street.recipe, street.store.layout, street.root).enabled
 

@@ -14,7 +14,7 @@ from tokenize_pack_parts import street, texts
 from tokenize_pack_parts.tokenizers import count
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.stages.pack import pack
+from tonsai_pipeline.stages.pack.stage import pack
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 

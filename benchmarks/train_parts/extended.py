@@ -18,15 +18,15 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.stages.count_words import WordCounts
-from tonsai_pipeline.stages.pack import pack
-from tonsai_pipeline.stages.tokenizer_folder import save_tokenizer
+from tonsai_pipeline.stages.pack.stage import pack
+from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
+from tonsai_pipeline.stages.train_tokenizer.tokenizer_folder import save_tokenizer
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.train import job
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import METRICS_NAME, MODEL_NAME, STATUS_NAME, TrainRun, read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 from train_parts.packed import NEVER, Quiet, describe
 
 SEQ_LEN, ROWS = 256, 8
@@ -38,10 +38,10 @@ def measure(
     data: Path, work: Path, network: ModelConfig, *, base_steps: int, steps: int
 ) -> dict[str, Any]:
     found = texts.training(data)
-    dice = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     mixed = {
-        lang: [said[i] for i in dice.permutation(len(said))[:number]]
-        for (lang, said), number in zip(found.items(), (6_000, 6_000), strict=True)
+        lang: [found_texts[i] for i in generator.permutation(len(found_texts))[:number]]
+        for (lang, found_texts), number in zip(found.items(), (6_000, 6_000), strict=True)
     }
     store = Store(Layout(work, "extended"))
     mixture, normalized = street.build(store, mixed, 1)

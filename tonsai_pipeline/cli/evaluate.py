@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tonsai_pipeline.evaluate.measure import Material
-    from tonsai_pipeline.storage.store import Store
+    from tonsai_pipeline.lineage import Builder
 
 
 def evaluate(
@@ -94,15 +94,16 @@ def evaluate(
     config, options, material = EvaluateConfig(), NormalizeOptions(), Material()
     with tempfile.TemporaryDirectory() as work:
         if recipe is not None:
-            from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+            from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace
 
             loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-            store, config = workspace.store(loaded), loaded.evaluate
+            config = loaded.evaluate
             options = NormalizeOptions(coeng_da=loaded.normalize.coeng_da)
-            own = store.current("pretrained_model").path / "model"
+            builder = open_reader(loaded, workspace)
+            own = builder.arguments("evaluation_report")["trained"].path / "model"
             places = {loaded.name: str(own), **name_places(config.compare_with), **places}
             limit = max_documents or config.max_documents
-            material = _material(store, Path(work), limit)
+            material = _material(builder, Path(work), limit)
         if not places:
             raise RecipeError(
                 "name a model to measure: tonsai evaluate MODEL [MODEL...], or --recipe NAME"
@@ -168,22 +169,21 @@ def _texts(said: str) -> dict[str, Any]:
     return {"name": name or stem, "lang": language, "path": path}
 
 
-def _material(store: Store, work: Path, max_documents: int) -> Material:
-    """Gather what a recipe's models are measured on."""
-    from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
+def _material(builder: Builder, work: Path, max_documents: int) -> Material:
+    """Gather what a recipe's models are measured on: what its evaluation_report would be given."""
     from tonsai_pipeline.evaluate.measure import Material
     from tonsai_pipeline.evaluate.texts import CorpusPart, read_held_out
-    from tonsai_pipeline.stages.held_out_texts import write_held_out
-    from tonsai_pipeline.stages.mixture_texts import mixture_parts
+    from tonsai_pipeline.stages.mix.held_out import write_held_out
+    from tonsai_pipeline.stages.mix.texts import mixture_parts
 
-    normalized = of_every_dump(store, "normalized_documents")
-    mixture, held_out = store.current("training_mixture"), work / "held_out.parquet"
-    write_held_out(mixture, normalized, held_out, max_documents=max_documents, store=store)
+    given = builder.arguments("evaluation_report")
+    parts, held_out = (
+        mixture_parts(given["mixed"], given["normalized_documents"]),
+        work / "held_out.parquet",
+    )
+    write_held_out(parts, held_out, max_documents=max_documents)
     return Material(
         texts=(read_held_out(held_out),),
-        corpus=tuple(
-            CorpusPart(part.pointers, part.texts)
-            for part in mixture_parts(mixture, normalized, store)
-        ),
-        shards_dir=store.current("packed_shards").path,
+        corpus=tuple(CorpusPart(part.pointers, part.texts) for part in parts),
+        shards_dir=given["packed_shards"].path,
     )

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import orjson
 
-from tonsai_pipeline.recipe import Section
 from tonsai_pipeline.storage.store import Artifact
-
-
-def code_version(stage_version: str, *sections: Section | Iterable[Section]) -> str:
-    """Return the asset's code version: algorithm and settings, so that an edited recipe shows as unsynced."""
-    values = [
-        s.settings() if isinstance(s, Section) else [inner.settings() for inner in s]
-        for s in sections
-    ]
-    digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"{stage_version}+{digest[:8]}"
 
 
 def materialized(
     artifact: Artifact,
     *,
+    data_version: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
@@ -35,6 +24,7 @@ def materialized(
 
     Args:
         artifact: What the stage made, or found finished.
+        data_version: What Dagster compares; None for that of the artifact's bytes.
         metadata: More entries, typically plots; they come first.
         checks: Results of the asset's checks.
     """
@@ -58,7 +48,7 @@ def materialized(
     return dg.MaterializeResult(
         metadata=entries,
         check_results=list(checks),
-        data_version=dg.DataVersion(artifact.data_version),
+        data_version=dg.DataVersion(data_version or artifact.data_version),
         tags={"tonsai/cache": "hit" if artifact.cached else "miss"},
     )
 
@@ -80,13 +70,6 @@ def check(
         description=description,
         metadata=facts,
     )
-
-
-def check_spec(
-    asset: str, name: str, description: str, *, blocking: bool = False
-) -> dg.AssetCheckSpec:
-    """Declare a check of an asset; a failed blocking check keeps what follows from running."""
-    return dg.AssetCheckSpec(name=name, asset=asset, description=description, blocking=blocking)
 
 
 def _entry(value: Any) -> Any:

@@ -151,7 +151,7 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str]:
         "tokens per second": f"{training['tokens'] / max(seconds, 1e-9):,.0f}",
         "processes": f"{training['world_size']} x {training['device']}",
         "precision": str(training["precision"]),
-        "engine": f"{training['engine']}, ZeRO {training['zero_stage']}",
+        "backend": f"{training['backend']}, ZeRO {training['zero_stage']}",
     }
 
 

@@ -13,15 +13,14 @@ from typing import Literal
 from pydantic import Field
 
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.recipe.base import Section
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.storage.files import read_json, write_bytes
 
 RUN_NAME = "run.json"
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
-STAGE_VERSION = "2"
 
 
 class EvalRun(Section):

@@ -16,10 +16,6 @@ import torch
 from tonsai_pipeline.model.loss import IGNORE, Batch
 from tonsai_pipeline.storage.rows import Row
 
-#: Fewest borders that a batch is padded to; then powers of two, so that a compiled network is built for a
-#: handful of lengths and not for each layout of documents.
-_MIN_BORDERS = 64
-
 
 class RowSource(Protocol):
     """Where rows come from: packed shards (`RowReader`), or rows made of them."""
@@ -90,19 +86,12 @@ def make_batch(
             return tensor
         return tensor.pin_memory().to(device, non_blocking=True)
 
-    flat = _pad_borders(np.concatenate(borders), shape[0] * shape[1]) if use_varlen else None
+    # As many as there are: a segment without tokens is not what every kernel expects.
+    flat = np.append(np.concatenate(borders), shape[0] * shape[1]).astype(np.int32)
     return Batch(
         input_ids=send(ids),
         targets=send(targets),
         position_ids=send(places),
         segment_ids=None if use_varlen else send(segments),
-        cu_seqlens=None if flat is None else send(flat),
+        cu_seqlens=send(flat) if use_varlen else None,
     )
-
-
-def _pad_borders(starts: np.ndarray, total: int) -> np.ndarray:
-    """(n,) starts -> (power of two + 1,) borders that end with repeats of `total`."""
-    room = max(_MIN_BORDERS, 1 << int(len(starts) - 1).bit_length())
-    padded = np.full(room + 1, total, dtype=np.int32)
-    padded[: len(starts)] = starts
-    return padded

@@ -104,9 +104,10 @@ def measure(
     num_rows = min(reader.num_rows, max_rows or reader.num_rows)
     own = list(range(rank, num_rows, world_size))
     per_process = -(-num_rows // world_size)
-    own += [-1] * (per_process - len(own))
+    # Whole batches of one shape: another one would be compiled anew.
+    own += [-1] * (-(-per_process // batch_rows) * batch_rows - len(own))
     nll, num_tokens, num_bytes = 0.0, 0, 0
-    for start in range(0, per_process, batch_rows):
+    for start in range(0, len(own), batch_rows):
         rows = own[start : start + batch_rows]
         batch = make_batch(reader, rows, positions=positions, use_varlen=use_varlen, device=device)
         nll += loss_of(batch).double().item()

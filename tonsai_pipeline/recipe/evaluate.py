@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.section import FolderOrHub, RecipePath, Section
 from tonsai_pipeline.recipe.sources import HubDataset, Name
 
 #: The verdicts of the gate, in the order in which they are read.
@@ -140,7 +140,7 @@ class EvaluateConfig(Section):
     batch_rows: int = Field(default=8, ge=1, le=4096)
     """Rows measured at a time, 1..4,096; changes memory, not the result."""
 
-    compare_with: tuple[str, ...] = ()
+    compare_with: tuple[FolderOrHub, ...] = ()
     """Further models that stand in the same tables: folders, or Hub ids such as `gpt2` or `owner/name@revision`."""
 
     texts: tuple[MeasuredText, ...] = ()

@@ -20,7 +20,7 @@ TRAINING = {
     "world_size": 2,
     "device": "cpu",
     "precision": "fp32",
-    "engine": "deepspeed",
+    "backend": "deepspeed",
     "zero_stage": 1,
 }
 
