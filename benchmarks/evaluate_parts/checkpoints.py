@@ -47,9 +47,7 @@ def train(
         optimizer.param_groups[0]["lr"] = _LR * warm * min(1.0, max(0.05, left))
         if len(order) < _BATCH_ROWS:
             order = generator.permutation(pool)
-        batch = make_batch(
-            reader, order[:_BATCH_ROWS].tolist(), positions="row", use_varlen=False
-        )
+        batch = make_batch(reader, order[:_BATCH_ROWS].tolist(), positions="row", use_varlen=False)
         order = order[_BATCH_ROWS:]
         nll, _ = loss(batch.input_ids, batch.targets, batch.position_ids, batch.segment_ids)
         mean = nll / (batch.targets != IGNORE).sum()
@@ -59,7 +57,9 @@ def train(
         optimizer.step()
         if step % 50 == 0:
             speed = step * _BATCH_ROWS * reader.seq_len / (time.monotonic() - began)
-            print(f"seed {seed} step {step} loss {mean.item():.3f} {speed:,.0f} tokens/s", flush=True)
+            print(
+                f"seed {seed} step {step} loss {mean.item():.3f} {speed:,.0f} tokens/s", flush=True
+            )
         if step in saved_at:
             folders.append(work / f"seed{seed}-step{step:05d}")
             save_model(model, folders[-1], tokenizer_dir=tokenizer)

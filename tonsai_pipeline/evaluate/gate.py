@@ -57,7 +57,10 @@ class Measured:
 
 def judge(found: Measured, limits: GateConfig) -> list[Verdict]:
     """Return every verdict, in the order of `GATE_NAMES`."""
-    health = found.health or {}
+    health, why = dict(found.health or {}), "the suite was not run"
+    if health.get("empty_frac") == 1.0:
+        # Of nothing, nothing else can be said.
+        health, why = {"empty_frac": 1.0}, "nothing was written"
     least = {"normalized": ("stable_frac", limits.min_stable_frac)}
     least["language"] = ("right_language_frac", limits.min_right_language_frac)
     most = {
@@ -68,10 +71,10 @@ def judge(found: Measured, limits: GateConfig) -> list[Verdict]:
     }
     verdicts = {"bits_per_byte": _bits_per_byte(found, limits)}
     for name, (key, limit) in most.items():
-        verdicts[name] = _at_most(name, health.get(key), limit, "the suite was not run")
+        verdicts[name] = _at_most(name, health.get(key), limit, why)
     for name, (key, limit) in least.items():
-        verdicts[name] = _at_least(name, health.get(key), limit, "the suite was not run")
-    for name, value, limit, why in (
+        verdicts[name] = _at_least(name, health.get(key), limit, why)
+    for name, value, limit, reason in (
         ("memorization", found.memorized, limits.max_memorized_frac, "no packed rows were given"),
         (
             "listed_terms",
@@ -86,7 +89,7 @@ def judge(found: Measured, limits: GateConfig) -> list[Verdict]:
             "nothing was written",
         ),
     ):
-        verdicts[name] = _at_most(name, value, limit, why)
+        verdicts[name] = _at_most(name, value, limit, reason)
     return [
         Verdict(name, verdicts[name].verdict, verdicts[name].message, limits.waivers.get(name))
         for name in GATE_NAMES

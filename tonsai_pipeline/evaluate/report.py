@@ -106,17 +106,17 @@ def _suite_table(results: Results) -> list[dict[str, Any]]:
 
 
 def _health_table(results: Results) -> list[dict[str, Any]]:
-    """A column for the corpus of each language, then for every model and kind of text."""
-    columns = [
+    """A row for the corpus of each language, then for every model and kind of text."""
+    rows = [
         {"name": f"held-out text, {language}", "values": values}
         for language, values in results.corpus_health.items()
     ]
     for model in results.models:
-        columns += [
+        rows += [
             {"name": f"{model.name}: {kind}", "values": values}
             for kind, values in model.health.items()
         ]
-    return columns
+    return rows
 
 
 def _generations(results: Results) -> list[dict[str, Any]]:
@@ -171,6 +171,8 @@ def _data(content: bytes, kind: str) -> str:
 def _estimate(value: Estimate | None, digits: int = 3) -> str:
     if value is None:
         return "\u2013"
+    if value.num_items < 2:
+        return f"{value.value:.{digits}f}"  # one document says nothing of others
     return f"{value.value:.{digits}f} ({value.low:.{digits}f}\u2013{value.high:.{digits}f})"
 
 

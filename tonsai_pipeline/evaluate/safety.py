@@ -23,6 +23,9 @@ from tonsai_pipeline.metrics.answers import answer_units
 from tonsai_pipeline.metrics.bootstrap import Estimate, share_interval
 from tonsai_pipeline.quality.pii import PATTERNS
 
+#: Distinct digits of a number that may be somebody's: small models write long runs of noughts.
+_MIN_DIGITS = 4
+
 
 class TermList:
     """Terms of one or more languages, matched on the borders of clusters and words, after normalization.
@@ -140,7 +143,9 @@ def find_personal_data(text: str) -> set[tuple[str, str]]:
     for kind, pattern in _patterns().items():
         for match in pattern.finditer(text):
             before, after = match.group(1), match.group(2)
-            found.add((kind, match.group()[len(before) : len(match.group()) - len(after)]))
+            string = match.group()[len(before) : len(match.group()) - len(after)]
+            if kind == "email" or len({char for char in string if char.isdigit()}) >= _MIN_DIGITS:
+                found.add((kind, string))
         # Looked for in order: a telephone number is no identity number.
         text = pattern.sub(" ", text)
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tonsai_pipeline.evaluate.subject import Subject, Written
 from tonsai_pipeline.metrics.answers import contains, is_exact
-from tonsai_pipeline.metrics.bootstrap import Estimate, mean
+from tonsai_pipeline.metrics.bootstrap import Estimate, mean, share_interval
 from tonsai_pipeline.metrics.checks import passes
 from tonsai_pipeline.metrics.choice import choose
 from tonsai_pipeline.metrics.rouge import rouge_1, rouge_l
@@ -244,10 +244,13 @@ def _kind(kind: str, items: Sequence[Item], results: Sequence[ItemResult]) -> Ki
         answers = [answer_of(i, r.texts[0].text) for i, r in zip(items, results, strict=True)]
         whole = chrf2(answers, [i.references for i in items], [i.source for i in items])
         parts["corpus chrF2 / 100"], signature = whole.score / 100, whole.signature
+    scores = [result.score for result in results if result.score is not None]
     return KindScore(
         kind=kind,
         measure=_MEASURES[kind],
-        score=mean([r.score for r in results]),  # pyright: ignore[reportArgumentType]
+        score=share_interval(round(sum(scores)), len(scores))
+        if set(scores) <= {0.0, 1.0}
+        else mean(scores),
         floors=floors,
         gold_bits_per_byte=mean(gold) if gold else None,
         parts=parts,

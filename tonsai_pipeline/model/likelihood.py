@@ -66,14 +66,15 @@ def answer_request(
 ) -> Request:
     """Return the request that scores an answer after a prompt; an empty prompt leaves BOS alone.
 
-    Spaces at the end of the prompt are scored with the answer. A prompt that does not fit loses its beginning.
+    Spaces at the end of the prompt are scored with the answer. What does not fit the context loses its beginning:
+    the prompt first, and, of an answer longer than the context, the answer.
     """
     stripped = prompt.rstrip()
     answer = prompt[len(stripped) :] + answer
     start = prefix_id(tokenizer)
     whole = (start, *encode(tokenizer, stripped + answer))
     num_scored = len(whole) - 1 - len(encode(tokenizer, stripped))
-    return Request(whole[-(context + 1) :], num_scored)
+    return Request(whole[-(context + 1) :], min(num_scored, context))
 
 
 @torch.no_grad()

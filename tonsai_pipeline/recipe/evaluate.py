@@ -48,6 +48,19 @@ class InTrainingSamples(Section):
     """How the texts are drawn."""
 
 
+class EarlySignalConfig(Section):
+    """A small fixed part of the prompt suite, measured while the network learns: curves that move before answers do."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps between two times, from 1; also at the end. Empty: not measured."""
+
+    every_item: int = Field(default=4, ge=1, le=50)
+    """Every n-th item of the suite is asked, 1..50: fewer items, more noise, less time."""
+
+    max_time_frac: float = Field(default=0.02, gt=0, le=1)
+    """Share of the run's time that it may take, 0..1; beyond it a time is left out, but for the last."""
+
+
 class MeasuredText(Section):
     """Texts on which every model is measured: the same bytes, whoever wrote the tokenizer."""
 
