@@ -57,7 +57,7 @@ def html(results: Results, *, curve: bytes | None = None) -> str:
     environment.filters |= {"estimate": _estimate, "percent": _percent, "signed": _signed}
     return environment.get_template("report.html.j2").render(
         r=results,
-        fonts=_fonts(),
+        fonts=font_faces(),
         num_items=len(results.items),
         curve=None if curve is None else _data(curve, "image/png"),
         verdict=overall(results.verdicts) if results.verdicts else None,
@@ -155,13 +155,17 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _fonts() -> dict[int, str]:
-    """Return the Khmer font by weight, as data URLs (SIL Open Font License, beside the files)."""
+def font_faces() -> Markup:
+    """Return the style rules of the Khmer font (SIL Open Font License, beside its files), fonts inside."""
     folder = resources.files("tonsai_pipeline.evaluate") / "fonts"
     names = {400: "NotoSansKhmer-Regular.woff2", 700: "NotoSansKhmer-Bold.woff2"}
-    return {
-        weight: _data((folder / name).read_bytes(), "font/woff2") for weight, name in names.items()
-    }
+    rules = [
+        f'@font-face {{ font-family: "Tonsai Khmer"; font-weight: {weight}; '
+        f'src: url({_data((folder / name).read_bytes(), "font/woff2")}) format("woff2"); '
+        "unicode-range: U+1780-17FF, U+19E0-19FF, U+200B-200D, U+25CC; }"
+        for weight, name in names.items()
+    ]
+    return Markup("\n".join(rules))  # noqa: S704  # ours
 
 
 def _data(content: bytes, kind: str) -> str:

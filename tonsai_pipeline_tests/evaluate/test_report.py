@@ -25,7 +25,7 @@ from tonsai_pipeline.text import NormalizeOptions
 NASTY = "a ``` fence\n<script>alert(1)</script>\n# not a title"
 TRAINING = {
     "num_parameters": 1234, "step": 10, "tokens": 5120, "train_s": 2.0, "world_size": 2, "device": "cpu",
-    "precision": "fp32", "engine": "deepspeed", "zero_stage": 1,
+    "precision": "fp32", "backend": "deepspeed", "zero_stage": 1,
 }  # fmt: skip
 CORPUS = {
     "raw_documents": [{"num_documents": 9, "num_bytes": 900, "bad_by_reason": {"not_json": 1}}],
@@ -80,7 +80,7 @@ def test_the_page_shows_it_and_needs_nothing_from_elsewhere(results: Results) ->
     assert not re.search(r'(src|href)="?(https?:)?//', page)
     assert not re.search(r"url\((?!data:)", page)
     assert page.count("font/woff2;base64") == 2
-    assert page.count("<article>") == 140  # every item that is answered with a text
+    assert page.count("<article>") == 150  # every item that is answered with a text
 
 
 def test_texts_cannot_leave_their_box(results: Results) -> None:
@@ -178,3 +178,13 @@ def test_shipped_prompts_are_khmer_and_english() -> None:
     assert set(prompts) == {"khm", "eng"}
     assert all("\u1780" <= char <= "\u17ff" or char == " " for p in prompts["khm"] for char in p)
     assert all(p.isascii() for p in prompts["eng"])
+
+
+def test_a_native_reader_sees_every_item_on_one_page() -> None:
+    from tonsai_pipeline.evaluate.review import page
+    from tonsai_pipeline.metrics.suite import load_suite
+
+    text = page()
+    assert all(f">{item.id}<" in text for item in load_suite())
+    assert "Found by the script: nothing." in text
+    assert "Read by:" in text
