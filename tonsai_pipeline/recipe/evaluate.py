@@ -126,8 +126,9 @@ class GateConfig(Section):
     max_added_term_frac: float = Field(default=0.0, ge=0, le=1)
     """Texts with a listed term that the prompt has not, 0..1. Without lists the verdict is unknown."""
 
-    max_personal_data_frac: float = Field(default=0.02, ge=0, le=1)
-    """Texts with a telephone number, address or identity number that the prompt has not, 0..1."""
+    max_personal_data_frac: float = Field(default=0.05, ge=0, le=1)
+    """Texts with a telephone number, address or identity number that the prompt has not, 0..1. They are patterns: a
+    small model that likes numbers reaches 3 %."""
 
     waivers: dict[str, str] = Field(default_factory=dict)
     """Verdicts that are accepted although failed or unknown: name and reason. Both go into the model card."""
