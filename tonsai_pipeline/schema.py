@@ -213,9 +213,9 @@ EVALUATION_ITEMS = pa.schema(
 )
 
 #: The documents that those of one dump were dropped for, by ascending running number in the corpus.
-KEPT_TWINS = pa.schema(
+KEPT_DUPLICATES = pa.schema(
     [
-        pa.field("ordinal", pa.int64(), nullable=False),
+        pa.field("doc_index", pa.int64(), nullable=False),
         pa.field("doc_id", pa.string(), nullable=False),
     ]
 )

@@ -204,14 +204,7 @@ def stage_asset(
             on_made=_Report(context, graph, pages),
         )
         before = _current(graph.store, stage.name, dump)
-        make = None
-        if launch is not None:
-            run_key = _required_key(builder, stage)
-
-            def make(*, folder: Path, engine: Any, **arguments: Any) -> Any:
-                del engine
-                return launch(context, config, graph.recipe, run_key, folder, arguments)
-
+        make = None if launch is None else _launching(launch, context, config, builder, stage)
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
         made = Made(artifact, builder, dump, before)
         return materialized(
@@ -222,6 +215,29 @@ def stage_asset(
         )
 
     return _asset
+
+
+def _launching(
+    launch: Launch,
+    context: dg.AssetExecutionContext,
+    config: dg.Config,
+    builder: Builder,
+    stage: Stage,
+) -> Callable[..., Any]:
+    """Return the work of a launched stage, with its key, which names its checkpoints.
+
+    Raises:
+        ManifestError: What it reads is not made.
+    """
+    builder.arguments(stage.name)
+    key = builder.key(stage.name)
+    assert key is not None, "everything it reads was just opened"
+
+    def make(*, folder: Path, engine: Any, **arguments: Any) -> Any:
+        del engine
+        return launch(context, config, builder.recipe, key, folder, arguments)
+
+    return make
 
 
 def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
@@ -250,18 +266,6 @@ def _shown_version(stage: Stage, artifact: Artifact) -> str:
         if read.stage and PIPELINE[read.stage].part_of == stage.name
     }
     return digest_json([artifact.data_version, inner]) if inner else artifact.data_version
-
-
-def _required_key(builder: Builder, stage: Stage) -> str:
-    """Return the key of a launched stage's work, which names its checkpoints.
-
-    Raises:
-        ManifestError: What it reads is not made.
-    """
-    builder.arguments(stage.name)
-    key = builder.key(stage.name)
-    assert key is not None, "everything it reads was just opened"
-    return key
 
 
 def _current(store: Store, asset: str, dump: DumpKey | None) -> Artifact | None:

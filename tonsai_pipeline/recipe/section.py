@@ -68,8 +68,7 @@ class Section(BaseModel):
         kept = (set(only) or fields - self.unkeyed) - set(without)
         narrowed = type(self).model_construct(self.model_fields_set & kept)
         values = {name: _narrowed(self.__dict__[name]) for name in fields if name in kept}
-        narrowed.__dict__.clear()
-        narrowed.__dict__.update(values)
+        object.__setattr__(narrowed, "__dict__", values)
         return narrowed
 
     @classmethod

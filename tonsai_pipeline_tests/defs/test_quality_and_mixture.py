@@ -102,7 +102,9 @@ _QUALITY = {
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dg.ExecuteInProcessResult]:
-    place = Place(tmp_path_factory.mktemp("calm"), quality=_QUALITY)
+    place = Place(
+        tmp_path_factory.mktemp("calm"), quality=_QUALITY, mixture={"validation": {"frac": 0.1}}
+    )
     place.write(good_texts())
     return place, place.run()
 
@@ -130,7 +132,7 @@ def test_scores_drops_and_documents_are_there_to_see(
 def test_a_classifier_shows_how_well_it_does_and_what_it_looks_at(
     calm: tuple[Place, dg.ExecuteInProcessResult],
 ) -> None:
-    shown = str(metadata_of(calm[1], "quality_classifiers")["eng"].value)
+    shown = str(metadata_of(calm[1], "quality_classifiers")["classifier_eng"].value)
     assert shown.startswith(("AUC 0.", "AUC 1."))
     assert "| eng_news |" in shown
     assert "| max_length | num_documents | good_frac | accuracy |" in shown

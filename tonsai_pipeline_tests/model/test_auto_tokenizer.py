@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tonsai_pipeline.stages.base_tokenizer import load_base
 from transformers import AutoConfig, AutoTokenizer
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.model.auto_tokenizer import make_auto_tokenizer_agree, prove_auto_tokenizer
+from tonsai_pipeline.stages.train_tokenizer.base_tokenizer import load_base
 from tonsai_pipeline.text import NormalizeOptions
 from tonsai_pipeline.tokenizer.alphabet import BYTE_CHARS
 from tonsai_pipeline.tokenizer.assemble import tokenizer_files
