@@ -11,6 +11,7 @@ from rich.console import Console
 from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
+from tonsai_pipeline.cli.evaluate import evaluate
 from tonsai_pipeline.cli.export import export
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.normalize import normalize
@@ -42,6 +43,7 @@ app.command(rich_help_panel="Start here")(demo)
 app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
+app.command(rich_help_panel="Results")(evaluate)
 app.command(rich_help_panel="Results")(report)
 app.command(rich_help_panel="Results")(peek)
 app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
