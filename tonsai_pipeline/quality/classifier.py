@@ -25,7 +25,7 @@ GOOD, BAD = "__label__good", "__label__bad"
 CLASSIFIER_VERSION = 2
 _SMALLEST_PROBABILITY = 1e-7
 #: The classifier's log-odds count up to this, either way, and those of the margin twice. Ours: chosen on five
-#: kinds of real junk, each left out of training in turn (`benchmarks/quality.py --only classifier`). Words know the
+#: kinds of real junk, each left out of training in turn (`python -m benchmarks.quality --only classifier`). Words know the
 #: junk they have seen: AUC against forum posts, where none were trained on, 0.949 by the form alone, 0.921 so, 0.899
 #: with a limit of 2; user-interface strings that were trained on gain 0.02 by the words.
 _MAX_CONTENT_LOG_ODDS = 1.0
