@@ -12,6 +12,7 @@ from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
 from tonsai_pipeline.cli.export import export
 from tonsai_pipeline.cli.generate import generate
+from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.cli.normalize import normalize
 from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.plan import plan
@@ -37,6 +38,7 @@ From raw Khmer and English dumps to a trained language model.
 """,
 )
 app.command(rich_help_panel="Start here")(demo)
+app.command(rich_help_panel="Start here")(init)
 app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)

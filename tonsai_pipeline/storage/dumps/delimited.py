@@ -116,7 +116,7 @@ class _RecordLines(Iterator[str]):
 
 
 def _check_header(header: list[str], options: ReadOptions, lines: _RecordLines) -> BadRow | None:
-    if options.text_column in header:
+    if options.text_column is None or options.text_column in header:
         return None
     detail = (
         f"no column '{options.text_column}' in the header: {', '.join(header)[:300]} "

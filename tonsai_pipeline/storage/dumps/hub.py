@@ -116,10 +116,11 @@ def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadR
         DumpError: It is no such folder, or holds several splits and none was named.
     """
     dataset = _load_saved(location)
-    if options.text_column.partition(".")[0] not in dataset.column_names:
+    column = options.text_column
+    if column is not None and column.partition(".")[0] not in dataset.column_names:
         names = ", ".join(dataset.column_names)
         detail = (
-            f"no column '{options.text_column}'; columns: {names} (set the source's text_column)"
+            f"no column '{column}'; columns: {names} (set the source's text_column)"
         )
         yield BadRow(0, None, "missing_text_column", detail, "", len(dataset))
         return
@@ -172,7 +173,8 @@ def _first_line(error: Exception) -> str:
 def _check_columns(rows: Any, hub: HubLocation, options: ReadOptions) -> None:
     """Fail early where the data set says what its columns are."""
     names: Iterable[str] | None = rows.column_names
-    if names is None or options.text_column.partition(".")[0] in names:
+    column = options.text_column
+    if names is None or column is None or column.partition(".")[0] in names:
         return
     raise DumpError(
         f"{hub}: no column '{options.text_column}'; columns: {', '.join(names)} (set the source's text_column)"

@@ -80,6 +80,8 @@ def _read_group(
 
 def _check_column(file: pq.ParquetFile, options: ReadOptions) -> BadRow | None:
     names = file.schema_arrow.names
+    if options.text_column is None:
+        return None
     if options.text_column in names or options.text_column.partition(".")[0] in names:
         return None
     detail = f"no column '{options.text_column}'; columns: {', '.join(names)} (set the source's text_column)"

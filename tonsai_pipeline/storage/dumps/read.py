@@ -70,7 +70,7 @@ def read_dump_file(
     location: str,
     *,
     format: FileFormat | Literal["auto"] = "auto",  # noqa: A002 (the word of recipes and users)
-    text_column: str = "text",
+    text_column: str | None = "text",
     text_layout: TextLayout = "blank_line",
     max_document_bytes: int = 64 << 20,
     start_row: int = 0,
@@ -80,7 +80,8 @@ def read_dump_file(
     Args:
         location: A path, an fsspec URL, or a `hub://` location.
         format: How to read it; "auto" decides by the name.
-        text_column: Field that holds the text, in formats that have fields; `a.b` reaches inside.
+        text_column: Field that holds the text, in formats that have fields; `a.b` reaches inside. None: the
+            text stays empty and `meta` holds every field, to look what there is.
         text_layout: Plain text only: a document is a whole "file", a "line", or a "blank_line" block.
         max_document_bytes: Longer documents are bad rows, in bytes of UTF-8.
         start_row: Leave out the records before this one, as cheaply as the format allows.

@@ -89,13 +89,13 @@ class ReadOptions:
     """How a file is read.
 
     Args:
-        text_column: Field that holds the text; `a.b` reaches into a nested object.
+        text_column: Field that holds the text; `a.b` reaches into a nested object. None: no text, all fields in `meta`.
         text_layout: Plain text only: what a document is.
         max_document_bytes: Longer texts are bad rows, in bytes of UTF-8.
         start_row: Records before this one are passed over as cheaply as the format allows.
     """
 
-    text_column: str = "text"
+    text_column: str | None = "text"
     text_layout: TextLayout = "blank_line"
     max_document_bytes: int = 64 << 20
     start_row: int = 0
@@ -118,7 +118,7 @@ def to_record(
         'missing_text'
     """
     others = dict(fields)
-    text = _take(others, options.text_column)
+    text = "" if options.text_column is None else _take(others, options.text_column)
     if text is None:
         names = ", ".join(map(str, fields)) or "none"
         detail = f"no field '{options.text_column}'; fields: {names} (set the source's text_column)"
@@ -128,7 +128,9 @@ def to_record(
         return BadRow(row, byte_offset, "text_not_string", detail, excerpt(repr(text)))
     if (bad := check_text(text, row=row, byte_offset=byte_offset, options=options)) is not None:
         return bad
-    url, title = _take_string(others, "url"), _take_string(others, "title")
+    url = title = None
+    if options.text_column is not None:
+        url, title = _take_string(others, "url"), _take_string(others, "title")
     try:
         meta = dump_meta(others) if others else None
     except UnicodeEncodeError as error:

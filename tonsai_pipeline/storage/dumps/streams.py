@@ -64,6 +64,11 @@ class ByteStream(io.BufferedReader):
         """See the class."""
         return self._decoded.damage
 
+    @property
+    def num_stored_bytes(self) -> int:
+        """Bytes of the file as it is stored that were read so far."""
+        return self._decoded.num_read
+
 
 @contextmanager
 def open_stream(location: str) -> Iterator[ByteStream]:
@@ -188,7 +193,7 @@ class _Decoded(io.RawIOBase):
         self.location = location
         self.damage: Damage | None = None
         self._raw = raw
-        self._num_read = 0
+        self.num_read = 0
         self._pieces = self._decode()
         self._piece = memoryview(b"")
 
@@ -233,7 +238,7 @@ class _Decoded(io.RawIOBase):
                 except codec.errors as error:
                     self.damage = Damage(
                         "corrupt_file",
-                        f"{codec.name}: {error}, near stored byte {self._num_read:,}",
+                        f"{codec.name}: {error}, near stored byte {self.num_read:,}",
                     )
                     return
                 inside, rest = True, b""
@@ -243,7 +248,7 @@ class _Decoded(io.RawIOBase):
         if inside:
             self.damage = Damage(
                 "truncated_file",
-                f"the {codec.name} data ends without its end mark at stored byte {self._num_read:,}",
+                f"the {codec.name} data ends without its end mark at stored byte {self.num_read:,}",
             )
 
     def _stored_pieces(self, codec: _Codec, held: bytes) -> Iterator[bytes]:
@@ -259,10 +264,10 @@ class _Decoded(io.RawIOBase):
             data = self._raw.read(size)
         except Exception as error:  # every fsspec protocol has its own errors
             raise DumpError(
-                f"{self.location}: reading failed after stored byte {self._num_read:,}: "
+                f"{self.location}: reading failed after stored byte {self.num_read:,}: "
                 f"{type(error).__name__}: {error}; run the same command again, finished parts are kept"
             ) from error
-        self._num_read += len(data)
+        self.num_read += len(data)
         return data
 
 
