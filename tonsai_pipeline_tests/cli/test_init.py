@@ -159,11 +159,11 @@ def test_both_languages_of_one_file_become_two_sources(home: Path) -> None:
 def test_shards_are_one_source_and_a_folder_of_articles_is_one(home: Path) -> None:
     folder = home / "texts"
     for part in range(3):
-        write(folder / f"crawl/part-{part:05d}.jsonl", jsonl("khm", 10))
+        write(folder / f"crawl/part-{part:05d}.jsonl", jsonl("khm", 10 + part))
     for index in range(60):
         write(folder / f"articles/{chr(0x1780 + index % 30)} {index} title.txt", text("khm", index))
     for index in range(50):
-        write(folder / f"wiki/A{index:02d}/wiki_00", jsonl("eng", 2))
+        write(folder / f"wiki/A{index:02d}/wiki_00", jsonl("eng", 2, id=str(index)))
     recipe, _ = proposed(home)
     found = files_of(recipe, home)
     assert sorted(len(files) for files in found.values()) == [3, 50, 60]
@@ -184,8 +184,8 @@ def test_names_in_any_script_and_with_any_sign_work(home: Path) -> None:
         "日本/x.jsonl",
         "-x.jsonl",
     )
-    for name in names:
-        write(folder / name, jsonl("khm", 12))
+    for index, name in enumerate(names):
+        write(folder / name, jsonl("khm", 10 + index))
     (folder / os.fsdecode(b"\xff\xfe.jsonl")).write_text(jsonl("khm", 3), encoding="utf-8")
     recipe, page = proposed(home)
     found = [file for files in files_of(recipe, home).values() for file in files]
@@ -197,6 +197,7 @@ def test_names_in_any_script_and_with_any_sign_work(home: Path) -> None:
 def test_what_is_no_text_is_named_with_its_reason(home: Path) -> None:
     folder = home / "texts"
     write(folder / "good.jsonl", jsonl("khm", 30))
+    write(folder / "same.jsonl", jsonl("khm", 30))
     write(folder / "photo.jpg", b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20)
     write(folder / "fake.txt", b"\x00\x01\x02" * 1000)
     write(folder / "empty.txt", b"")
@@ -221,6 +222,7 @@ def test_what_is_no_text_is_named_with_its_reason(home: Path) -> None:
     assert found.sources[1].look.num_bad or found.sources[0].look.num_bad
     assert reason(found, "photo.jpg") == "a file of kind .jpg; no text that can be read"
     assert "binary" in reason(found, "fake.txt")
+    assert reason(found, "same.jsonl") == "a copy of good.jsonl"
     assert reason(found, "empty.txt") == "empty"
     assert ".py" in reason(found, "script.py")
     assert "MediaWiki" in reason(found, "tmx.xml")

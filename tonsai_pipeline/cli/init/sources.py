@@ -25,6 +25,7 @@ from tonsai_pipeline.cli.init.splits import (
     words_of,
 )
 from tonsai_pipeline.storage.dumps.locations import expand_path
+from tonsai_pipeline.storage.files import digest_file
 
 #: A folder with more kinds of names is a collection: its files are one source.
 _MAX_NAMES = 40
@@ -119,6 +120,7 @@ def survey(folder: Path, *, progress: Callable[[str], None] = lambda _: None) ->
             files.append(entry)
         else:
             found.left_out.append(entry)
+    files = _without_copies(files, found.left_out)
     splits = SplitFinder(folder)
     names: Counter[str] = Counter()
     for kind, group in _group(files, folder, splits, found.described).items():
@@ -128,6 +130,21 @@ def survey(folder: Path, *, progress: Callable[[str], None] = lambda _: None) ->
                 found.sources.append(_named(source, names))
     found.sources.sort(key=lambda s: (s.is_held_out, s.is_junk, s.lang == "eng", s.name))
     return found
+
+
+def _without_copies(files: list[DataFile], left_out: list[LeftOut]) -> list[DataFile]:
+    """Leave out files with the bytes of an earlier one: as sources they would lose every document."""
+    sizes = Counter(file.num_bytes for file in files)
+    first: dict[str, Path] = {}
+    kept = []
+    for file in files:
+        if sizes[file.num_bytes] > 1 and file.path.is_file():
+            known = first.setdefault(digest_file(file.path), file.path)
+            if known != file.path:
+                left_out.append(LeftOut(file.path, f"a copy of {known.name}"))
+                continue
+        kept.append(file)
+    return kept
 
 
 class _Kind(NamedTuple):

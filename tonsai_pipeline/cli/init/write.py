@@ -211,10 +211,16 @@ class _Writer:
             and not source.look.num_bad
             and source.first.format != "hf_disk"
         ]
-        if not sets:
+        has_junk = any(source.is_junk for source in self._survey.sources)
+        if not sets and not has_junk:
             return
         yield ""
         yield "dedup:"
+        if has_junk:
+            yield "  # Junk is often a copy of what stays, and then loses all its documents: that must not stop the run."
+            yield "  max_dropped_frac: 1"
+        if not sets:
+            return
         yield "  decontaminate:"
         yield "    # Training text that holds what the held-out files ask is dropped."
         yield "    evaluation_sets:"
