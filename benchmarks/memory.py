@@ -53,12 +53,12 @@ def main() -> None:
 
 
 def write_dumps(root: Path, scale: float) -> None:
-    from tonsai_pipeline.sample.dumps import write_sample
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
 
-    write_sample(root / "sample", scale=scale)
+    write_synthetic_dumps(root / "synthetic", scale=scale)
     inbox = root / "inbox" / "demo"
     inbox.mkdir(parents=True)
-    for path in (root / "sample").glob("*@*"):
+    for path in (root / "synthetic").glob("*@*"):
         path.rename(inbox / path.name)
 
 

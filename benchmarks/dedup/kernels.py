@@ -30,7 +30,7 @@ from tonsai_pipeline.dedup.shingles import (
     shingle,
     string_buffers,
 )
-from tonsai_pipeline.sample.likeness import CLUSTER
+from tonsai_pipeline.synthetic.likeness import CLUSTER
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 

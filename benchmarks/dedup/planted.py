@@ -12,8 +12,8 @@ from tonsai_pipeline.dedup.lsh import collision_probability
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.sample.dumps import write_sample
-from tonsai_pipeline.sample.truth import Kind, SampleTruth
+from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
+from tonsai_pipeline.synthetic.truth import Kind, SyntheticTruth
 
 _COPIES = (Kind.EXACT_COPY, Kind.WRONG_ENCODING, Kind.NEAR_COPY)
 _EDGES = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.001)
@@ -21,7 +21,7 @@ _EDGES = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.001)
 
 def measure(work: Path) -> dict:
     """Write the sample, run the stages, and look every planted copy up."""
-    truth = write_sample(work / "dumps")
+    truth = write_synthetic_dumps(work / "dumps")
     names = sorted({name.split("@")[0] for name in truth.dumps})
     sources = tuple(
         Source(name=name, lang=name[:3], path=str(work / "dumps" / f"{name}@*")) for name in names
@@ -60,7 +60,7 @@ def measure(work: Path) -> dict:
     }
 
 
-def _pairs(truth: SampleTruth, kind: Kind, present: set[str]) -> list[tuple[float, str, str]]:
+def _pairs(truth: SyntheticTruth, kind: Kind, present: set[str]) -> list[tuple[float, str, str]]:
     """Return (likeness, copy, original) of every planted copy that stands in the corpus with its original."""
     found = [
         (document.jaccard, _doc_id(document), _doc_id(truth.original_of(document)))

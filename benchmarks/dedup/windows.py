@@ -14,7 +14,7 @@ import regex
 
 from benchmarks.texts import read_texts
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
-from tonsai_pipeline.sample.likeness import CLUSTER
+from tonsai_pipeline.synthetic.likeness import CLUSTER
 from tonsai_pipeline.text import normalize_batch_report
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 

@@ -19,9 +19,9 @@ from tonsai_pipeline.cli.init.model import Machine, choose
 from tonsai_pipeline.cli.init.sources import Survey, survey
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe import Recipe, load_recipe
-from tonsai_pipeline.sample.grammar import document
 from tonsai_pipeline.stages.catalog import find_dumps
 from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.synthetic.grammar import document
 from tonsai_pipeline.train.flops import flops_per_token
 
 REAL = os.environ.get("TONSAI_REAL_DATA")

@@ -55,13 +55,13 @@ def tonsai(*arguments, cwd, check=True):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Run the street once; every test below looks at what is left."""
-    from tonsai_pipeline.sample.dumps import write_sample
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
 
     place = tmp_path_factory.mktemp("street")
     (place / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     (place / "tiny.yaml").write_text(RECIPE)
     inbox = place / "home" / "inbox" / "tiny"
-    write_sample(place / "sample", scale=0.3)
+    write_synthetic_dumps(place / "sample", scale=0.3)
     inbox.mkdir(parents=True)
     for path in (place / "sample").iterdir():
         if path.name.startswith(KEPT):

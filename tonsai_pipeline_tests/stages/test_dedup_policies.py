@@ -13,11 +13,11 @@ from tonsai_pipeline.recipe.dedup import (
     EvaluationSet,
     RepetitionConfig,
 )
-from tonsai_pipeline.sample.corpus import plan_dumps
-from tonsai_pipeline.sample.truth import Kind
 from tonsai_pipeline.stages.deduplicate import ranking
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.synthetic.corpus import plan_dumps
+from tonsai_pipeline.synthetic.truth import Kind
 from tonsai_pipeline.text import normalize_batch_report
 from tonsai_pipeline_tests.stages.dedup_house import House, by_the_rule, corpus
 

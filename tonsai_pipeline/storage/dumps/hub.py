@@ -119,9 +119,7 @@ def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadR
     column = options.text_column
     if column is not None and column.partition(".")[0] not in dataset.column_names:
         names = ", ".join(dataset.column_names)
-        detail = (
-            f"no column '{column}'; columns: {names} (set the source's text_column)"
-        )
+        detail = f"no column '{column}'; columns: {names} (set the source's text_column)"
         yield BadRow(0, None, "missing_text_column", detail, "", len(dataset))
         return
     arrow = dataset.with_format("arrow")

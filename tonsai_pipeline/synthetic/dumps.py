@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from tonsai_pipeline.sample.corpus import PlannedDump, PlannedRow, plan_dumps
-from tonsai_pipeline.sample.mediawiki import mediawiki_xml
-from tonsai_pipeline.sample.truth import TRUTH_FILE, Kind, PlantedDocument, SampleTruth
-from tonsai_pipeline.sample.wet import wet_gz
+from tonsai_pipeline.synthetic.corpus import PlannedDump, PlannedRow, plan_dumps
+from tonsai_pipeline.synthetic.mediawiki import mediawiki_xml
+from tonsai_pipeline.synthetic.truth import TRUTH_FILE, Kind, PlantedDocument, SyntheticTruth
+from tonsai_pipeline.synthetic.wet import wet_gz
 
 #: The dump whose file is cut off, as by a broken download, and how much of it is left.
 TRUNCATED_DUMP = "khm_blog@20260901"
@@ -32,8 +32,8 @@ TRUNCATED_FRAC = 0.7
 _ROW_GROUP_ROWS = 64
 
 
-def write_sample(folder: Path, *, seed: int = 0, scale: float = 1.0) -> SampleTruth:
-    """Write the sample dumps and their truth.
+def write_synthetic_dumps(folder: Path, *, seed: int = 0, scale: float = 1.0) -> SyntheticTruth:
+    """Write the dumps and their truth.
 
     Args:
         folder: Created if it is missing; files of the same names are replaced.
@@ -56,7 +56,7 @@ def write_sample(folder: Path, *, seed: int = 0, scale: float = 1.0) -> SampleTr
             truths = _mark_lost(truths, data)
         (folder / dump.file).write_bytes(data)
         planted += truths
-    truth = SampleTruth(tuple(planted))
+    truth = SyntheticTruth(tuple(planted))
     truth.write(folder / TRUTH_FILE)
     return truth
 

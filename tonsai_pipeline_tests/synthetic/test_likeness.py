@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from tonsai_pipeline.dedup.shingles import shingle
-from tonsai_pipeline.sample.grammar import document
-from tonsai_pipeline.sample.junk import mixed_page
-from tonsai_pipeline.sample.likeness import jaccard, shingles, units
+from tonsai_pipeline.synthetic.grammar import document
+from tonsai_pipeline.synthetic.junk import mixed_page
+from tonsai_pipeline.synthetic.likeness import jaccard, shingles, units
 
 
 def test_khmer_is_cut_into_clusters_and_other_scripts_into_words():

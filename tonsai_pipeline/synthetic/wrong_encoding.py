@@ -13,7 +13,7 @@ from random import Random
 
 import regex
 
-from tonsai_pipeline.sample.likeness import CLUSTER
+from tonsai_pipeline.synthetic.likeness import CLUSTER
 from tonsai_pipeline.text import codepoints
 
 #: Sorts of defect: see `_REWRITES`, and `zwsp` (a zero-width space between two clusters of a word).

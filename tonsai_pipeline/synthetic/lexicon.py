@@ -6,27 +6,19 @@ from functools import cache
 
 import regex
 
-from tonsai_pipeline.sample import english_words, khmer_words
-from tonsai_pipeline.sample.english_topics import ENGLISH_TOPICS
-from tonsai_pipeline.sample.khmer_topics import KHMER_TOPICS
-from tonsai_pipeline.sample.topic import Topic
-
-_TOPIC_FIELDS = ("people", "things", "places", "qualities", "causes", "aims")
+from tonsai_pipeline.synthetic.grammar import language
 
 
 @cache
 def stand_ins() -> dict[str, tuple[str, ...]]:
     """Return every word of both languages with the words of its own kind, itself left out."""
     groups: list[tuple[str, ...]] = []
-    for topic in (*KHMER_TOPICS, *ENGLISH_TOPICS):
-        groups.extend(tuple(getattr(topic, field)) for field in _TOPIC_FIELDS)
-        groups.extend(_action_groups(topic))
-    for module in (khmer_words, english_words):
-        groups.extend(
-            tuple(value)
-            for name, value in vars(module).items()
-            if name.isupper() and not isinstance(value, dict)
-        )
+    for words in (language("khm"), language("eng")):
+        groups += words.words.values()
+        for topic in words.topics.values():
+            # An English action is three forms in a row, each with stand-ins of its own form.
+            groups += zip(*(action.split() for action in topic.words["actions"]), strict=True)
+            groups += (row for kind, row in topic.words.items() if kind != "actions")
     found: dict[str, tuple[str, ...]] = {}
     for group in groups:
         for word in group:
@@ -43,12 +35,6 @@ def word_spans(text: str) -> list[tuple[int, int, str]]:
     [(4, 11, 'farmers'), (12, 21, 'harvested'), (22, 26, 'rice')]
     """
     return [(match.start(), match.end(), match.group()) for match in _pattern().finditer(text)]
-
-
-def _action_groups(topic: Topic) -> list[tuple[str, ...]]:
-    """Return the actions by form: Khmer has one, English three."""
-    forms = [action.split() for action in topic.actions]
-    return [tuple(form[number] for form in forms) for number in range(len(forms[0]))]
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tonsai_pipeline.sample.truth import Kind, PlantedDocument, SampleTruth
+from tonsai_pipeline.synthetic.truth import Kind, PlantedDocument, SyntheticTruth
 
 
 def _planted(number: int, kind: Kind, **fields) -> PlantedDocument:
@@ -13,7 +13,7 @@ def _planted(number: int, kind: Kind, **fields) -> PlantedDocument:
     )
 
 
-TRUTH = SampleTruth(
+TRUTH = SyntheticTruth(
     (
         _planted(0, Kind.GOOD),
         _planted(1, Kind.EXACT_COPY, copy_of="a-0", jaccard=1.0, raw_jaccard=1.0),
@@ -42,7 +42,7 @@ def test_copies_are_grouped_by_original_above_a_likeness():
 
 def test_truth_survives_a_round_trip_through_its_file(tmp_path):
     TRUTH.write(tmp_path / "truth.jsonl")
-    assert SampleTruth.read(tmp_path / "truth.jsonl") == TRUTH
+    assert SyntheticTruth.read(tmp_path / "truth.jsonl") == TRUTH
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_a_line_that_is_no_truth_is_named(tmp_path, line):
     TRUTH.write(path)
     path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match="line 5 is no planted document"):
-        SampleTruth.read(path)
+        SyntheticTruth.read(path)

@@ -7,16 +7,16 @@ from random import Random
 
 import pytest
 
-from tonsai_pipeline.sample.grammar import document, khmer_document
-from tonsai_pipeline.sample.junk import (
+from tonsai_pipeline.synthetic.grammar import document
+from tonsai_pipeline.synthetic.junk import (
     boilerplate_page,
     legacy_font_page,
     mixed_page,
     tiny_document,
     ui_strings,
 )
-from tonsai_pipeline.sample.legacy_font import legacy_font_text
-from tonsai_pipeline.sample.likeness import jaccard
+from tonsai_pipeline.synthetic.legacy_font import legacy_font_text
+from tonsai_pipeline.synthetic.likeness import jaccard
 
 SEEDS = range(40)
 LANGS = ("khm", "eng")
@@ -46,7 +46,7 @@ def test_a_legacy_font_stores_letters_in_the_order_of_the_eye():
 
 
 def test_different_khmer_stays_different_in_a_legacy_font():
-    texts = {khmer_document(Random(seed), num_paragraphs=1) for seed in SEEDS}
+    texts = {document(Random(seed), "khm", num_paragraphs=1) for seed in SEEDS}
     assert len({legacy_font_text(text) for text in texts}) == len(texts)
 
 

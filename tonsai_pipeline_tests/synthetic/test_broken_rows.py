@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tonsai_pipeline.sample.broken_rows import BROKEN_JSON, broken_json
+from tonsai_pipeline.synthetic.broken_rows import BROKEN_JSON, broken_json
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -7,34 +7,20 @@ import json
 
 import pheasa
 
-from tonsai_pipeline.sample import khmer_words
-from tonsai_pipeline.sample.khmer_topics import KHMER_TOPICS
-from tonsai_pipeline.sample.lexicon import stand_ins, word_spans
+from tonsai_pipeline.synthetic.grammar import language
+from tonsai_pipeline.synthetic.lexicon import stand_ins, word_spans
 
 #: Invented on purpose, so no real text need hold them.
-_INVENTED = {"FAMILY_NAMES", "MALE_NAMES", "FEMALE_NAMES", "VILLAGE_HEADS", "VILLAGE_TAILS"}
+_INVENTED = {"family_names", "male_names", "female_names", "village_heads", "village_tails"}
 
 
 def _khmer_words() -> set[str]:
-    topic_words = {
-        word
-        for topic in KHMER_TOPICS
-        for field in ("people", "things", "actions", "places", "qualities", "causes", "aims")
-        for word in getattr(topic, field)
-    }
-    measures = {
-        word
-        for topic in KHMER_TOPICS
-        for measure in topic.measures
-        for word in (measure.noun, measure.unit)
-    }
-    shared = {
-        word
-        for name, value in vars(khmer_words).items()
-        if name.isupper() and isinstance(value, (list, tuple)) and name not in _INVENTED
-        for word in value
-    }
-    return topic_words | measures | shared
+    khmer = language("khm")
+    topics = khmer.topics.values()
+    of_topics = {word for topic in topics for row in topic.words.values() for word in row}
+    measures = {word for topic in topics for m in topic.measures for word in (m.noun, m.unit)}
+    shared = {w for kind, row in khmer.words.items() if kind not in _INVENTED for w in row}
+    return of_topics | measures | shared
 
 
 def test_the_vocabulary_is_large():

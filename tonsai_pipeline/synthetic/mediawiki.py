@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from random import Random
 from xml.sax.saxutils import escape, quoteattr
 
-from tonsai_pipeline.sample.corpus import PlannedRow
-from tonsai_pipeline.sample.lexicon import word_spans
-from tonsai_pipeline.sample.truth import Kind
+from tonsai_pipeline.synthetic.corpus import PlannedRow
+from tonsai_pipeline.synthetic.lexicon import word_spans
+from tonsai_pipeline.synthetic.truth import Kind
 
 _HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="km">
   <siteinfo>
     <sitename>វិគីគំរូ</sitename>
-    <dbname>samplewiki</dbname>
+    <dbname>syntheticwiki</dbname>
     <base>https://khm-wiki.example/</base>
-    <generator>tonsai sample</generator>
+    <generator>tonsai synthetic</generator>
     <case>first-letter</case>
     <namespaces>
       <namespace key="0" case="first-letter" />

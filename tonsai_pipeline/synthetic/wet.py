@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from tonsai_pipeline.sample.corpus import PlannedRow
+from tonsai_pipeline.synthetic.corpus import PlannedRow
 
 _DATE = "2026-09-01T00:00:00Z"
 
@@ -24,7 +24,9 @@ def wet_gz(rows: Iterable[PlannedRow]) -> bytes:
     """
     sink = io.BytesIO()
     writer = WARCWriter(sink, gzip=True)
-    info = b"Software-Info: tonsai sample\r\nExtracted-Date: Tue, 01 Sep 2026 00:00:00 GMT\r\n\r\n"
+    info = (
+        b"Software-Info: tonsai synthetic\r\nExtracted-Date: Tue, 01 Sep 2026 00:00:00 GMT\r\n\r\n"
+    )
     headers = [("WARC-Type", "warcinfo"), ("Content-Type", "application/warc-fields")]
     _write(writer, "warcinfo", headers, info)
     for row in rows:
@@ -37,7 +39,7 @@ def wet_gz(rows: Iterable[PlannedRow]) -> bytes:
 
 
 def _write(writer: WARCWriter, name: str, headers: list[tuple[str, str]], payload: bytes) -> None:
-    record_id = f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'tonsai sample {name}')}>"
+    record_id = f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'tonsai synthetic {name}')}>"
     fields = [*headers, ("WARC-Date", _DATE), ("WARC-Record-ID", record_id)]
     given = dict(fields)
     record = writer.create_warc_record(

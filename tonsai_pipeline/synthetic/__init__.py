@@ -1,4 +1,4 @@
-"""seed, scale -> a sample corpus: Khmer and English dumps of a grammar of our own, with planted and recorded truth.
+"""seed, scale -> a synthetic corpus: Khmer and English dumps of a grammar of our own, with planted and recorded truth.
 
     grammar ──▶ documents ──defects──▶ copies and junk ──▶ corpus (what stands where) ──▶ dumps + truth.jsonl
 

@@ -20,12 +20,12 @@ import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from tonsai_pipeline.sample.corpus import plan_dumps
-from tonsai_pipeline.sample.dumps import TRUNCATED_DUMP, dump_bytes, write_sample
-from tonsai_pipeline.sample.mediawiki import wikitext
-from tonsai_pipeline.sample.truth import Kind, SampleTruth
 from tonsai_pipeline.storage.dumps import RawRecord, read_dump_file
 from tonsai_pipeline.storage.dumps.wikitext import strip_markup
+from tonsai_pipeline.synthetic.corpus import plan_dumps
+from tonsai_pipeline.synthetic.dumps import TRUNCATED_DUMP, dump_bytes, write_synthetic_dumps
+from tonsai_pipeline.synthetic.mediawiki import wikitext
+from tonsai_pipeline.synthetic.truth import Kind, SyntheticTruth
 
 SEED, SCALE = 3, 0.05
 
@@ -41,7 +41,7 @@ def _jsonl(data: bytes) -> list[bytes]:
 
 def test_the_same_seed_writes_the_same_bytes(small_sample, tmp_path):
     folder, truth = small_sample
-    assert write_sample(tmp_path / "again", seed=SEED, scale=SCALE) == truth
+    assert write_synthetic_dumps(tmp_path / "again", seed=SEED, scale=SCALE) == truth
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
     for name in names:
@@ -51,8 +51,8 @@ def test_the_same_seed_writes_the_same_bytes(small_sample, tmp_path):
 def test_the_bytes_do_not_depend_on_the_process(small_sample, tmp_path):
     folder, _ = small_sample
     code = (
-        "import sys, pathlib; from tonsai_pipeline.sample.dumps import write_sample; "
-        f"write_sample(pathlib.Path(sys.argv[1]), seed={SEED}, scale={SCALE})"
+        "import sys, pathlib; from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps; "
+        f"write_synthetic_dumps(pathlib.Path(sys.argv[1]), seed={SEED}, scale={SCALE})"
     )
     # Another hash seed orders sets another way.
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
@@ -73,7 +73,7 @@ def test_dumps_are_named_by_source_and_date(small_sample):
 
 def test_the_truth_is_written_beside_the_dumps(small_sample):
     folder, truth = small_sample
-    assert SampleTruth.read(folder / "truth.jsonl") == truth
+    assert SyntheticTruth.read(folder / "truth.jsonl") == truth
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,6 @@ def test_a_format_without_a_writer_is_an_error():
 
 def test_writing_makes_the_folder_and_replaces_files(tmp_path):
     folder = tmp_path / "deep" / "inbox"
-    write_sample(folder, seed=1, scale=0.01)
-    truth = write_sample(folder, seed=2, scale=0.01)
-    assert SampleTruth.read(folder / "truth.jsonl") == truth
+    write_synthetic_dumps(folder, seed=1, scale=0.01)
+    truth = write_synthetic_dumps(folder, seed=2, scale=0.01)
+    assert SyntheticTruth.read(folder / "truth.jsonl") == truth

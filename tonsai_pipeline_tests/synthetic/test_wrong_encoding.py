@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonsai_pipeline.sample.grammar import khmer_document
-from tonsai_pipeline.sample.wrong_encoding import DEFECTS, wrong_encoding
+from tonsai_pipeline.synthetic.grammar import document
+from tonsai_pipeline.synthetic.wrong_encoding import DEFECTS, wrong_encoding
 
 # One cluster per sort of defect, wrong spelling beside the right one.
 EXAMPLES = {
@@ -28,7 +28,7 @@ EXAMPLES = {
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), defect_frac=st.floats(0, 1), zwsp_frac=st.floats(0, 1))
 def test_the_normalizer_gives_back_the_original(seed, defect_frac, zwsp_frac):
-    text = khmer_document(Random(seed), num_paragraphs=1)
+    text = document(Random(seed), "khm", num_paragraphs=1)
     wrong = wrong_encoding(text, Random(seed), defect_frac=defect_frac, zwsp_frac=zwsp_frac)
     assert wrong != text
     assert pheasa.normalize(wrong, zwsp="strip") == text
@@ -51,7 +51,7 @@ def test_zero_width_spaces_stand_between_clusters_of_a_word_and_nowhere_else():
 
 @pytest.mark.parametrize("sort", DEFECTS)
 def test_every_sort_of_defect_finds_a_place_in_ordinary_text(sort):
-    texts = [khmer_document(Random(seed)) for seed in range(30)]
+    texts = [document(Random(seed), "khm") for seed in range(30)]
     wrong = [
         wrong_encoding(text, Random(0), defect_frac=1, zwsp_frac=1, defects=(sort,))
         for text in texts
@@ -59,8 +59,8 @@ def test_every_sort_of_defect_finds_a_place_in_ordinary_text(sort):
     assert sum(a != b for a, b in zip(texts, wrong, strict=True)) > 3
 
 
-def test_the_share_of_wrong_clusters_follows_the_wish():
-    text = khmer_document(Random(1), num_paragraphs=10)
+def test_the_share_of_wrong_clusters_follows_the_target():
+    text = document(Random(1), "khm", num_paragraphs=10)
     num_wrong = [
         sum(a != b for a, b in _clusters(text, defect_frac)) for defect_frac in (0.05, 0.3, 1.0)
     ]

@@ -1,6 +1,6 @@
-"""seed, scale -> every dump of the sample as rows: text, and the truth about it.
+"""seed, scale -> every dump of the synthetic corpus as rows: text, and the truth about it.
 
-Each dump has dice of its own, seeded with its name, so a change to one leaves the others as they were. Copies point
+Each dump has a random generator of its own, seeded with its name, so a change to one leaves the others as they were. Copies point
 backwards: to a dump planned earlier or to an earlier row of the same plan.
 """
 
@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from tonsai_pipeline.sample import junk
-from tonsai_pipeline.sample.broken_rows import BROKEN_JSON, broken_json
-from tonsai_pipeline.sample.grammar import TOPICS, Genre, Lang, document, headline
-from tonsai_pipeline.sample.likeness import jaccard
-from tonsai_pipeline.sample.near_copies import near_copy
-from tonsai_pipeline.sample.truth import Kind, PlantedDocument
-from tonsai_pipeline.sample.wrong_encoding import wrong_encoding
+from tonsai_pipeline.synthetic import junk
+from tonsai_pipeline.synthetic.broken_rows import BROKEN_JSON, broken_json
+from tonsai_pipeline.synthetic.grammar import TOPICS, Genre, Lang, document, headline
+from tonsai_pipeline.synthetic.likeness import jaccard
+from tonsai_pipeline.synthetic.near_copies import near_copy
+from tonsai_pipeline.synthetic.truth import Kind, PlantedDocument
+from tonsai_pipeline.synthetic.wrong_encoding import wrong_encoding
 
-#: Wished likenesses of near copies, dealt in turn: both sides of any threshold a person would choose.
+#: Target likenesses of near copies, dealt in turn: both sides of any threshold a person would choose.
 NEAR_JACCARDS = (0.9, 0.6, 0.8, 0.4, 0.95, 0.7, 0.85, 0.5)
 
-#: Originals have at least this many paragraphs: some 250 shingles, so that a near copy can land close to its wish.
+#: Originals have at least this many paragraphs: some 250 shingles, so that a near copy can land close to its target.
 MIN_PARAGRAPHS = 4
 
 _MIN_ROWS = 3
@@ -52,7 +52,7 @@ class PlannedDump:
 
 
 def plan_dumps(seed: int, scale: float) -> list[PlannedDump]:
-    """Plan the whole sample.
+    """Plan the whole corpus.
 
     Args:
         seed: Same seed and scale, same plan.
@@ -173,7 +173,7 @@ class _Planner:
             self._copy(Kind.EXACT_COPY, original, original.text, 1.0, url=url)
 
     def near_copies(self, originals: Sequence[PlannedRow], num: int) -> None:
-        """Plant edited copies, each of another original, at the wished likenesses in turn."""
+        """Plant edited copies, each of another original, at the target likenesses in turn."""
         chosen = self._rng.sample(originals, min(self._scaled(num), len(originals)))
         for number, original in enumerate(chosen, start=self._rng.randrange(len(NEAR_JACCARDS))):
             text, likeness = near_copy(

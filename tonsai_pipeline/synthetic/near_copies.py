@@ -1,7 +1,7 @@
-"""a document and a wished Jaccard -> an edited copy, and the Jaccard it really has.
+"""a document and a target Jaccard -> an edited copy, and the Jaccard it really has.
 
 Two ways people copy: words replaced by others of their kind here and there, or whole sentences left out first. Either
-way the last, fine steps are single words, so the copy lands close to the wish; what is recorded is the exact value.
+way the last, fine steps are single words, so the copy lands close to the target; what is recorded is the exact value.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from random import Random
 
 import regex
 
-from tonsai_pipeline.sample.lexicon import stand_ins, word_spans
-from tonsai_pipeline.sample.likeness import set_jaccard, shingles
+from tonsai_pipeline.synthetic.lexicon import stand_ins, word_spans
+from tonsai_pipeline.synthetic.likeness import set_jaccard, shingles
 
 _SENTENCE = regex.compile(r"[^\u17D4\u17D5.?\n]+[\u17D4\u17D5.?]+ ?")
 _NUM_FINE_TRIES = 8
@@ -20,13 +20,13 @@ _Edit = tuple[int, int, str]
 
 
 def near_copy(text: str, rng: Random, jaccard: float) -> tuple[str, float]:
-    """Edit a copy of a document until its Jaccard with the original is close to a wish.
+    """Edit a copy of a document until its Jaccard with the original is close to a target.
 
     Args:
         text: A document of this grammar, best of 250 shingles or more: an edit cannot be smaller than a word, and a word
             sits in five shingles (English) or some fourteen (Khmer).
         rng: Chooses the way of copying and the words.
-        jaccard: The wish, between 0 and 1.
+        jaccard: The target, between 0 and 1.
 
     Returns:
         The copy, and its exact Jaccard with `text` by `likeness.jaccard`. A text with too few words of the vocabulary
@@ -73,7 +73,7 @@ class _Copier:
         return set_jaccard(self._shingles, shingles(self.apply(edits)))
 
     def cut_sentences(self, rng: Random, jaccard: float) -> list[_Edit]:
-        """Leave out sentences while the likeness stays above the wish."""
+        """Leave out sentences while the likeness stays above the target."""
         sentences = [(match.start(), match.end(), "") for match in _SENTENCE.finditer(self._text)]
         cut: list[_Edit] = []
         for sentence in rng.sample(sentences, len(sentences)):
@@ -83,7 +83,7 @@ class _Copier:
         return cut
 
     def most_edits_above(self, kept: list[_Edit], words: list[_Edit], jaccard: float) -> int:
-        """Return how many of `words` can be replaced before the likeness falls below the wish (binary search)."""
+        """Return how many of `words` can be replaced before the likeness falls below the target (binary search)."""
         low, high = 0, len(words)
         while low < high:
             middle = (low + high + 1) // 2

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tonsai_pipeline.sample.corpus import PlannedDump, plan_dumps
-from tonsai_pipeline.sample.dumps import write_sample
-from tonsai_pipeline.sample.truth import SampleTruth
+from tonsai_pipeline.synthetic.corpus import PlannedDump, plan_dumps
+from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
+from tonsai_pipeline.synthetic.truth import SyntheticTruth
 
 
 @pytest.fixture(scope="session")
-def small_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleTruth]:
+def small_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SyntheticTruth]:
     folder = tmp_path_factory.mktemp("small_sample")
-    return folder, write_sample(folder, seed=3, scale=0.05)
+    return folder, write_synthetic_dumps(folder, seed=3, scale=0.05)
 
 
 @pytest.fixture(scope="session")

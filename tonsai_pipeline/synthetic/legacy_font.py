@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import regex
 
-from tonsai_pipeline.sample.likeness import CLUSTER
+from tonsai_pipeline.synthetic.likeness import CLUSTER
 
 _CLUSTER = regex.compile(CLUSTER)
 _COENG_RO = "\u17d2\u179a"

@@ -1,9 +1,10 @@
-"""The two grammars: seeded, coherent, correctly encoded, and different enough from document to document."""
+"""The grammar in both languages: seeded, coherent, correctly encoded, and different enough from document to document."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from importlib import resources
 from random import Random
 
 import pheasa
@@ -11,25 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonsai_pipeline.sample.corpus import PlannedDump
-from tonsai_pipeline.sample.english_topics import ENGLISH_TOPICS
-from tonsai_pipeline.sample.grammar import (
+from tonsai_pipeline.synthetic.corpus import PlannedDump
+from tonsai_pipeline.synthetic.grammar import (
     TOPICS,
     document,
-    english_document,
     headline,
-    khmer_document,
+    language,
 )
-from tonsai_pipeline.sample.khmer_scene import khmer_number
-from tonsai_pipeline.sample.khmer_topics import KHMER_TOPICS
-from tonsai_pipeline.sample.likeness import shingles, units
-from tonsai_pipeline.sample.truth import Kind
+from tonsai_pipeline.synthetic.likeness import shingles, units
+from tonsai_pipeline.synthetic.truth import Kind
 
 LANGS = ("khm", "eng")
 
 
 @pytest.mark.parametrize("lang", LANGS)
-def test_the_same_dice_write_the_same_document(lang):
+def test_the_same_generator_writes_the_same_document(lang):
     assert document(Random(5), lang) == document(Random(5), lang)
     assert document(Random(5), lang) != document(Random(6), lang)
 
@@ -37,7 +34,7 @@ def test_the_same_dice_write_the_same_document(lang):
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), genre=st.sampled_from(["news", "wiki", "web", "book"]))
 def test_khmer_documents_are_already_normalized_and_valid(seed, genre):
-    text = khmer_document(Random(seed), genre=genre)
+    text = document(Random(seed), "khm", genre=genre)
     assert pheasa.normalize(text, zwsp="strip") == text
     assert not pheasa.validate(text)
 
@@ -45,8 +42,8 @@ def test_khmer_documents_are_already_normalized_and_valid(seed, genre):
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), genre=st.sampled_from(["news", "wiki", "web", "book"]))
 def test_documents_are_whole_sentences_in_the_asked_number_of_paragraphs(seed, genre):
-    khmer = khmer_document(Random(seed), num_paragraphs=3, genre=genre).split("\n")
-    english = english_document(Random(seed), num_paragraphs=3, genre=genre).split("\n")
+    khmer = document(Random(seed), "khm", num_paragraphs=3, genre=genre).split("\n")
+    english = document(Random(seed), "eng", num_paragraphs=3, genre=genre).split("\n")
     assert len(khmer) == len(english) == 3
     assert all(paragraph.endswith(("។", "៕")) for paragraph in khmer)
     assert all(
@@ -58,29 +55,31 @@ def test_documents_are_whole_sentences_in_the_asked_number_of_paragraphs(seed, g
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), topic=st.sampled_from(TOPICS))
 def test_a_document_speaks_of_its_own_topic_more_than_of_any_other(seed, topic):
-    for topics, text in (
-        (KHMER_TOPICS, khmer_document(Random(seed), topic, 5)),
-        (ENGLISH_TOPICS, english_document(Random(seed), topic, 5)),
-    ):
-        mentions = {other.key: sum(text.count(thing) for thing in other.things) for other in topics}
+    for lang in LANGS:
+        text = document(Random(seed), lang, topic, 5)
+        mentions = {
+            other.key: sum(text.count(thing) for thing in other.words["things"])
+            for other in language(lang).topics.values()
+        }
         assert max(mentions, key=lambda key: mentions[key]) == topic
 
 
 def test_both_languages_have_the_same_topics():
-    assert tuple(topic.key for topic in ENGLISH_TOPICS) == TOPICS
+    assert tuple(language("eng").topics) == TOPICS
     assert len(set(TOPICS)) == 16
 
 
 def test_topics_differ_in_the_things_they_speak_of():
-    for topics in (KHMER_TOPICS, ENGLISH_TOPICS):
-        counts = Counter(thing for topic in topics for thing in topic.things)
-        assert all(len(topic.things) >= 10 and len(topic.actions) >= 9 for topic in topics)
+    for lang in LANGS:
+        topics = [topic.words for topic in language(lang).topics.values()]
+        counts = Counter(thing for words in topics for thing in words["things"])
+        assert all(len(words["things"]) >= 10 and len(words["actions"]) >= 9 for words in topics)
         assert max(counts.values()) <= 2
 
 
 def test_english_actions_have_three_forms_that_end_as_they_should():
-    for topic in ENGLISH_TOPICS:
-        for action in topic.actions:
+    for topic in language("eng").topics.values():
+        for action in topic.words["actions"]:
             base, _, gerund = action.split()
             assert gerund.endswith("ing")
             assert gerund[0] == base[0]
@@ -89,7 +88,7 @@ def test_english_actions_have_three_forms_that_end_as_they_should():
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_what_rises_rises_and_a_part_is_smaller_than_its_whole(seed):
-    text = english_document(Random(seed), num_paragraphs=6)
+    text = document(Random(seed), "eng", num_paragraphs=6)
     for verb, before, after in re.findall(
         r"(rose|grew|climbed|fell|dropped|shrank) from ([\d,]+) to ([\d,]+)", text
     ):
@@ -100,18 +99,30 @@ def test_what_rises_rises_and_a_part_is_smaller_than_its_whole(seed):
 
 
 def test_numbers_are_written_in_khmer_digits():
-    assert khmer_number(2026) == "២០២៦"
-    assert khmer_number(1_250_000) == "១.២៥០.០០០"
+    assert language("khm").number(2026) == "២០២៦"
+    assert language("khm").number(1_250_000) == "១.២៥០.០០០"
 
 
 def test_an_unknown_topic_is_named_with_the_known_ones():
     with pytest.raises(ValueError, match="no topic 'politics'; there are farming, fishing"):
-        khmer_document(Random(0), "politics")
+        document(Random(0), "khm", "politics")
     with pytest.raises(ValueError, match="no topic 'politics'"):
         headline(Random(0), "eng", "politics")
 
 
-def test_no_two_documents_of_the_full_sample_are_near_duplicates(full_plan: list[PlannedDump]):
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_slot_of_every_template_can_be_filled_and_every_word_list_is_used(lang):
+    words = language(lang)
+    source = (resources.files("tonsai_pipeline.synthetic") / f"{lang}.yaml").read_text("utf-8")
+    slots = set(re.findall(r"\{([^}.]+)(?:\.\d)?\}", source))
+    topic_words = next(iter(words.topics.values())).words
+    known = {*words.words, *words.slots, *words.scene, *topic_words}
+    bound = {"topic", "measure", "unit", "moved", "before", "after", "whole", "part"}
+    assert {slot.lower() for slot in slots} <= known | bound
+    assert {*words.words, *words.slots, *topic_words} <= slots | {"rose", "fell", "links"}
+
+
+def test_no_two_documents_of_the_full_corpus_are_near_duplicates(full_plan: list[PlannedDump]):
     good = [row for dump in full_plan for row in dump.rows if row.truth.kind is Kind.GOOD]
     sizes, holders = [], defaultdict(list)
     for number, row in enumerate(good):

@@ -7,9 +7,9 @@ from collections import Counter
 import pheasa
 import pytest
 
-from tonsai_pipeline.sample.corpus import NEAR_JACCARDS, PlannedDump, plan_dumps
-from tonsai_pipeline.sample.likeness import jaccard
-from tonsai_pipeline.sample.truth import Kind
+from tonsai_pipeline.synthetic.corpus import NEAR_JACCARDS, PlannedDump, plan_dumps
+from tonsai_pipeline.synthetic.likeness import jaccard
+from tonsai_pipeline.synthetic.truth import Kind
 
 MEGABYTE = 1_000_000
 
@@ -18,7 +18,7 @@ def _rows(plan: list[PlannedDump]):
     return [row for dump in plan for row in dump.rows]
 
 
-def test_the_full_sample_is_a_few_megabytes_of_both_languages(full_plan):
+def test_the_full_corpus_is_a_few_megabytes_of_both_languages(full_plan):
     num_bytes = Counter()
     for row in _rows(full_plan):
         num_bytes[row.truth.lang] += len(row.text.encode())
@@ -67,8 +67,8 @@ def test_every_copy_is_what_the_truth_says(full_plan):
 
 def test_near_copies_lie_on_both_sides_of_every_usual_threshold(full_plan):
     likenesses = [row.truth.jaccard for row in _rows(full_plan) if row.truth.kind is Kind.NEAR_COPY]
-    for wish in NEAR_JACCARDS:
-        assert sum(abs(likeness - wish) < 0.03 for likeness in likenesses) >= 5
+    for target in NEAR_JACCARDS:
+        assert sum(abs(likeness - target) < 0.03 for likeness in likenesses) >= 5
     originals = [row.truth.copy_of for row in _rows(full_plan) if row.truth.kind is Kind.NEAR_COPY]
     assert len(originals) > len(set(originals)) * 0.9
 

@@ -1,4 +1,4 @@
-"""planted documents <-> truth.jsonl: what is in the sample dumps, and what should become of it."""
+"""planted documents <-> truth.jsonl: what is in the synthetic dumps, and what should become of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PlantedDocument:
     """One record of truth.jsonl.
 
     Attributes:
-        id: Unique in the sample; the `id` field where the format has fields, else part of the url.
+        id: Unique in the corpus; the `id` field where the format has fields, else part of the url.
         dump: Name of the dump, ``<source>@<date>``.
         file: File name.
         row: Position of the record in its file, from 0, broken ones included. Lines of JSONL, rows of Parquet, records of
@@ -79,7 +79,7 @@ class PlantedDocument:
 
 
 @dataclass(frozen=True)
-class SampleTruth:
+class SyntheticTruth:
     """Everything that was planted, in the order of dumps and rows."""
 
     documents: tuple[PlantedDocument, ...]
@@ -141,7 +141,7 @@ class SampleTruth:
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> SampleTruth:
+    def read(cls, path: Path) -> SyntheticTruth:
         """Read a truth.jsonl.
 
         Raises:

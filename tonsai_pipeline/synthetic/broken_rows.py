@@ -1,11 +1,11 @@
-"""a dice and a sort of damage -> one line of JSONL that is no document."""
+"""a random generator and a sort of damage -> one line of JSONL that is no document."""
 
 from __future__ import annotations
 
 import json
 from random import Random
 
-from tonsai_pipeline.sample.grammar import english_document
+from tonsai_pipeline.synthetic.grammar import document
 
 #: Sorts of damage, all seen in crawled JSONL.
 BROKEN_JSON: tuple[str, ...] = (
@@ -33,7 +33,7 @@ def broken_json(rng: Random, sort: str, row_id: str) -> bytes:
     """
     if sort not in BROKEN_JSON:
         raise ValueError(f"unknown sort of broken row {sort!r}; there are {', '.join(BROKEN_JSON)}")
-    text = english_document(rng, num_paragraphs=1)
+    text = document(rng, "eng", num_paragraphs=1)
     whole = json.dumps({"id": row_id, "text": text}).encode()
     place = rng.randrange(len(whole) // 2, len(whole) - 4)
     lines = {
