@@ -114,7 +114,7 @@ def test_an_unknown_topic_is_named_with_the_known_ones():
 def test_every_slot_of_every_template_can_be_filled_and_every_word_list_is_used(lang):
     words = language(lang)
     source = (resources.files("tonsai_pipeline.synthetic") / f"{lang}.yaml").read_text("utf-8")
-    slots = set(re.findall(r"\{([^}.]+)(?:\.\d)?\}", source))
+    slots = set(re.findall(r"\{([^{}\".]+)(?:\.\d)?\}", source))
     topic_words = next(iter(words.topics.values())).words
     known = {*words.words, *words.slots, *words.scene, *topic_words}
     bound = {"topic", "measure", "unit", "moved", "before", "after", "whole", "part"}
