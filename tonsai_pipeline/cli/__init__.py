@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -21,7 +22,7 @@ from tonsai_pipeline.cli.pretrain import pretrain
 from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
-from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.errors import TonsaiError, missing_extra
 
 app = typer.Typer(
     name="tonsai",
@@ -58,6 +59,17 @@ def main() -> None:
     try:
         app()
     except TonsaiError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[bold red]{type(error).__name__}[/bold red]: {error}", markup=True)
-        sys.exit(1)
+        _stop(error)
+    except ModuleNotFoundError as error:
+        known = missing_extra(error)
+        if known is None:
+            raise
+        _stop(known)
+
+
+def _stop(error: TonsaiError) -> NoReturn:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]{type(error).__name__}[/bold red]: ", end="")
+    # A message may hold square brackets: file names, `tonsai-pipeline[train]`.
+    console.print(str(error), markup=False)
+    sys.exit(1)

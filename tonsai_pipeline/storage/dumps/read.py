@@ -10,21 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.errors import DumpError, missing_extra
 from tonsai_pipeline.storage.dumps.delimited import read_delimited
 from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
 from tonsai_pipeline.storage.dumps.json_values import read_json
 from tonsai_pipeline.storage.dumps.jsonl import read_jsonl
 from tonsai_pipeline.storage.dumps.lines import is_utf16, skip_byte_order_mark
-from tonsai_pipeline.storage.dumps.mediawiki import read_mediawiki
 from tonsai_pipeline.storage.dumps.parquet import read_parquet
 from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions, TextLayout
 from tonsai_pipeline.storage.dumps.streams import compression_suffixes, is_url, open_stream
 from tonsai_pipeline.storage.dumps.text import read_text
-from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
 
 FileFormat = Literal[
     "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk", "hub"
@@ -56,11 +55,12 @@ _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "tsv": partial(read_delimited, delimiter="\t"),
     "text": read_text,
 }
-#: The same, where encoding is not that of the file: XML declares it, archives have it by record.
-_BINARY_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
-    "mediawiki": read_mediawiki,
-    "wet": read_wet,
-    "warc": read_warc,
+#: The same, where encoding is not that of the file: XML declares it, archives have it by record. Module and function:
+#: they need the packages of the extra `web`.
+_WEB_READERS = {
+    "mediawiki": ("mediawiki", "read_mediawiki"),
+    "wet": ("warc", "read_wet"),
+    "warc": ("warc", "read_warc"),
 }
 #: A folder written by `Dataset.save_to_disk` holds one of these.
 _SAVED_MARKS = ("state.json", "dataset_dict.json")
@@ -138,11 +138,20 @@ def _read_stream(
     location: str, name: FileFormat, options: ReadOptions
 ) -> Iterator[RawRecord | BadRow]:
     with open_stream(location) as stream:
-        if (read := _BINARY_READERS.get(name)) is not None:
-            yield from read(stream, options)
+        if name in _WEB_READERS:
+            yield from _web_reader(name, location)(stream, options)
         elif is_utf16(stream):
             detail = "the file is UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
             yield BadRow(0, 0, "invalid_utf8", detail, "")
         else:
             offset = skip_byte_order_mark(stream)
             yield from _STREAM_READERS[name](stream, options, offset=offset)
+
+
+def _web_reader(name: str, location: str) -> Callable[..., Iterator[RawRecord | BadRow]]:
+    module, function = _WEB_READERS[name]
+    try:
+        return getattr(import_module(f"tonsai_pipeline.storage.dumps.{module}"), function)
+    except ModuleNotFoundError as error:
+        known = missing_extra(error)
+        raise (DumpError(f"{location}: {known}") if known is not None else error) from error
