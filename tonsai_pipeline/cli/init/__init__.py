@@ -83,6 +83,7 @@ def init(
         name=_recipe_name(target),
         base=checked_base,
         data_folder=data_folder,
+        recipe_folder=target.parent,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")

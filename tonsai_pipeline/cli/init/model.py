@@ -205,9 +205,13 @@ def choose(text_bytes: Mapping[str, float], machine: Machine) -> Choice:
         reasons={
             "languages": why_shares,
             "model": f"{num_parameters(chosen.shape) / 1e6:,.1f} M parameters; {why}",
-            "train": f"about {min(seconds, limit_s) / 3600:,.1f} h on {machine}",
+            "train": f"about {_time(min(seconds, limit_s))} on {machine}",
         },
     )
+
+
+def _time(seconds: float) -> str:
+    return f"{max(1, round(seconds / 60))} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _fit(rung: Rung, machine: Machine) -> tuple[int, str, int] | None:

@@ -318,21 +318,23 @@ def _slug(files: Sequence[DataFile], root: Path, lang: str, column: Column | Non
     pieces = [*relative.parent.parts, _series(relative.name)]
     if len(files) > 1 and len({_series(file.path.name) for file in files}) > 1:
         pieces.pop()
-    if not "".join(pieces) or pieces == ["data"]:
-        pieces.insert(0, root.name)
     if column is not None:
         pieces.append(column.name.replace(".", "_"))
-    words: list[str] = []
+    words = _latin_words(pieces, lang) or _latin_words([root.name], lang)
+    return "_".join([lang, *words])[:56].rstrip("_")
+
+
+def _latin_words(pieces: Iterable[str], lang: str) -> list[str]:
+    """Return the words of names that a source name may hold, without those that say nothing."""
+    words: dict[str, None] = {}
     for piece in pieces:
         folded = unicodedata.normalize("NFKD", piece).encode("ascii", "ignore").decode()
-        words += [
-            word
+        words |= {
+            word: None
             for word in words_of(folded)
-            if word not in words
-            and language_of_name(word) != lang
-            and word not in ("train", "data")
-        ]
-    return "_".join([lang, *words])[:56].rstrip("_")
+            if language_of_name(word) != lang and word not in ("train", "data")
+        }
+    return list(words)
 
 
 def _named(source: SourceProposal, names: Counter[str]) -> SourceProposal:

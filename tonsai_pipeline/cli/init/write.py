@@ -30,6 +30,7 @@ def write_recipe(
     name: str,
     base: str | None,
     data_folder: Path,
+    recipe_folder: Path,
 ) -> str:
     """Write the recipe.
 
@@ -39,9 +40,10 @@ def write_recipe(
         machine: Where it was chosen for.
         name: Name of the recipe.
         base: Model to go on from, a folder or a Hub id; None to train a new one.
-        data_folder: Where relative paths of the recipe start; files elsewhere are written with whole paths.
+        data_folder: Where relative paths of sources start; files elsewhere are written with whole paths.
+        recipe_folder: Where the recipe will lie; relative paths of evaluation sets start there.
     """
-    writer = _Writer(survey, choice, machine, name, base, data_folder)
+    writer = _Writer(survey, choice, machine, name, base, data_folder, recipe_folder)
     return "\n".join(writer.lines()) + "\n"
 
 
@@ -81,6 +83,7 @@ class _Writer:
         name: str,
         base: str | None,
         data_folder: Path,
+        recipe_folder: Path,
     ) -> None:
         self._survey = survey
         self._choice = choice
@@ -88,6 +91,7 @@ class _Writer:
         self._name = name
         self._base = base
         self._data_folder = data_folder
+        self._recipe_folder = recipe_folder
         self._pair = _parallel(survey.held_out)
 
     def lines(self) -> Iterator[str]:
@@ -233,16 +237,17 @@ class _Writer:
                 columns = [s.column.name for s in sets if file in s.files]
                 name = source.name.removesuffix(f"_{source.column.name}")
                 name += f"_{number}" if len(source.files) > 1 else ""
-                fields = [f"name: {name}", f"path: {quoted(str(self._evaluation_path(file.path)))}"]
+                fields = [f"name: {name}", f"path: {quoted(self._evaluation_path(file.path))}"]
                 if columns not in (["text"], [""]):
                     fields.append(f"text_columns: [{', '.join(map(quoted, columns))}]")
                 if not file.by_name:
                     fields.append(f"format: {file.format}")
                 yield f"      - {{{', '.join(fields)}}}"
 
-    def _evaluation_path(self, path: Path) -> Path:
-        """Paths of evaluation sets start at the recipe's folder and not at the data folder: written whole."""
-        return path.absolute()
+    def _evaluation_path(self, path: Path) -> str:
+        """Paths of evaluation sets start at the recipe's folder, whatever the data folder is."""
+        inside = path.is_relative_to(self._recipe_folder)
+        return path.relative_to(self._recipe_folder).as_posix() if inside else str(path)
 
     def _quality(self) -> Iterator[str]:
         short = [
