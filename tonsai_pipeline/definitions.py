@@ -1,4 +1,4 @@
-"""Dagster's front door: TONSAI_RECIPE (a shipped name or a path; `demo` by default) -> the asset graph."""
+"""Dagster's front door: TONSAI_RECIPE (shipped names or paths, with commas; `demo` by default) -> their asset graphs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import os
 import dagster as dg
 
 from tonsai_pipeline.defs.graph import build_definitions
-from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.recipe import load_recipe
+from tonsai_pipeline.defs.resources import open_workspace
+from tonsai_pipeline.errors import RecipeError
 
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """Load the recipe and build its graph."""
-    return build_definitions(load_recipe(os.environ.get("TONSAI_RECIPE", "demo")), Workspace())
+    """Load the recipes and build their graphs, side by side.
+
+    Raises:
+        RecipeError: Two recipes have the same name.
+    """
+    named = [name.strip() for name in os.environ.get("TONSAI_RECIPE", "").split(",")]
+    graphs, seen = [], {}
+    for name in list(filter(None, named)) or ["demo"]:
+        recipe, workspace = open_workspace(name)
+        if recipe.name in seen:
+            raise RecipeError(
+                f"TONSAI_RECIPE: {seen[recipe.name]} and {name} are both named '{recipe.name}'; rename one"
+            )
+        seen[recipe.name] = name
+        graphs.append(build_definitions(recipe, workspace))
+    return dg.Definitions.merge(*graphs)

@@ -1,13 +1,56 @@
-"""The records that flow through the street: columns of every table, closed lists of words.
+"""The records that flow through the pipeline: columns of every table, closed lists of words.
 
 Tables are Parquet; a *part* is one file of a table (`part-00000-00000.parquet`). Column order is the order here.
 """
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Self
 
 import pyarrow as pa
+
+#: Names of sources and recipes: they become folder names and Dagster keys.
+NAME_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"
+_DUMP_KEY = re.compile(rf"(?P<source>{NAME_PATTERN})@(?P<date>[0-9]{{8}})")
+
+
+class DumpKey(str):
+    """`<source>@<YYYYMMDD>`: one dated snapshot of one source; the Dagster partition key.
+
+    Raises:
+        ValueError: The text is no dump key.
+
+    Example:
+        >>> DumpKey("wikipedia-km@20261101").source
+        'wikipedia-km'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Check the text; see the class."""
+        if not _DUMP_KEY.fullmatch(text):
+            raise ValueError(
+                f"dump key {text!r}: write it as <source>@<YYYYMMDD>, for example wikipedia-km@20261101"
+            )
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, source: str, date: str) -> DumpKey:
+        """Return the key of a source's dump of a date (YYYYMMDD)."""
+        return cls(f"{source}@{date}")
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.rpartition("@")[0]
+
+    @property
+    def date(self) -> str:
+        """YYYYMMDD."""
+        return self.rpartition("@")[2]
 
 
 class Language(StrEnum):
@@ -200,6 +243,9 @@ SCORED_DOCUMENTS = pa.schema(
         pa.field("group_size", pa.int32(), nullable=False),
     ]
 )
+
+#: Rows of a normalized part whose texts are read through the mixture, ascending.
+CHOSEN_DOCUMENTS = pa.schema([pa.field("row_in_part", pa.int32(), nullable=False)])
 
 #: training_mixture: the documents that may be trained on, as pointers into normalized_documents.
 #: `lang` is the language whose share the document fills: that of its source. `split` is "train" or

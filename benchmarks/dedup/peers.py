@@ -65,7 +65,7 @@ def _raw_texts(pipeline: Pipeline, ids: set[str]) -> list[str]:
 
 
 def _dumps(pipeline: Pipeline) -> tuple:
-    from tonsai_pipeline.stages.catalog import find_dumps
+    from tonsai_pipeline.catalog.catalog import find_dumps
 
     return find_dumps(pipeline.recipe, pipeline.store.layout, pipeline.root).enabled
 

@@ -18,7 +18,7 @@ from tonsai_pipeline.stages import deduplicate as deduplicate_stage
 from tonsai_pipeline.stages import ingest as ingest_stage
 from tonsai_pipeline.stages import normalize as normalize_stage
 from tonsai_pipeline.stages import sign as sign_stage
-from tonsai_pipeline.stages.catalog import Dump, find_dumps
+from tonsai_pipeline.catalog.catalog import Dump, find_dumps
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store

@@ -15,7 +15,7 @@ from tonsai_pipeline.dedup.lsh import band_keys, collision_probability
 from tonsai_pipeline.dedup.minhash import sign_keys
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.stages.sign import scheme_of
+from tonsai_pipeline.stages.sign.stage import scheme_of
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 #: Bands that are compared; the default of the recipe among them.

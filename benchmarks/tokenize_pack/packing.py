@@ -23,8 +23,8 @@ from tonsai_pipeline.packing.windows import cut_windows
 from tonsai_pipeline.recipe import load_recipe
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.stages import mix, score
-from tonsai_pipeline.stages.pack import pack
-from tonsai_pipeline.stages.train_tokenizer import train_tokenizer
+from tonsai_pipeline.stages.pack.stage import pack
+from tonsai_pipeline.stages.train_tokenizer.stage import train_tokenizer
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, NORMALIZED_DOCUMENTS
-from tonsai_pipeline.stages.count_words import WordCounts
-from tonsai_pipeline.stages.tokenizer_folder import save_tokenizer
+from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
+from tonsai_pipeline.stages.train_tokenizer.tokenizer_folder import save_tokenizer
 from tonsai_pipeline.storage.documents import part_name, write_part
 from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact, Store

@@ -12,7 +12,7 @@ from benchmarks.tokenize_pack import prepared
 from benchmarks.tokenize_pack.tokenizers import count
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.stages.pack import pack
+from tonsai_pipeline.stages.pack.stage import pack
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 

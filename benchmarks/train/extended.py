@@ -20,9 +20,9 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.stages.count_words import WordCounts
-from tonsai_pipeline.stages.pack import pack
-from tonsai_pipeline.stages.tokenizer_folder import save_tokenizer
+from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
+from tonsai_pipeline.stages.pack.stage import pack
+from tonsai_pipeline.stages.train_tokenizer.tokenizer_folder import save_tokenizer
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store

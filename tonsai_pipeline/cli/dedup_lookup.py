@@ -56,31 +56,26 @@ def dedup_lookup(
     """
     from dataclasses import asdict
 
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
+    from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace
     from tonsai_pipeline.engine import open_engine
-    from tonsai_pipeline.errors import ManifestError
-    from tonsai_pipeline.stages.lookup import lookup
+    from tonsai_pipeline.lookup import lookup
     from tonsai_pipeline.text.dedup_key import dedup_key
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    store = workspace.store(loaded)
-    try:
-        deduplicated = store.current("deduplicated_documents")
-    except ManifestError:
-        deduplicated = None
+    reader = open_reader(loaded, workspace)
+    dumps = list(reader.dumps.versions)
+    kept = {key: reader.find("kept_documents_of_dump", key) for key in dumps}
     texts = read_queries(text, text_column)
     with tempfile.TemporaryDirectory() as work:
         matches = lookup(
             texts,
-            of_every_dump(store, "minhash_signatures"),
-            of_every_dump(store, "normalized_documents"),
+            {key: reader.build("minhash_signatures", key) for key in dumps},
+            {key: reader.build("normalized_documents", key) for key in dumps},
+            {key: artifact for key, artifact in kept.items() if artifact is not None},
             config=loaded.dedup,
             min_similarity=min_similarity or loaded.dedup.min_similarity,
             engine=open_engine("local", num_workers=workers),
             work=Path(work),
-            deduplicated=deduplicated,
-            store=store,
         )
     for number, said in enumerate(texts):
         found = [match for match in matches if match.query == number]

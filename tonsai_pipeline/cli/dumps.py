@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tonsai_pipeline.cli.options import DataOption, HomeOption, RecipeOption
+
+if TYPE_CHECKING:
+    from tonsai_pipeline.defs.resources import Workspace
+    from tonsai_pipeline.recipe import Recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,9 +27,9 @@ def list_dumps(
     from rich.console import Console
     from rich.table import Table
 
+    from tonsai_pipeline.catalog.catalog import find_dumps
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
     from tonsai_pipeline.errors import ManifestError
-    from tonsai_pipeline.stages.catalog import find_dumps
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     store = workspace.store(loaded)
@@ -41,15 +46,15 @@ def list_dumps(
 @app.command("scan")
 def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOption = None) -> None:
     """Look for new dumps in the sources and the inbox, and register them as partitions."""
+    from tonsai_pipeline.catalog.catalog import find_dumps
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.stages.catalog import find_dumps
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     layout = workspace.store(loaded).layout
     layout.inbox.mkdir(parents=True, exist_ok=True)
     found = find_dumps(loaded, layout, workspace.data_folder())
     keys = [dump.key for dump in found.enabled]
-    new = _register(keys)
+    new = _register(loaded, workspace, keys)
     typer.echo(f"{len(keys)} dumps enabled, {len(new)} new: {', '.join(new) or 'none'}")
     typer.echo(f"inbox: {layout.inbox}")
     for problem in found.problems:
@@ -69,14 +74,14 @@ def add(
     home: HomeOption = None,
 ) -> None:
     """Add a dump that lies outside the inbox, or switch a removed one on again."""
+    from tonsai_pipeline.catalog.catalog import add_dump
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.stages.catalog import add_dump
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     key = add_dump(
         loaded, workspace.store(loaded).layout, source=source, date=date, files=files or []
     )
-    _register([key])
+    _register(loaded, workspace, [key])
     typer.echo(f"added {key}; next: tonsai run --recipe {recipe}")
 
 
@@ -88,25 +93,27 @@ def remove(
     home: HomeOption = None,
 ) -> None:
     """Switch a dump off: the corpus is built without it. No file is deleted."""
+    from tonsai_pipeline.catalog.catalog import remove_dump
     from tonsai_pipeline.cli.graph import GraphOptions, open_instance, open_workspace
-    from tonsai_pipeline.defs.partitions import DUMPS
-    from tonsai_pipeline.stages.catalog import remove_dump
+    from tonsai_pipeline.defs.stage_asset import Graph
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     remove_dump(loaded, workspace.store(loaded).layout, workspace.data_folder(), key)
+    partitions = str(Graph(loaded, workspace).dumps.name)
     with open_instance() as instance:
-        if key in instance.get_dynamic_partitions(str(DUMPS.name)):
-            instance.delete_dynamic_partition(str(DUMPS.name), key)
+        if key in instance.get_dynamic_partitions(partitions):
+            instance.delete_dynamic_partition(partitions, key)
     typer.echo(f"switched off {key}; next: tonsai run --recipe {recipe}")
 
 
-def _register(keys: list[str]) -> list[str]:
+def _register(recipe: Recipe, workspace: Workspace, keys: Sequence[str]) -> list[str]:
     """Add partitions that are not there yet; return them."""
     from tonsai_pipeline.cli.graph import open_instance
-    from tonsai_pipeline.defs.partitions import DUMPS
+    from tonsai_pipeline.defs.stage_asset import Graph
 
+    partitions = str(Graph(recipe, workspace).dumps.name)
     with open_instance() as instance:
-        known = set(instance.get_dynamic_partitions(str(DUMPS.name)))
+        known = set(instance.get_dynamic_partitions(partitions))
         new = [key for key in keys if key not in known]
-        instance.add_dynamic_partitions(str(DUMPS.name), new)
+        instance.add_dynamic_partitions(partitions, new)
     return new

@@ -49,7 +49,7 @@ def export(
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
     from tonsai_pipeline.errors import DataError
-    from tonsai_pipeline.stages.export_shards import export_arrow, export_megatron
+    from tonsai_pipeline.export.shards import export_arrow, export_megatron
     from tonsai_pipeline.storage.remote_rows import push_rows
     from tonsai_pipeline.storage.rows import INDEX_NAME
     from tonsai_pipeline.storage.shards import RowReader

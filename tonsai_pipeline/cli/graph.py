@@ -1,13 +1,13 @@
 """Run assets through Dagster in this process, with the instance that the web UI reads.
 
-recipe, selection ──run_graph──▶ one run a dump, then one run for the rest ──▶ the same history in the UI
+recipe, selection ──run_graph──▶ what is missing: one run a dump, one run for the rest ──▶ the same history in the UI
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,18 @@ import dagster as dg
 from rich.console import Console
 
 from tonsai_pipeline import errors
-from tonsai_pipeline.defs.graph import build_definitions
+from tonsai_pipeline.catalog.catalog import find_dumps
+from tonsai_pipeline.defs import resources
+from tonsai_pipeline.defs.corpus.dump_catalog import catalog_key
+from tonsai_pipeline.defs.graph import PAGES, build_definitions
 from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.errors import RecipeError, TonsaiError
-from tonsai_pipeline.recipe import Recipe, find_recipe, load_recipe
-from tonsai_pipeline.stages.catalog import read_catalog
+from tonsai_pipeline.defs.stage_asset import Graph, Made
+from tonsai_pipeline.errors import ManifestError, RecipeError, TonsaiError
+from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.pipeline import CATALOG
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.schema import DumpKey
 
 #: Metadata shown on the terminal after an asset's name, in this order.
 _HEADLINES = (
@@ -66,17 +72,28 @@ def open_instance() -> dg.DagsterInstance:
 
 
 def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Workspace]:
-    """Load the recipe and decide where its data lies."""
-    recipe = load_recipe(recipe_name)
-    data = options.data or find_recipe(recipe_name).parent
-    home = str(options.home.absolute()) if options.home else ""
-    return recipe, Workspace(root=home, data=str(data.absolute()))
+    """Load the recipe and decide where its data lies.
+
+    Raises:
+        RecipeError: There is no such recipe, or several are named at once.
+    """
+    if "," in recipe_name:
+        raise RecipeError(
+            f"'{recipe_name}' names several recipes, which the web UI shows side by side; a command takes one: "
+            "--recipe NAME"
+        )
+    return resources.open_workspace(recipe_name, root=options.home, data=options.data)
+
+
+def open_reader(recipe: Recipe, workspace: Workspace) -> Builder:
+    """Return a builder for looking: artifacts of the recipe as it is and the dumps of its catalog."""
+    return Graph(recipe, workspace).reader()
 
 
 def run_graph(
     recipe: Recipe, workspace: Workspace, options: GraphOptions, select: Sequence[str] = ()
 ) -> None:
-    """Materialize assets: the catalog, then every dump, then the rest.
+    """Bring assets up to date: the catalog, then every dump, then the rest. What is made already asks for no run.
 
     Args:
         recipe: The settings.
@@ -86,21 +103,17 @@ def run_graph(
 
     Raises:
         RecipeError: An asset name is unknown.
-        TonsaiError: An asset failed; the message is the asset's own.
+        TonsaiError: An asset failed, or a check that keeps others from running; the message is the asset's own.
     """
     chosen = _chosen(select)
-    definitions = build_definitions(recipe, workspace)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_instance() as instance:
-        run = _Runner(definitions, instance, options, console)
-        run.assets(["dump_catalog"])
+        run = _Runner(Graph(recipe, workspace), instance, options, console)
+        run.catalog()
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
-            run.dumps(
-                dump_assets, list(read_catalog(workspace.store(recipe).current("dump_catalog")))
-            )
+            run.dumps(dump_assets)
         rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
-        if rest:
-            run.assets(rest)
+        run.corpus(rest)
 
 
 def _chosen(select: Sequence[str]) -> set[str]:
@@ -113,26 +126,48 @@ def _chosen(select: Sequence[str]) -> set[str]:
 
 
 class _Runner:
-    """Runs selections of one job and prints a line for every asset that was made."""
+    """Runs what is missing through Dagster and prints a line for every asset."""
 
     def __init__(
         self,
-        definitions: dg.Definitions,
+        graph: Graph,
         instance: dg.DagsterInstance,
         options: GraphOptions,
         console: Console,
     ) -> None:
+        self._graph = graph
+        definitions = build_definitions(graph.recipe, graph.workspace)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._instance = instance
         self._options = options
         self._console = console
 
-    def dumps(self, names: list[str], keys: list[str]) -> None:
-        """Run every dump; one that fails does not keep the others from running."""
-        failed = {}
+    def catalog(self) -> None:
+        """Make the catalog anew if it is not what is there now."""
+        graph = self._graph
+        found = find_dumps(graph.recipe, graph.store.layout, graph.workspace.data_folder())
+        try:
+            current = graph.store.current(CATALOG)
+        except ManifestError:
+            current = None
+        known = set(self._instance.get_dynamic_partitions(str(graph.dumps.name)))
+        is_known = all(dump.key in known for dump in found.enabled)
+        if current is None or not is_known or current.manifest.fingerprint != catalog_key(found):
+            self._run([CATALOG])
+            return
+        self._line(CATALOG, None, {**current.report, "cached": True})
+        for problem in current.report["problems"]:
+            self._console.print(
+                f"  [yellow]check[/yellow]  {CATALOG}.inbox_is_understood: {problem}"
+            )
+
+    def dumps(self, names: list[str]) -> None:
+        """Bring every dump up to date; one that fails does not keep the others from it."""
+        reader = self._graph.reader()
+        keys, failed = list(reader.dumps.versions), {}
         for key in keys:
             try:
-                self.assets(names, partition=key)
+                self._bring(reader, names, key)
             except TonsaiError as error:
                 failed[key] = error
                 self._console.print(f"  [red]failed[/red] {key}: {error}")
@@ -143,11 +178,33 @@ class _Runner:
                 "and run again, or go on without them: tonsai dumps remove <key>"
             )
 
-    def assets(self, names: list[str], partition: str | None = None) -> None:
+    def corpus(self, names: list[str]) -> None:
+        """Bring assets of the whole corpus up to date."""
+        self._bring(self._graph.reader(), names, None)
+
+    def _bring(self, reader: Builder, names: list[str], dump: DumpKey | None) -> None:
+        """Show what is made, and run the rest; a check that blocks stops here as it does in a run."""
+        missing = []
+        for name in names:
+            artifact = None if self._options.force or missing else reader.find(name, dump)
+            if artifact is None:
+                missing.append(name)
+                continue
+            made = Made(artifact, reader, dump, artifact)
+            self._line(name, dump, {**artifact.report, "cached": True})
+            self._show_checks(name, PAGES[name].checks(made))
+            if (failed := PAGES[name].blocked(made)) is not None:
+                raise TonsaiError(f"{name}.{failed.check_name}: {failed.description}")
+        if missing:
+            self._run(missing, dump)
+
+    def _run(self, names: list[str], partition: str | None = None) -> None:
         """Run one selection; raise what the asset raised."""
         config: dict[str, Any] = {
             "ops": {
-                name: {"config": self._config(name)} for name in names if name != "dump_catalog"
+                f"{self._graph.prefix}__{name}": {"config": self._config(name)}
+                for name in names
+                if name != CATALOG
             },
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
@@ -155,13 +212,14 @@ class _Runner:
         result = self._job.execute_in_process(
             run_config=config,
             instance=self._instance,
-            asset_selection=[dg.AssetKey(name) for name in names],
+            asset_selection=[self._graph.key(name) for name in names],
             partition_key=partition,
             raise_on_error=False,
         )
         for event in result.get_asset_materialization_events():
-            self._print(event, partition, time.monotonic() - started)
-        self._print_warnings(result)
+            self._print(event, time.monotonic() - started)
+        for check in result.get_asset_check_evaluations():
+            self._show_checks(check.asset_key.path[-1], [check])
         if not result.success:
             raise _cause(result)
 
@@ -176,23 +234,27 @@ class _Runner:
             "force": options.force,
         }
 
-    def _print(self, event: dg.DagsterEvent, partition: str | None, elapsed_s: float) -> None:
+    def _print(self, event: dg.DagsterEvent, elapsed_s: float) -> None:
         materialization = event.materialization
         facts = {name: entry.value for name, entry in materialization.metadata.items()}
+        facts.setdefault("elapsed_s", elapsed_s)
+        self._line(materialization.asset_key.path[-1], materialization.partition, facts)
+
+    def _line(self, asset: str, partition: str | None, facts: Mapping[str, Any]) -> None:
         where = f"\\[{partition}]" if partition else ""
         state = "[dim]cached[/dim]" if facts.get("cached") else "[green]made[/green]  "
-        seconds = "" if facts.get("cached") else f"{facts.get('elapsed_s', elapsed_s):7.1f} s"
+        seconds = "" if facts.get("cached") else f"{facts['elapsed_s']:7.1f} s"
         numbers = "  ".join(_headline(name, facts[name]) for name in _HEADLINES if name in facts)
-        name = materialization.asset_key.to_user_string() + where
-        self._console.print(f"  {state} {name:<52} {seconds:>9}  [dim]{numbers}[/dim]", markup=True)
+        self._console.print(
+            f"  {state} {asset + where:<52} {seconds:>9}  [dim]{numbers}[/dim]", markup=True
+        )
 
-    def _print_warnings(self, result: dg.ExecuteInProcessResult) -> None:
-        for check in result.get_asset_check_evaluations():
+    def _show_checks(self, asset: str, checks: Iterable[Any]) -> None:
+        for check in checks:
             if not check.passed:
                 color = "yellow" if check.severity == dg.AssetCheckSeverity.WARN else "red"
                 self._console.print(
-                    f"  [{color}]check[/{color}]  {check.asset_key.to_user_string()}.{check.check_name}: "
-                    f"{check.description}"
+                    f"  [{color}]check[/{color}]  {asset}.{check.check_name}: {check.description}"
                 )
 
 
@@ -213,11 +275,8 @@ def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
             break
         if chain:
             message = (ours or chain[-1]).message.strip()
-            return TonsaiError(
-                f"{event.step_key}: {message.removeprefix('tonsai_pipeline.errors.')}"
-            )
+            asset = event.step_key.rpartition("__")[2] if event.step_key else "run"
+            return TonsaiError(f"{asset}: {message.removeprefix('tonsai_pipeline.errors.')}")
     failed = [c for c in result.get_asset_check_evaluations() if not c.passed and c.blocking]
-    said = "; ".join(
-        f"{c.asset_key.to_user_string()}.{c.check_name}: {c.description}" for c in failed
-    )
+    said = "; ".join(f"{c.asset_key.path[-1]}.{c.check_name}: {c.description}" for c in failed)
     return TonsaiError(said or "the run failed; see the UI for its log")

@@ -39,10 +39,10 @@ def prepare(
 
     Example: `tonsai prepare --khmer km.jsonl.gz --english en.parquet --output-dir data/mixture`
     """
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
-    from tonsai_pipeline.cli.single_step import UP_TO_MIXTURE, location, shares, write_recipe
-    from tonsai_pipeline.defs.corpus.dump_catalog import of_every_dump
-    from tonsai_pipeline.stages.export_dataset import export_dataset
+    from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace, run_graph
+    from tonsai_pipeline.cli.single_step import location, shares, write_recipe
+    from tonsai_pipeline.export.dataset import export_dataset
+    from tonsai_pipeline.pipeline import PIPELINE
 
     recipe_file = write_recipe(
         output_dir,
@@ -60,14 +60,11 @@ def prepare(
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, UP_TO_MIXTURE)
-    store = workspace.store(recipe)
-    counts = export_dataset(
-        store.current("training_mixture"),
-        of_every_dump(store, "normalized_documents"),
-        output_dir,
-        store=store,
-    )
+    run_graph(recipe, workspace, options, PIPELINE.up_to("training_mixture"))
+    reader = open_reader(recipe, workspace)
+    mixed = reader.arguments("training_mixture")["mixed"]
+    normalized = {key: reader.build("normalized_documents", key) for key in mixed}
+    counts = export_dataset(reader.build("training_mixture"), mixed, normalized, output_dir)
     typer.echo(
         f"{output_dir}: {counts['train']:,} train, {counts['validation']:,} validation documents"
     )

@@ -9,15 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-#: The assets up to the training mixture.
-UP_TO_MIXTURE = (
-    "raw_documents",
-    "normalized_documents",
-    "minhash_signatures",
-    "deduplicated_documents",
-    "scored_documents",
-    "training_mixture",
-)
 #: Sections for text that is used as it is: it was cleaned before, or its owner wants it so.
 AS_IT_IS: dict[str, Any] = {"dedup": {"enabled": False}, "quality": {"enabled": False}}
 _HEAD_DOCUMENTS = 1000
@@ -75,7 +66,7 @@ def dataset_sources(
     import datasets
 
     from tonsai_pipeline.errors import DumpError
-    from tonsai_pipeline.stages.export_dataset import SHARES_NAME
+    from tonsai_pipeline.export.dataset import SHARES_NAME
     from tonsai_pipeline.storage.files import read_json
 
     try:

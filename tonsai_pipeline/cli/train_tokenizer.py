@@ -41,13 +41,13 @@ def train_tokenizer(
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
     from tonsai_pipeline.cli.single_step import (
         AS_IT_IS,
-        UP_TO_MIXTURE,
         dataset_sources,
         text_sources,
         write_recipe,
     )
     from tonsai_pipeline.defs.models.launcher import link_or_copy
     from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.pipeline import PIPELINE
 
     files = [*(input or []), *(more_input or [])]
     if (dataset_dir is None) == (not files):
@@ -69,6 +69,6 @@ def train_tokenizer(
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, [*UP_TO_MIXTURE, "tokenizer"])
+    run_graph(recipe, workspace, options, PIPELINE.up_to("tokenizer"))
     link_or_copy(workspace.store(recipe).current("tokenizer").path, output_dir)
     typer.echo(f"tokenizer: {output_dir}")

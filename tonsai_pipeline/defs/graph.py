@@ -1,53 +1,86 @@
-"""Recipe -> the whole asset graph: assets, jobs, sensor, schedule, resources."""
+"""Recipe -> its asset graph: assets, jobs, sensor, schedule."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import dagster as dg
 
 from tonsai_pipeline.defs.automation import new_dump_sensor, weekly_corpus_schedule
-from tonsai_pipeline.defs.corpus.deduplicated_documents import deduplicated_documents
-from tonsai_pipeline.defs.corpus.dump_catalog import RAW_DUMPS, dump_catalog
-from tonsai_pipeline.defs.corpus.minhash_signatures import minhash_signatures
-from tonsai_pipeline.defs.corpus.normalized_documents import normalized_documents
-from tonsai_pipeline.defs.corpus.raw_documents import raw_documents
-from tonsai_pipeline.defs.corpus.scored_documents import scored_documents
-from tonsai_pipeline.defs.jobs import BUILD_CORPUS, INGEST_DUMP, PRETRAIN
-from tonsai_pipeline.defs.models.evaluation_report import evaluation_report
-from tonsai_pipeline.defs.models.pretrained_model import pretrained_model
+from tonsai_pipeline.defs.corpus import (
+    contaminated_documents,
+    deduplicated_documents,
+    kept_documents,
+    minhash_signatures,
+    normalized_documents,
+    quality_classifiers,
+    raw_documents,
+    scored_documents,
+)
+from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
+from tonsai_pipeline.defs.jobs import build_corpus, ingest_dump, pretrain
+from tonsai_pipeline.defs.models import evaluation_report, pretrained_model
+from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.training_data.packed_shards import packed_shards
-from tonsai_pipeline.defs.training_data.tokenizer import tokenizer
-from tonsai_pipeline.defs.training_data.training_mixture import training_mixture
+from tonsai_pipeline.defs.stage_asset import Graph, Launch, Page, stage_asset
+from tonsai_pipeline.defs.training_data import (
+    packed_shards,
+    tokenized_documents,
+    tokenizer,
+    training_mixture,
+)
+from tonsai_pipeline.pipeline import PIPELINE
 from tonsai_pipeline.recipe import Recipe
 
-_ASSETS = (
-    dump_catalog,
-    raw_documents,
-    normalized_documents,
-    minhash_signatures,
-    deduplicated_documents,
-    scored_documents,
-    training_mixture,
-    tokenizer,
-    packed_shards,
-    pretrained_model,
-    evaluation_report,
-)
+PAGES: Mapping[str, Page] = {
+    "raw_documents": raw_documents.PAGE,
+    "normalized_documents": normalized_documents.PAGE,
+    "minhash_signatures": minhash_signatures.PAGE,
+    "contaminated_documents": contaminated_documents.PAGE,
+    "deduplicated_documents": deduplicated_documents.PAGE,
+    "kept_documents": kept_documents.PAGE,
+    "quality_classifiers": quality_classifiers.PAGE,
+    "scored_documents": scored_documents.PAGE,
+    "training_mixture": training_mixture.PAGE,
+    "tokenizer": tokenizer.PAGE,
+    "tokenized_documents": tokenized_documents.PAGE,
+    "packed_shards": packed_shards.PAGE,
+    "pretrained_model": pretrained_model.PAGE,
+    "evaluation_report": evaluation_report.PAGE,
+}
+
+LAUNCHES: Mapping[str, Launch] = {
+    "pretrained_model": pretrained_model.launch,
+    "evaluation_report": evaluation_report.launch,
+}
 
 
 def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
-    """Build every definition for one recipe.
+    """Build every definition of one recipe; the recipe's name stands before every name.
 
     Args:
         recipe: The settings; they become code versions.
         workspace: Where data lies.
     """
+    graph = Graph(recipe, workspace)
+    assets = [
+        stage_asset(
+            graph,
+            stage,
+            PAGES[stage.name],
+            PAGES,
+            launch=LAUNCHES.get(stage.name),
+            **({"options": JobOptions} if stage.launched else {}),
+        )
+        for stage in PIPELINE.assets()
+    ]
+    corpus = build_corpus(graph)
+    ingest = ingest_dump(graph)
     return dg.Definitions(
-        assets=[RAW_DUMPS, *(build(recipe) for build in _ASSETS)],
-        jobs=[INGEST_DUMP, BUILD_CORPUS, PRETRAIN],
-        sensors=[new_dump_sensor(recipe, workspace)],
-        schedules=[weekly_corpus_schedule()],
-        resources={"workspace": workspace},
+        assets=[raw_dumps(graph), dump_catalog(graph), *assets],
+        jobs=[ingest, corpus, pretrain(graph)],
+        sensors=[new_dump_sensor(graph, ingest)],
+        schedules=[weekly_corpus_schedule(graph, corpus)],
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )

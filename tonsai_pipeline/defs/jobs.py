@@ -1,42 +1,49 @@
-"""Named walks through the graph."""
+"""Named walks through the graph of a recipe."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from tonsai_pipeline.defs.partitions import DUMPS
+from tonsai_pipeline.defs.stage_asset import Graph
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 
-DUMP_ASSETS = ("raw_documents", "normalized_documents", "minhash_signatures")
+DUMP_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.each_dump)
 """Made once a dump."""
 
+MODEL_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.launched)
+"""Made by processes that the assets launch."""
+
 CORPUS_ASSETS = (
-    "dump_catalog",
-    "deduplicated_documents",
-    "scored_documents",
-    "training_mixture",
-    "tokenizer",
-    "packed_shards",
+    CATALOG,
+    *(s.name for s in PIPELINE.assets() if not s.each_dump and not s.launched),
 )
 """Made from all dumps together; each keeps what it already knows of every dump."""
 
-MODEL_ASSETS = ("pretrained_model", "evaluation_report")
-"""Made by processes that the assets launch."""
 
-INGEST_DUMP = dg.define_asset_job(
-    "ingest_dump",
-    selection=dg.AssetSelection.assets(*DUMP_ASSETS),
-    partitions_def=DUMPS,
-    description="One dump: from its files to MinHash signatures.",
-)
+def ingest_dump(graph: Graph) -> dg.UnresolvedAssetJobDefinition:  # pyright: ignore[reportAttributeAccessIssue]
+    """One dump."""
+    return dg.define_asset_job(
+        f"{graph.prefix}__ingest_dump",
+        selection=dg.AssetSelection.assets(*map(graph.key, DUMP_ASSETS)),
+        partitions_def=graph.dumps,
+        description="One dump: from its files to MinHash signatures.",
+    )
 
-BUILD_CORPUS = dg.define_asset_job(
-    "build_corpus",
-    selection=dg.AssetSelection.assets(*CORPUS_ASSETS),
-    description="From the signatures of all dumps to packed shards. Unchanged work is a cache hit.",
-)
 
-PRETRAIN = dg.define_asset_job(
-    "pretrain",
-    selection=dg.AssetSelection.assets(*MODEL_ASSETS),
-    description="Train on the current shards and evaluate. Goes on from the newest checkpoint of the same work.",
-)
+def build_corpus(graph: Graph) -> dg.UnresolvedAssetJobDefinition:  # pyright: ignore[reportAttributeAccessIssue]
+    """All dumps."""
+    return dg.define_asset_job(
+        f"{graph.prefix}__build_corpus",
+        selection=dg.AssetSelection.assets(*map(graph.key, CORPUS_ASSETS)),
+        description="From the catalog to packed shards; dumps that are new, or were made with other settings, are "
+        "made on the way. Unchanged work is a cache hit.",
+    )
+
+
+def pretrain(graph: Graph) -> dg.UnresolvedAssetJobDefinition:  # pyright: ignore[reportAttributeAccessIssue]
+    """The model."""
+    return dg.define_asset_job(
+        f"{graph.prefix}__pretrain",
+        selection=dg.AssetSelection.assets(*map(graph.key, MODEL_ASSETS)),
+        description="Train on the shards and evaluate. Goes on from the newest checkpoint of the same work.",
+    )

@@ -17,20 +17,28 @@ _GREY = "#b8c4cf"
 
 
 def bar_chart(
-    values: Mapping[str, float], *, title: str, unit: str, wished: Mapping[str, float] | None = None
+    values: Mapping[str, float],
+    *,
+    title: str,
+    unit: str,
+    targets: Mapping[str, float] | None = None,
 ) -> dg.MarkdownMetadataValue:
-    """Draw horizontal bars, one a name; `wished` adds a pale bar behind each."""
+    """Draw horizontal bars, one a name; `targets` adds a pale bar behind each."""
     from matplotlib.figure import Figure
 
     names = list(values)
     figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(names)), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
-    if wished is not None:
+    if targets is not None:
         axes.barh(
-            names, [wished.get(name, 0) for name in names], color=_GREY, height=0.85, label="wished"
+            names,
+            [targets.get(name, 0) for name in names],
+            color=_GREY,
+            height=0.85,
+            label="target",
         )
     axes.barh(names, [values[name] for name in names], color=_BLUE, height=0.5, label="realised")
-    if wished is not None:
+    if targets is not None:
         axes.legend(frameon=False)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10)

@@ -1,11 +1,14 @@
 """What every asset is given: the data root, and an engine for this run.
 
-Workspace(root) ──store(recipe)──▶ Store          RunOptions ──engine()──▶ Engine
+Workspace(root, data) ──store(recipe)──▶ Store          RunOptions ──open_engine()──▶ Engine
+
+The place comes from the environment or the command line, never from a launch form: a run cannot name a folder.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,16 +17,22 @@ import dagster as dg
 from pydantic import Field
 
 from tonsai_pipeline.engine import Engine, open_engine
-from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe import Recipe, find_recipe, load_recipe
 from tonsai_pipeline.storage.layout import Layout, default_root
 from tonsai_pipeline.storage.store import Store
 
 
-class Workspace(dg.ConfigurableResource):
-    """Where data lies on this machine; it can change nothing but the place."""
+@dataclass(frozen=True)
+class Workspace:
+    """Where data lies on this machine; it can change nothing but the place.
 
-    root: str = Field(default="", description="Data root; empty for TONSAI_HOME or ./tonsai_data")
-    data: str = Field(default="", description="Folder that relative source paths start at")
+    Args:
+        root: Data root; empty for TONSAI_HOME or ./tonsai_data.
+        data: Folder that relative source paths start at; empty for TONSAI_DATA or the working folder.
+    """
+
+    root: str = ""
+    data: str = ""
 
     def store(self, recipe: Recipe) -> Store:
         """Open the store for a recipe."""
@@ -31,8 +40,27 @@ class Workspace(dg.ConfigurableResource):
         return Store(Layout(root, recipe.name))
 
     def data_folder(self) -> Path:
-        """Return the folder that relative source paths start at: `data`, TONSAI_DATA, or the working folder."""
+        """Return the folder that relative source paths start at."""
         return Path(self.data or os.environ.get("TONSAI_DATA") or ".").absolute()
+
+
+def open_workspace(
+    name_or_path: str, *, root: Path | None = None, data: Path | None = None
+) -> tuple[Recipe, Workspace]:
+    """Load a recipe and decide where its data lies.
+
+    Args:
+        name_or_path: A shipped recipe, or a file.
+        root: Data root; None for TONSAI_HOME or ./tonsai_data.
+        data: Folder that relative source paths start at; None for TONSAI_DATA or the recipe's own folder.
+
+    Raises:
+        RecipeError: The recipe is not there or has a mistake.
+    """
+    recipe = load_recipe(name_or_path)
+    beside = os.environ.get("TONSAI_DATA") or find_recipe(name_or_path).parent
+    home = "" if root is None else str(root.absolute())
+    return recipe, Workspace(root=home, data=str(Path(data or beside).absolute()))
 
 
 class RunOptions(dg.Config):

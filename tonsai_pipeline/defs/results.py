@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import orjson
 
-from tonsai_pipeline.recipe import Section
 from tonsai_pipeline.storage.store import Artifact
-
-
-def code_version(stage_version: str, *sections: Section | Iterable[Section]) -> str:
-    """Return the asset's code version: algorithm and settings, so that an edited recipe shows as unsynced."""
-    values = [
-        s.settings() if isinstance(s, Section) else [inner.settings() for inner in s]
-        for s in sections
-    ]
-    digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"{stage_version}+{digest[:8]}"
 
 
 def materialized(
@@ -80,13 +68,6 @@ def check(
         description=description,
         metadata=facts,
     )
-
-
-def check_spec(
-    asset: str, name: str, description: str, *, blocking: bool = False
-) -> dg.AssetCheckSpec:
-    """Declare a check of an asset; a failed blocking check keeps what follows from running."""
-    return dg.AssetCheckSpec(name=name, asset=asset, description=description, blocking=blocking)
 
 
 def _entry(value: Any) -> Any:

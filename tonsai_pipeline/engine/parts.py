@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from tonsai_pipeline.engine.base import Engine
+from tonsai_pipeline.engine.engine import Engine
 from tonsai_pipeline.errors import PartError, TonsaiError
 
 DONE_FOLDER = ".done"

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.recipe.base import Section
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.storage.files import read_json, write_bytes
 
 RUN_NAME = "run.json"
 REPORT_NAME = "report.json"
-STAGE_VERSION = "1"
 
 
 class EvalRun(Section):

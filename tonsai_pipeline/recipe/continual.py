@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import Section
 
 
 class FreezePhase(Section):

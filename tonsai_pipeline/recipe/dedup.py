@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.recipe.sources import DumpFormat, HubDataset, Name
 
 
@@ -95,11 +94,10 @@ class DedupConfig(Section):
     measure: Literal["jaccard", "containment"] = "jaccard"
     """`jaccard`: shared shingles over all shingles of both. `containment`: share of the later document's
     shingles that the kept one has, which also drops excerpts of longer texts."""
-    policy: Literal["first_dump", "best_quality", "prefer_source"] = "first_dump"
+    policy: Literal["first_dump", "prefer_source"] = "first_dump"
     """Who stays: `first_dump`, the document of the earliest dump (a new dump never changes an old
     decision); `prefer_source`, the document of the source named first in `prefer_sources` (a new dump of
-    a preferred source does change decisions about the others, and they are made again); `best_quality`, the
-    document whose quality signals are best (every new dump ranks the corpus again and may change any decision)."""
+    a preferred source does change decisions about the others, and they are made again)."""
     prefer_sources: tuple[str, ...] = ()
     """Sources in order of preference, for `prefer_source`; unnamed ones come last, in catalog order."""
     decontaminate: DecontaminateConfig = DecontaminateConfig()
@@ -111,14 +109,6 @@ class DedupConfig(Section):
     do not count: a weekly snapshot repeats the last one."""
     max_group_frac: float = Field(default=0.02, gt=0, le=1)
     """Guard: no group of duplicates may be a larger share of the corpus; groups below 100 never fail."""
-
-    def settings(self) -> dict[str, object]:
-        """Return what changes the result; of evaluation files the name, for their content is an input."""
-        settings = super().settings()
-        decontaminate = cast("dict[str, Any]", settings["decontaminate"])
-        for one in decontaminate["evaluation_sets"]:
-            one["path"] = one["path"] and PurePath(one["path"]).name
-        return settings
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import Section
 
 
 class GenerationConfig(Section):

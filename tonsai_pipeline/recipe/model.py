@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import RecipePath, Section
+from tonsai_pipeline.recipe.section import FolderOrHub, RecipePath, Section
 
 #: Fields that describe a network by its sizes; meaningless beside `config_file` or `base`.
 _SIZES = frozenset(
@@ -53,7 +53,7 @@ class ModelConfig(Section):
     config_file: RecipePath | None = None
     """A Hugging Face model config (JSON): the network is built from it with new weights."""
 
-    base: str | None = None
+    base: FolderOrHub | None = None
     """A model folder or a Hub id whose weights training goes on from (continual pretraining)."""
 
     base_revision: str | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import Section
 
 
 class PackingConfig(Section):

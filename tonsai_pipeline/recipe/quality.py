@@ -8,11 +8,11 @@ whole table again, which is in `docs/quality.md`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.recipe.sources import Name
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +121,7 @@ class ClassifierConfig(Section):
     held_out: tuple[Name, ...] = ()
     """Sources among the two that are not trained on and only measured: a classifier that knows its sources by
     heart shows here. Empty: a tenth of the documents of each source is held out instead."""
-    model: str | None = None
+    model: RecipePath | None = None
     """Path of a ready fastText model with the labels `__label__good` and `__label__bad` instead; text must
     have been prepared with `quality.features`."""
     max_documents: int = Field(default=50_000, ge=10)
@@ -180,12 +180,13 @@ class QualityConfig(Section):
     their form; where such text comes from is for you to say."""
     classifiers: dict[LanguageCode, ClassifierConfig] = Field(default_factory=dict)
     """Classifier of each language. Where there is one, its probability is the score; else the signals are."""
-    word_lists: dict[LanguageCode, str] = Field(default_factory=dict)
+    word_lists: dict[LanguageCode, RecipePath] = Field(default_factory=dict)
     """Paths of your own word lists, one phrase a line (toxicity, say), counted on cluster and word boundaries."""
     num_buckets: int = Field(default=20, ge=2, le=100)
     """Quantile buckets of the score in each language, 2..100; their borders are kept in `buckets.json`."""
     mask: tuple[Literal["email", "phone", "ip", "national_id"], ...] = ()
     """Personal data that is replaced by a placeholder before tokenizing. It is counted in any case."""
+    unkeyed: ClassVar = frozenset({"max_drift"})
     max_drift: Annotated[float, Field(gt=0)] = 0.25
     """Population stability index of a source's scores against the last materialization above which the check
     warns. 0.1 is a small shift and 0.25 a large one by custom."""

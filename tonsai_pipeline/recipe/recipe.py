@@ -7,13 +7,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.quality import QualityConfig
+from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.recipe.sources import IngestConfig, Name, NormalizeConfig, Source
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.recipe.train import TrainConfig

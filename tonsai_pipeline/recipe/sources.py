@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import RecipePath, Section
+from tonsai_pipeline.schema import NAME_PATTERN
 
 #: Names become folder names and Dagster partition keys.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 DumpFormat = Literal[
     "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
 ]
@@ -66,11 +67,6 @@ class Source(Section):
     license: str | None = None
     """Licence of the text, carried into the data card."""
 
-    def reading_settings(self) -> dict[str, object]:
-        """Return what decides how its files become documents: not its weight, language or licence."""
-        reading = {"name", "format", "text_column", "text_layout", "where", "max_documents"}
-        return self.model_dump(mode="json", include=reading)
-
     @model_validator(mode="after")
     def _path_or_hub(self) -> Self:
         if self.path is not None and self.hub is not None:
@@ -88,9 +84,7 @@ class IngestConfig(Section):
     max_bad_frac: float = Field(default=0.5, ge=0, le=1)
     """A dump with a larger share of unreadable rows fails its check (its good rows are kept all the same)."""
 
-    def settings(self) -> dict[str, object]:
-        """Return what changes the result; the check's limit does not."""
-        return self.model_dump(mode="json", exclude={"max_bad_frac"})
+    unkeyed: ClassVar = frozenset({"max_bad_frac"})
 
 
 class NormalizeConfig(Section):
@@ -98,5 +92,5 @@ class NormalizeConfig(Section):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """U+17D2 U+178A looks like U+17D2 U+178F: write both as the latter (`fold`) or leave them."""
-    lid_model: str | None = None
+    lid_model: RecipePath | None = None
     """Path of a fastText language model (lid.176, GlotLID); None decides by script and stop words."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import Section
+from tonsai_pipeline.recipe.section import FolderOrHub, Section
 from tonsai_pipeline.recipe.sources import Name
 
 
@@ -73,7 +73,7 @@ class TokenizerConfig(Section):
     """Two sources that are translations of each other, for the report: how many Khmer tokens say what one English
     token says. Give them weight 0, or they are trained on."""
 
-    base: str | None = None
+    base: FolderOrHub | None = None
     """A tokenizer folder or Hub id that is taken instead of training one."""
 
     base_revision: str | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tonsai_pipeline.recipe.base import RecipePath, Section
 from tonsai_pipeline.recipe.continual import FreezePhase, RegressionConfig
 from tonsai_pipeline.recipe.evaluate import InTrainingSamples
+from tonsai_pipeline.recipe.section import RecipePath, Section
 
 
 class OptimizerConfig(Section):
@@ -151,6 +151,15 @@ class MetricsConfig(Section):
 
 class TrainConfig(Section):
     """The run: its length, batch, precision, optimizer, and its safety net."""
+
+    unkeyed: ClassVar = frozenset(
+        # How often is saved, logged, sampled and guarded ...
+        {"checkpoint", "guards", "metrics", "regression", "samples"}
+        # ... and how the work is divided and stored, which changes the last digits only: a run that does not fit the
+        # memory goes on with smaller micro batches or another ZeRO stage, on more or fewer GPUs.
+        | {"engine", "zero_stage", "micro_batch_rows", "compile"}
+        | {"activation_checkpointing", "loss_chunk_tokens"}
+    )
 
     max_tokens: int | None = Field(default=None, ge=1)
     """Length of the run in tokens, padding included; give this or `num_epochs`."""

@@ -1,1 +1,1 @@
-"""The work: one verb a file, (input artifacts, config, building folder) -> files and a Report."""
+"""What is done, a folder a verb: `stage.py` declares and enters, the other files are named by what they make."""

@@ -11,13 +11,16 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
 
-from tonsai_pipeline.errors import StorageError
+from tonsai_pipeline.errors import RecipeError, StorageError
 
 _CHUNK_BYTES = 1 << 20
+#: How values become JSON in every file and every hash.
+JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 @contextmanager
@@ -46,8 +49,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON with sorted keys and a final newline, atomically."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    write_bytes(path, orjson.dumps(value, option=options | orjson.OPT_APPEND_NEWLINE))
+    options = JSON_OPTIONS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    write_bytes(path, orjson.dumps(value, option=options))
 
 
 def read_json(path: Path) -> object:
@@ -64,7 +67,7 @@ def read_json(path: Path) -> object:
 
 def digest_json(value: object) -> str:
     """Return the SHA-256 of a JSON value in canonical form, in hex."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(orjson.dumps(value, option=JSON_OPTIONS)).hexdigest()
 
 
 def digest_file(path: Path) -> str:
@@ -74,6 +77,38 @@ def digest_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
+
+
+def name_contents(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and bytes of all files below a folder; hidden ones left out.
+
+    Raises:
+        RecipeError: There is nothing at that path.
+    """
+    if path.is_file():
+        return _digest_stat(path, *_stat(path))
+    if not path.is_dir():
+        raise RecipeError(f"{path}: no such file; the recipe names it")
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    names = [(file, file.relative_to(path)) for file in files]
+    return digest_json(
+        [
+            [name.as_posix(), _digest_stat(file, *_stat(file))]
+            for file, name in names
+            if not any(piece.startswith(".") for piece in name.parts)
+        ]
+    )
+
+
+def _stat(path: Path) -> tuple[int, int, int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+@lru_cache(maxsize=4096)
+def _digest_stat(path: Path, *_stat_of_file: int) -> str:
+    """Hash a file once a process, as long as nobody touches it."""
+    return digest_file(path)
 
 
 def sync_file(path: Path) -> None:

@@ -32,6 +32,11 @@ class Layout:
     root: Path
     recipe: str
 
+    @classmethod
+    def of_artifact(cls, path: Path) -> Layout:
+        """Return the layout that a finished artifact lies in, of no recipe."""
+        return cls(path.parents[3], "")
+
     @property
     def inbox(self) -> Path:
         """Folder that the new-dump sensor watches."""

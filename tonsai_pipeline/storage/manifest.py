@@ -3,7 +3,7 @@
     folder of files ──describe──▶ Manifest ──write──▶ manifest.json       (its presence means: complete)
 
 The *fingerprint* names the work (stage version, settings, input data versions); the *data version* names
-the result (a hash over the files). Equal data versions mean equal bytes, whatever made them.
+the result (a hash over the files and the report, for both are read). Equal data versions mean equal bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, w
 MANIFEST_NAME = "manifest.json"
 #: Written before the manifest and left out of it: seconds and memory differ from run to run.
 TIMINGS_NAME = "timings.json"
-_FORMAT = "tonsai-artifact/1"
+_FORMAT = "tonsai-artifact/2"
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,29 @@ class Manifest:
 
 
 def fingerprint(
-    asset: str, stage_version: str, settings: Mapping[str, Any], inputs: Mapping[str, str]
+    asset: str,
+    partition: str | None,
+    stage_version: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
 ) -> str:
     """Name a piece of work: equal arguments, equal name (SHA-256, hex).
 
     Args:
-        asset: Name of the asset.
+        asset: Name of the stage.
+        partition: Dump key, or None.
         stage_version: Version of the algorithm; bumped when the same input would give other bytes.
         settings: The settings that change the result, as JSON values.
         inputs: Data version of every input, by name.
     """
     return digest_json(
-        {"asset": asset, "version": stage_version, "settings": settings, "inputs": dict(inputs)}
+        {
+            "asset": asset,
+            "partition": partition,
+            "version": stage_version,
+            "settings": settings,
+            "inputs": dict(inputs),
+        }
     )
 
 
@@ -78,9 +89,9 @@ def describe_files(folder: Path) -> tuple[FileEntry, ...]:
     return tuple(entries)
 
 
-def data_version(files: tuple[FileEntry, ...]) -> str:
-    """Name a result by its bytes: the hash of every path and hash (SHA-256, hex)."""
-    return digest_json([[entry.path, entry.sha256] for entry in files])
+def data_version(files: tuple[FileEntry, ...], report: Mapping[str, Any]) -> str:
+    """Name a result by its bytes: the hash of every path and hash, and of the report (SHA-256, hex)."""
+    return digest_json([[[entry.path, entry.sha256] for entry in files], report])
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

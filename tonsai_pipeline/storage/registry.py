@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tonsai_pipeline.errors import StorageError
+from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import read_json, write_json
 
 
@@ -25,9 +26,9 @@ class AddedDump:
     path: str
 
     @property
-    def key(self) -> str:
+    def key(self) -> DumpKey:
         """Dump key."""
-        return f"{self.source}@{self.date}"
+        return DumpKey.of(self.source, self.date)
 
 
 @dataclass(frozen=True)

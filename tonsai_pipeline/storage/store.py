@@ -19,8 +19,16 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
+
 from tonsai_pipeline.errors import ManifestError
-from tonsai_pipeline.storage.files import read_json, sync_file, translate_os_errors, write_json
+from tonsai_pipeline.storage.files import (
+    JSON_OPTIONS,
+    read_json,
+    sync_file,
+    translate_os_errors,
+    write_json,
+)
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.manifest import (
     MANIFEST_NAME,
@@ -28,7 +36,6 @@ from tonsai_pipeline.storage.manifest import (
     Manifest,
     data_version,
     describe_files,
-    fingerprint,
     read_manifest,
     write_manifest,
 )
@@ -75,6 +82,7 @@ class Store:
         self,
         asset: str,
         partition: str | None,
+        key: str,
         make: Callable[[Path], object],
         *,
         stage_version: str,
@@ -85,23 +93,23 @@ class Store:
         """Return the finished result of a piece of work, doing it only if needed, and make it current.
 
         Args:
-            asset: Name of the asset.
+            asset: Name of the stage.
             partition: Dump key, or None.
+            key: Names the work; see `manifest.fingerprint`.
             make: Called with the building folder; writes files into it and returns a report
                 (a dataclass or a mapping of JSON values). May find finished parts of a killed run.
-            stage_version: Version of the algorithm.
-            settings: The settings that change the result, as JSON values.
-            inputs: Data version of every input, by name.
+            stage_version: Version of the algorithm, for the manifest; likewise the next two.
+            settings: The settings that change the result.
+            inputs: Version of every input, by name.
             force: Do the work again even if it is finished.
 
         Raises:
             TonsaiError: Whatever `make` raises; finished parts stay for the next call.
         """
-        name = fingerprint(asset, stage_version, settings, inputs)
-        final = self.layout.artifact(asset, partition, name)
-        with translate_os_errors(self.layout.root), self._lock(asset, partition, name):
-            building = self.layout.building(asset, partition, name)
-            artifact = None if force else _finished(final, name) or _resumed(building, final, name)
+        final = self.layout.artifact(asset, partition, key)
+        with translate_os_errors(self.layout.root), self._lock(asset, partition, key):
+            building = self.layout.building(asset, partition, key)
+            artifact = None if force else _finished(final, key) or _resumed(building, final, key)
             if artifact is None:
                 if force:
                     shutil.rmtree(building, ignore_errors=True)
@@ -117,8 +125,8 @@ class Store:
                     asset=asset,
                     partition=partition,
                     stage_version=stage_version,
-                    fingerprint=name,
-                    data_version=data_version(files),
+                    fingerprint=key,
+                    data_version=data_version(files, report),
                     settings=settings,
                     inputs=dict(inputs),
                     files=files,
@@ -128,6 +136,15 @@ class Store:
                 artifact = Artifact(final, manifest, cached=False, timings=timings)
             self._point(asset, partition, artifact)
         return artifact
+
+    def find(self, asset: str, partition: str | None, key: str) -> Artifact | None:
+        """Return the finished result of a piece of work, or None; never does any, and locks nothing."""
+        final = self.layout.artifact(asset, partition, key)
+        try:
+            artifact = load_artifact(final) if final.is_dir() else None
+        except ManifestError:
+            return None
+        return artifact if artifact is not None and artifact.manifest.fingerprint == key else None
 
     def current(self, asset: str, partition: str | None = None) -> Artifact:
         """Return the current result of an asset.
@@ -145,17 +162,12 @@ class Store:
         relative = cast("dict[str, str]", read_json(pointer))["path"]
         return load_artifact(self.layout.root / relative)
 
-    def relative(self, artifact: Artifact) -> str:
-        """Return the artifact's path relative to the data root, the form that is stored in files."""
-        return artifact.path.relative_to(self.layout.root).as_posix()
-
-    def resolve(self, relative: str) -> Artifact:
-        """Open an artifact by its path relative to the data root."""
-        return load_artifact(self.layout.root / relative)
-
     def _point(self, asset: str, partition: str | None, artifact: Artifact) -> None:
         pointer = self.layout.current(asset, partition)
-        value = {"path": self.relative(artifact), "data_version": artifact.data_version}
+        value = {
+            "path": artifact.path.relative_to(self.layout.root).as_posix(),
+            "data_version": artifact.data_version,
+        }
         if not pointer.is_file() or read_json(pointer) != value:
             write_json(pointer, value)
 
@@ -222,9 +234,10 @@ def _move(building: Path, final: Path) -> None:
 
 
 def _as_json(report: object) -> dict[str, Any]:
-    if is_dataclass(report) and not isinstance(report, type):
-        return asdict(report)
-    return dict(cast("Mapping[str, Any]", report))
+    """Return a report as it will be read from the manifest."""
+    is_value = is_dataclass(report) and not isinstance(report, type)
+    plain = asdict(report) if is_value else dict(cast("Mapping[str, Any]", report))
+    return orjson.loads(orjson.dumps(plain, option=JSON_OPTIONS))
 
 
 def _peak_memory(building: Path) -> float:

@@ -22,7 +22,7 @@ from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.eval.bits_per_byte import open_validation
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
-from tonsai_pipeline.storage.files import write_json
+from tonsai_pipeline.storage.files import name_contents, write_json
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train import process
 from tonsai_pipeline.train.assemble import Parts, assemble
@@ -40,7 +40,6 @@ from tonsai_pipeline.train.spec import (
     MODEL_NAME,
     STATUS_NAME,
     TrainRun,
-    run_settings,
 )
 from tonsai_pipeline.train.stop import StopRequest
 from tonsai_pipeline.train.trackers import check_trackers, open_trackers
@@ -125,7 +124,10 @@ def _run(
             section.metrics,
             run.output_dir,
             fingerprint=run.fingerprint,
-            settings=lambda: run_settings(run.model, run.train),
+            settings=lambda: {
+                "model": run.model.settings(name_contents),
+                "train": run.train.settings(name_contents),
+            },
         ),
         on_trouble=notices.append,
     )

@@ -13,7 +13,7 @@ from tonsai_pipeline.engine import Engine, map_parts, open_engine
 from tonsai_pipeline.errors import DataError, PartError, RecipeError
 from tonsai_pipeline_tests.engine.test_parts import parts, runs
 from tonsai_pipeline_tests.engine.work import square, write_text
-from tonsai_pipeline_tests.stages.dedup_house import House, corpus
+from tonsai_pipeline_tests.stages.deduplication import House, corpus
 
 
 @pytest.fixture(scope="module")

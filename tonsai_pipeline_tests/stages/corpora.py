@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.lineage import Stage
 from tonsai_pipeline.recipe.dedup import SignatureConfig
-from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS
-from tonsai_pipeline.stages.sign import STAGE_VERSION, sign
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, DumpKey
+from tonsai_pipeline.stages.sign.stage import STAGE as SIGN
 from tonsai_pipeline.storage.documents import part_name, write_part
-from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline_tests.stages.harness import InventedDump, Workshop, invented
 
 
-def normalized_dump(
-    store: Store,
-    dump: str,
-    texts: Sequence[str],
-    *,
-    rows_per_part: int = 1000,
-    rows_per_group: int = 300,
-) -> Artifact:
-    """Write texts as a dump's normalized_documents."""
+def normalized_stage(rows_per_part: int = 1000, rows_per_group: int = 300) -> Stage:
+    """Return the stage that writes a dump's texts as its normalized_documents."""
 
-    def make(folder: Path) -> dict[str, int]:
+    def write(dump: InventedDump, folder: Path) -> dict[str, int]:
+        texts: Sequence[str] = dump.content
         starts = range(0, len(texts), rows_per_part)
         for chunk, start in enumerate(starts):
             stop = min(start + rows_per_part, len(texts))
             groups = [
-                _table(dump, texts, first, min(first + rows_per_group, stop))
+                _table(dump.key, texts, first, min(first + rows_per_group, stop))
                 for first in range(start, stop, rows_per_group)
             ]
             write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
@@ -39,52 +35,54 @@ def normalized_dump(
             write_part(folder / part_name(0, 0), [], NORMALIZED_DOCUMENTS)
         return {"num_documents": len(texts)}
 
-    settings = {"rows_per_part": rows_per_part, "rows_per_group": rows_per_group}
-    inputs = {"texts": digest_json(list(texts))}
-    return store.materialize(
-        "normalized_documents", dump, make, stage_version="test", settings=settings, inputs=inputs
-    )
+    return invented("normalized_documents", write, f"test {rows_per_part} {rows_per_group}")
+
+
+def normalized_dump(
+    store: Store, dump: str, texts: Sequence[str], engine: Engine, **parts: int
+) -> Artifact:
+    """Write texts as a dump's normalized_documents."""
+    workshop = Workshop(store, engine, (normalized_stage(**parts),))
+    return workshop.builder({dump: list(texts)}).build("normalized_documents", DumpKey(dump))
 
 
 def signed_dump(
     store: Store,
     dump: str,
-    normalized: Artifact,
+    texts: Sequence[str],
     engine: Engine,
     config: SignatureConfig | None = None,
+    **parts: int,
 ) -> Artifact:
-    """Sign a dump as the asset does."""
-    config = config or SignatureConfig()
-    return store.materialize(
-        "minhash_signatures",
-        dump,
-        lambda folder: sign(normalized, folder, config=config, engine=engine),
-        stage_version=STAGE_VERSION,
-        settings=config.settings(),
-        inputs={"normalized_documents": normalized.data_version},
+    """Write and sign a dump."""
+    workshop = Workshop(store, engine, (normalized_stage(**parts), SIGN))
+    dedup: dict[str, Any] = {"signatures": config or SignatureConfig()}
+    return workshop.builder({dump: list(texts)}, dedup=dedup).build(
+        "minhash_signatures", DumpKey(dump)
     )
 
 
 def signed_corpus(
     store: Store, texts: Mapping[str, Sequence[str]], engine: Engine, *, rows_per_part: int = 1000
-) -> tuple[dict[str, Artifact], dict[str, Artifact]]:
+) -> tuple[dict[DumpKey, Artifact], dict[DumpKey, Artifact]]:
     """Write and sign several dumps; return (signatures, normalized) by dump."""
-    normalized = {
-        dump: normalized_dump(store, dump, said, rows_per_part=rows_per_part)
-        for dump, said in texts.items()
-    }
-    signatures = {dump: signed_dump(store, dump, normalized[dump], engine) for dump in texts}
-    return signatures, normalized
+    workshop = Workshop(store, engine, (normalized_stage(rows_per_part), SIGN))
+    builder = workshop.builder({dump: list(said) for dump, said in texts.items()})
+    keys = [DumpKey(dump) for dump in texts]
+    return (
+        {key: builder.build("minhash_signatures", key) for key in keys},
+        {key: builder.build("normalized_documents", key) for key in keys},
+    )
 
 
-def _table(dump: str, texts: Sequence[str], first: int, stop: int) -> pa.Table:
+def _table(dump: DumpKey, texts: Sequence[str], first: int, stop: int) -> pa.Table:
     said = list(texts[first:stop])
     num_docs = len(said)
     zeros = [0] * num_docs
     columns = {
         "doc_id": [f"{dump}/0/{row}" for row in range(first, stop)],
         "text": said,
-        "source": [dump.split("@", maxsplit=1)[0]] * num_docs,
+        "source": [dump.source] * num_docs,
         "dump": [dump] * num_docs,
         "url": [None] * num_docs,
         "title": [None] * num_docs,

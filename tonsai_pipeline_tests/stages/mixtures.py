@@ -1,76 +1,117 @@
-"""Small mixtures for stage tests: seeded Khmer and English texts -> normalized and training_mixture artifacts."""
+"""Small mixtures for stage tests: seeded Khmer and English texts, mixed, behind which the product's own stages follow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tonsai_pipeline.schema import MIXTURE_DOCUMENTS
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.lineage import Builder, Stage, every_dump, same_dump
+from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, DumpKey
+from tonsai_pipeline.stages.mix.shares import mixed_sources
+from tonsai_pipeline.stages.mix.texts import CHOSEN
+from tonsai_pipeline.stages.pack.stage import STAGE as PACK
+from tonsai_pipeline.stages.tokenize.stage import STAGES as TOKENIZE
+from tonsai_pipeline.stages.train_tokenizer.stage import STAGE as TOKENIZER
 from tonsai_pipeline.storage.documents import read_part, write_part
 from tonsai_pipeline.storage.files import digest_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import normalize
-from tonsai_pipeline_tests.stages.corpora import normalized_dump
+from tonsai_pipeline_tests.stages.corpora import normalized_stage
+from tonsai_pipeline_tests.stages.harness import Workshop
 
 _CONSONANTS = "កខគឃងចឆជញដតថទធនបផពភមយរលវសហឡអ"
 _VOWELS = ("", "", "ា", "ិ", "ី", "ុ", "ូ", "េ", "ែ", "ំ", "ាំ", "ះ")
 _LETTERS = "eeettaoinshrdlu"
 
 
-class Mixture(NamedTuple):
-    """A training_mixture and the texts it points into."""
+@dataclass(frozen=True)
+class Mixture:
+    """Texts by dump `<lang>_<name>@<date>`, which are used for what, and what shares.json asks for."""
 
-    mixture: Artifact
-    normalized: dict[str, Artifact]
+    texts: Mapping[str, Sequence[str]]
+    shares: Mapping[str, Any]
+    rows_per_part: int
+    every_nth_held_out: int
+    every_nth_dropped: int
+
+    def builder(self, store: Store, engine: Engine, **sections: Any) -> Builder:
+        """Return a builder with the mixture made."""
+        workshop = Workshop(store, engine, self._stages())
+        contents = {dump: list(said) for dump, said in self.texts.items()}
+        weights = {name: one["share"] for name, one in self.shares["sources"].items()}
+        return workshop.builder(contents, weights=weights, **sections)
+
+    def _stages(self) -> tuple[Stage, ...]:
+        def point(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[str, int]:
+            del engine
+            return _write_pointers(normalized, folder, self)
+
+        def ask(mixed: Mapping[DumpKey, Artifact], folder: Path, *, engine: Engine) -> dict:
+            del engine
+            write_json(folder / "shares.json", self.shares)
+            return {}
+
+        asked = digest_json(self.shares)
+        version = f"test {self.every_nth_held_out} {self.every_nth_dropped}"
+        normalized = {"normalized": same_dump("normalized_documents")}
+        mixed = {"mixed": every_dump("mixture_documents", of=mixed_sources)}
+        return (
+            normalized_stage(self.rows_per_part, 13),
+            Stage("mixture_documents", version, point, {}, normalized, True),
+            Stage("training_mixture", asked, ask, {}, mixed, part_of="invented"),
+            CHOSEN,
+            replace(TOKENIZER, part_of="invented"),
+            *TOKENIZE,
+            PACK,
+        )
 
 
 def khmer_words(seed: int, num_words: int = 400) -> list[str]:
     """Make words of one to four clusters, some with subscripts."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def cluster() -> str:
-        base = dice.choice(list(_CONSONANTS))
-        subscript = "្" + dice.choice(list("រមយលនក")) if dice.random() < 0.2 else ""
-        return normalize(base + subscript + dice.choice(_VOWELS))
+        base = rng.choice(list(_CONSONANTS))
+        subscript = "្" + rng.choice(list("រមយលនក")) if rng.random() < 0.2 else ""
+        return normalize(base + subscript + rng.choice(_VOWELS))
 
-    return ["".join(cluster() for _ in range(dice.integers(1, 5))) for _ in range(num_words)]
+    return ["".join(cluster() for _ in range(rng.integers(1, 5))) for _ in range(num_words)]
 
 
 def english_words(seed: int, num_words: int = 400) -> list[str]:
     """Make words of two to nine letters."""
-    dice = np.random.default_rng(seed)
-    return [
-        "".join(dice.choice(list(_LETTERS), size=dice.integers(2, 10))) for _ in range(num_words)
-    ]
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list(_LETTERS), size=rng.integers(2, 10))) for _ in range(num_words)]
 
 
 def khmer_texts(num_texts: int, seed: int, mean_words: int = 60) -> list[str]:
     """Write texts of a fixed vocabulary, Zipf-distributed; spaces part phrases, a khan ends sentences."""
-    dice, words = np.random.default_rng(seed), khmer_words(7)
+    rng, words = np.random.default_rng(seed), khmer_words(7)
     texts = []
     for _ in range(num_texts):
-        chosen = dice.zipf(1.3, size=1 + int(dice.lognormal(np.log(mean_words), 0.8))) % len(words)
-        pieces = [words[i] + dice.choice(["", "", "", " ", "។\n", " ១២ "]) for i in chosen]
+        chosen = rng.zipf(1.3, size=1 + int(rng.lognormal(np.log(mean_words), 0.8))) % len(words)
+        pieces = [words[i] + rng.choice(["", "", "", " ", "។\n", " ១២ "]) for i in chosen]
         texts.append("".join(pieces))
     return texts
 
 
 def english_texts(num_texts: int, seed: int, mean_words: int = 60) -> list[str]:
     """Write texts of a fixed vocabulary, Zipf-distributed."""
-    dice, words = np.random.default_rng(seed), english_words(8)
+    rng, words = np.random.default_rng(seed), english_words(8)
     texts = []
     for _ in range(num_texts):
-        chosen = dice.zipf(1.3, size=1 + int(dice.lognormal(np.log(mean_words), 0.8))) % len(words)
-        texts.append(" ".join(words[i] for i in chosen) + dice.choice([".", "!\n", " 42"]))
+        chosen = rng.zipf(1.3, size=1 + int(rng.lognormal(np.log(mean_words), 0.8))) % len(words)
+        texts.append(" ".join(words[i] for i in chosen) + rng.choice([".", "!\n", " 42"]))
     return texts
 
 
 def build_mixture(
-    store: Store,
     texts: Mapping[str, Sequence[str]],
     *,
     shares: Mapping[str, float] | None = None,
@@ -82,10 +123,9 @@ def build_mixture(
     stages: Sequence[Mapping[str, Any]] | None = None,
     seed: int = 3,
 ) -> Mixture:
-    """Write dumps and a mixture over them.
+    """Describe dumps and a mixture over them.
 
     Args:
-        store: Where to.
         texts: Texts by dump key `<lang>_<name>@<date>`; `lang` is khm or eng.
         shares: Share of each source; None for even shares.
         rows_per_part: Documents a part.
@@ -96,56 +136,23 @@ def build_mixture(
         stages: Written to shares.json; None for one stage with `shares`.
         seed: Written to shares.json.
     """
-    normalized = {
-        dump: normalized_dump(store, dump, said, rows_per_part=rows_per_part, rows_per_group=13)
-        for dump, said in texts.items()
-    }
-    sources = list(dict.fromkeys(dump.split("@", maxsplit=1)[0] for dump in texts))
-    wished = shares or dict.fromkeys(sources, 1 / len(sources))
-    settings = {"held_out": every_nth_held_out, "dropped": every_nth_dropped}
-    dumps = {
-        dump: store.materialize(
-            "training_mixture.dump",
-            dump,
-            lambda folder, dump=dump: _write_pointers(normalized[dump], dump, folder, settings),
-            stage_version="test",
-            settings=settings,
-            inputs={"normalized": normalized[dump].data_version},
-        )
-        for dump in texts
-    }
+    sources = list(dict.fromkeys(DumpKey(dump).source for dump in texts))
+    targets = shares or dict.fromkeys(sources, 1 / len(sources))
     asked = {
         "languages": {"khm": 0.6, "eng": 0.4},
-        "sources": {name: {"lang": name[:3], "share": wished[name]} for name in sources},
-        "stages": stages or [{"frac": 1.0, "shares": wished}],
+        "sources": {name: {"lang": name[:3], "share": targets[name]} for name in sources},
+        "stages": stages or [{"frac": 1.0, "shares": targets}],
         "on_shortage": "redistribute",
         "max_epochs": max_epochs,
         "total_tokens": total_tokens,
         "seed": seed,
     }
-
-    def make(folder: Path) -> dict[str, int]:
-        paths = {dump: {"path": store.relative(artifact)} for dump, artifact in dumps.items()}
-        write_json(folder / "dumps.json", paths)
-        write_json(folder / "shares.json", asked)
-        return {}
-
-    inputs = {dump: artifact.data_version for dump, artifact in dumps.items()}
-    mixture = store.materialize(
-        "training_mixture",
-        None,
-        make,
-        stage_version="test",
-        settings={"shares": digest_json(asked)},
-        inputs=inputs,
-    )
-    return Mixture(mixture, normalized)
+    return Mixture(texts, asked, rows_per_part, every_nth_held_out, every_nth_dropped)
 
 
-def _write_pointers(
-    normalized: Artifact, dump: str, folder: Path, settings: Mapping[str, int]
-) -> dict[str, int]:
-    held_out, dropped = settings["held_out"], settings["dropped"]
+def _write_pointers(normalized: Artifact, folder: Path, mixture: Mixture) -> dict[str, int]:
+    held_out, dropped = mixture.every_nth_held_out, mixture.every_nth_dropped
+    language = str(normalized.manifest.partition)[:3]
     for path in normalized.parts():
         table = read_part(path)
         rows = [r for r in range(table.num_rows) if not dropped or r % dropped != dropped - 1]
@@ -155,7 +162,7 @@ def _write_pointers(
             "doc_id": kept["doc_id"],
             "row_in_part": pa.array(rows, pa.int32()),
             "source": kept["source"],
-            "lang": pa.array([dump[:3]] * len(rows)),
+            "lang": pa.array([language] * len(rows)),
             "num_bytes": kept["num_bytes"],
             "score": pa.array([0.5] * len(rows), pa.float32()),
             "split": pa.array(validation),

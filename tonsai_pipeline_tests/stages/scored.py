@@ -3,158 +3,158 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.lineage import Builder, Stage, every_dump, same_dump
 from tonsai_pipeline.recipe.quality import QualityConfig
-from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_DOCUMENTS, NORMALIZED_DOCUMENTS
-from tonsai_pipeline.stages.score import STAGE_VERSION, score
+from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_DOCUMENTS, NORMALIZED_DOCUMENTS, DumpKey
+from tonsai_pipeline.stages.compare_splits.stage import STAGE as COMPARE
+from tonsai_pipeline.stages.mix.stage import STAGES as MIX
+from tonsai_pipeline.stages.score.stage import STAGES as SCORE
+from tonsai_pipeline.stages.sign.stage import STAGE as SIGN
+from tonsai_pipeline.stages.train_classifiers.stage import STAGE as CLASSIFY
 from tonsai_pipeline.storage.documents import part_name, read_part, write_part
-from tonsai_pipeline.storage.files import digest_json, write_json
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import count_clusters_batch, languages_batch
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu, tagged_titles
+from tonsai_pipeline_tests.stages.harness import InventedDump, Workshop, invented
 
 
 class Corpus(NamedTuple):
-    """Dumps with keep-lists.
+    """Texts by dump `<lang>_<name>@<date>`, and how their keep-lists are made.
 
     Args:
-        normalized: By dump.
-        deduplicated: The keep-lists.
-        sources: A source for each dump's name.
+        texts: By dump.
+        rows_per_part: Documents a part.
+        every_nth_dropped: Which documents the keep-lists leave out; 0 for none.
+        weights: Weights of sources, 1 where they are not named.
     """
 
-    normalized: dict[str, Artifact]
-    deduplicated: Artifact
-    sources: list[Source]
+    texts: Mapping[str, Sequence[str]]
+    rows_per_part: int = 25
+    every_nth_dropped: int = 7
+    weights: Mapping[str, float] | None = None
 
 
-def small_corpus(store: Store, num_docs: int = 60) -> Corpus:
+@dataclass(frozen=True)
+class Made:
+    """An artifact and what belongs to it."""
+
+    builder: Builder
+    artifact: Artifact
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.artifact.report
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def data_version(self) -> str:
+        return self.artifact.data_version
+
+    def dumps(self, stage: str) -> dict[DumpKey, Artifact]:
+        """Return the artifacts of a stage that makes one a dump."""
+        return {key: self.builder.build(stage, key) for key in self.builder.dumps.versions}
+
+
+def small_corpus(num_docs: int = 60) -> Corpus:
     """Prose and junk in both languages."""
-    texts = {
-        "khm_news@20240101": [khmer_prose(12, seed) for seed in range(num_docs)],
-        "khm_web@20240101": [khmer_prose(9, 1000 + seed) for seed in range(num_docs)],
-        "khm_menus@20240101": [menu(seed, 9) for seed in range(num_docs)],
-        "eng_news@20240101": [english_prose(12, seed) for seed in range(num_docs)],
-        "eng_titles@20240101": [tagged_titles(seed) for seed in range(num_docs)],
-    }
-    return build_corpus(store, texts)
-
-
-def build_corpus(
-    store: Store,
-    texts: Mapping[str, Sequence[str]],
-    *,
-    rows_per_part: int = 25,
-    every_nth_dropped: int = 7,
-    weights: Mapping[str, float] | None = None,
-) -> Corpus:
-    """Write dumps `<lang>_<name>@<date>` and keep-lists that leave out every n-th document."""
-    normalized = {
-        dump: _materialize(store, "normalized_documents", dump, said, rows_per_part)
-        for dump, said in texts.items()
-    }
-    keep = {
-        dump: store.materialize(
-            "deduplicated_documents.keep",
-            dump,
-            lambda folder, dump=dump: _keep(normalized[dump], folder, every_nth_dropped),
-            stage_version="test",
-            settings={"dropped": every_nth_dropped},
-            inputs={"normalized": normalized[dump].data_version},
-        )
-        for dump in texts
-    }
-
-    def catalog(folder: Path) -> dict[str, int]:
-        write_json(
-            folder / "dumps.json",
-            {dump: {"path": store.relative(found)} for dump, found in keep.items()},
-        )
-        groups = [_groups(dump, path) for dump, found in keep.items() for path in found.parts()]
-        write_part(folder / "groups.parquet", groups, DUPLICATE_GROUPS)
-        return {}
-
-    deduplicated = store.materialize(
-        "deduplicated_documents",
-        None,
-        catalog,
-        stage_version="test",
-        settings={},
-        inputs={dump: found.data_version for dump, found in keep.items()},
+    return Corpus(
+        {
+            "khm_news@20240101": [khmer_prose(12, seed) for seed in range(num_docs)],
+            "khm_web@20240101": [khmer_prose(9, 1000 + seed) for seed in range(num_docs)],
+            "khm_menus@20240101": [menu(seed, 9) for seed in range(num_docs)],
+            "eng_news@20240101": [english_prose(12, seed) for seed in range(num_docs)],
+            "eng_titles@20240101": [tagged_titles(seed) for seed in range(num_docs)],
+        }
     )
-    names = dict.fromkeys(dump.split("@", maxsplit=1)[0] for dump in texts)
-    wanted = weights or {}
-    sources = [
-        Source.model_validate({"name": name, "lang": name[:3], "weight": wanted.get(name, 1.0)})
-        for name in names
-    ]
-    return Corpus(normalized, deduplicated, sources)
+
+
+def build(
+    corpus: Corpus, store: Store, engine: Engine, last: str = "scored_documents", **sections: Any
+) -> Made:
+    """Make the assets of a corpus up to `last`, as a run does."""
+    builder = builder_of(corpus, store, engine, **sections)
+    for name in ("quality_classifiers", "scored_documents", "training_mixture"):
+        artifact = builder.build(name)
+        if name == last:
+            return Made(builder, artifact)
+    return Made(builder, builder.build(last))
+
+
+def builder_of(corpus: Corpus, store: Store, engine: Engine, **sections: Any) -> Builder:
+    """Return the builder of a corpus, nothing made yet."""
+    workshop = Workshop(store, engine, _stages(corpus))
+    contents = {dump: list(said) for dump, said in corpus.texts.items()}
+    return workshop.builder(contents, weights=corpus.weights, **sections)
 
 
 def score_corpus(
     corpus: Corpus, store: Store, engine: Engine, config: QualityConfig | None = None
-) -> Artifact:
-    """Score a corpus as the asset does."""
-    config = config or QualityConfig()
-    return store.materialize(
-        "scored_documents",
-        None,
-        lambda folder: score(
-            corpus.normalized,
-            corpus.deduplicated,
-            folder,
-            sources=corpus.sources,
-            config=config,
-            engine=engine,
-            store=store,
-        ),
-        stage_version=STAGE_VERSION,
-        settings=config.settings(),
-        inputs={
-            "deduplicated_documents": corpus.deduplicated.data_version,
-            **{dump: found.data_version for dump, found in corpus.normalized.items()},
-        },
-    )
+) -> Made:
+    """Score a corpus."""
+    return build(corpus, store, engine, quality=config or QualityConfig())
 
 
-def _materialize(
-    store: Store, asset: str, dump: str, texts: Sequence[str], rows_per_part: int
-) -> Artifact:
-    def make(folder: Path) -> dict[str, int]:
+def _stages(corpus: Corpus) -> tuple[Stage, ...]:
+    def write(dump: InventedDump, folder: Path) -> dict[str, int]:
+        texts, rows_per_part = dump.content, corpus.rows_per_part
         for chunk, start in enumerate(range(0, max(1, len(texts)), rows_per_part)):
             said = list(texts[start : start + rows_per_part])
             step = max(10, rows_per_part // 4)
             groups = [
-                _table(dump, said[i : i + step], start + i) for i in range(0, len(said), step)
+                _table(dump.key, said[i : i + step], start + i) for i in range(0, len(said), step)
             ]
             write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
         return {"num_documents": len(texts)}
 
-    return store.materialize(
-        asset,
-        dump,
-        make,
-        stage_version="test",
-        settings={"rows_per_part": rows_per_part},
-        inputs={"texts": digest_json(list(texts))},
+    def keep(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[str, int]:
+        del engine
+        return _keep(normalized, folder, corpus.every_nth_dropped)
+
+    def groups(kept: Mapping[DumpKey, Artifact], folder: Path, *, engine: Engine) -> dict[str, int]:
+        del engine
+        tables = [_groups(dump, path) for dump, found in kept.items() for path in found.parts()]
+        write_part(folder / "groups.parquet", tables, DUPLICATE_GROUPS)
+        return {}
+
+    version = f"test {corpus.rows_per_part} {corpus.every_nth_dropped}"
+    kept = "kept_documents_of_dump"
+    return (
+        invented("normalized_documents", write, version),
+        SIGN,
+        Stage(kept, version, keep, {}, {"normalized": same_dump("normalized_documents")}, True),
+        Stage(
+            "deduplicated_documents",
+            version,
+            groups,
+            reads={"kept": every_dump(kept)},
+            part_of="invented",
+        ),
+        CLASSIFY,
+        *SCORE,
+        *MIX,
+        COMPARE,
     )
 
 
-def _table(dump: str, texts: list[str], first: int) -> pa.Table:
+def _table(dump: DumpKey, texts: list[str], first: int) -> pa.Table:
     said = pa.array(texts, pa.large_string())
     size = len(texts)
     zeros = [0] * size
     columns = {
         "doc_id": [f"{dump}/0/{first + row}" for row in range(size)],
         "text": said,
-        "source": [dump.split("@", maxsplit=1)[0]] * size,
+        "source": [dump.source] * size,
         "dump": [dump] * size,
         "url": [None] * size,
         "title": [None] * size,

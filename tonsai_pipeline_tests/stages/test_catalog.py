@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from tonsai_pipeline.errors import DumpError, RecipeError
-from tonsai_pipeline.recipe import Recipe, parse_recipe
-from tonsai_pipeline.stages import catalog
-from tonsai_pipeline.stages.catalog import (
+from tonsai_pipeline.catalog.catalog import (
     STAGE_VERSION,
     add_dump,
     find_dump,
@@ -19,6 +16,9 @@ from tonsai_pipeline.stages.catalog import (
     read_catalog,
     remove_dump,
 )
+from tonsai_pipeline.errors import DumpError, RecipeError
+from tonsai_pipeline.recipe import Recipe, parse_recipe
+from tonsai_pipeline.stages import catalog
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 

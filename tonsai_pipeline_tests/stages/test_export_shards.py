@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.stages.export_shards import export_arrow, export_megatron
+from tonsai_pipeline.export.shards import export_arrow, export_megatron
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline_tests.storage.test_shards import header_of, random_block, write
 

@@ -15,7 +15,7 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.recipe.sources import IngestConfig, Source
 from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
-from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
+from tonsai_pipeline.stages.ingest.stage import STAGE_VERSION, ingest
 from tonsai_pipeline.storage.documents import read_batches, read_part
 from tonsai_pipeline.storage.store import Artifact, Store
 

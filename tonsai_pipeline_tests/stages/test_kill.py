@@ -8,8 +8,8 @@ import pytest
 
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.recipe.sources import IngestConfig, NormalizeConfig
-from tonsai_pipeline.stages.normalize import STAGE_VERSION as NORMALIZE_VERSION
-from tonsai_pipeline.stages.normalize import normalize
+from tonsai_pipeline.stages.normalize.stage import STAGE_VERSION as NORMALIZE_VERSION
+from tonsai_pipeline.stages.normalize.stage import normalize
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,

@@ -10,12 +10,12 @@ from datasketch import MinHash, MinHashLSH
 
 from tonsai_pipeline.cli.dedup_lookup import read_queries
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.lookup import lookup, make_lsh, prepare
 from tonsai_pipeline.recipe.dedup import DedupConfig, SignatureConfig
-from tonsai_pipeline.stages.lookup import lookup, make_lsh, prepare
-from tonsai_pipeline.stages.sign import read_signatures, scheme_of
+from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline_tests.stages.corpora import signed_corpus
-from tonsai_pipeline_tests.stages.dedup_house import House, corpus
+from tonsai_pipeline_tests.stages.deduplication import House, corpus
 
 
 @pytest.fixture
@@ -24,30 +24,29 @@ def house(tmp_path):
 
 
 def search(house, texts, corpus_texts, tmp_path, *, min_similarity=0.8, decided=True):
-    artifact = house.deduplicate(corpus_texts) if decided else None
+    kept = house.deduplicate(corpus_texts).links() if decided else {}
     signed, normalized = signed_corpus(house.store, corpus_texts, house.engine)
     return lookup(
         texts,
         signed,
         normalized,
+        kept,
         config=DedupConfig(),
         min_similarity=min_similarity,
         engine=house.engine,
         work=tmp_path / "work",
-        deduplicated=artifact,
-        store=house.store,
     )
 
 
 def test_a_copy_a_near_copy_and_a_stranger(house, tmp_path):
     page = " ".join(f"word{n}" for n in range(100))
-    texts = {"a@1": ["other", page], "b@1": [page.upper()]}
+    texts = {"a@20260101": ["other", page], "b@20260101": [page.upper()]}
     matches = search(house, ["Stranger", page[: page.index("word95")], page + "!"], texts, tmp_path)
     assert [(m.query, m.doc_id, m.is_copy, m.fate, m.kept_doc_id) for m in matches] == [
-        (1, "a@1/0/1", False, "kept", None),
-        (1, "b@1/0/0", False, "exact", "a@1/0/1"),
-        (2, "a@1/0/1", True, "kept", None),
-        (2, "b@1/0/0", True, "exact", "a@1/0/1"),
+        (1, "a@20260101/0/1", False, "kept", None),
+        (1, "b@20260101/0/0", False, "exact", "a@20260101/0/1"),
+        (2, "a@20260101/0/1", True, "kept", None),
+        (2, "b@20260101/0/0", True, "exact", "a@20260101/0/1"),
     ]
     assert matches[0].similarity == pytest.approx(91 / 96)
     assert page.startswith(matches[0].text)
@@ -57,13 +56,13 @@ def test_a_text_in_another_encoding_is_a_copy(house, tmp_path):
     # Vowel before coeng, and zero-width spaces: what people type, and what normalization mends.
     written = f"{chr(0x1780)}{chr(0x17B6)}{chr(cp.COENG)}{chr(0x179A)}{chr(0x200B)}" * 20
     stored = f"{chr(0x1780)}{chr(cp.COENG)}{chr(0x179A)}{chr(0x17B6)}" * 20
-    (match,) = search(house, [written], {"a@1": [stored]}, tmp_path, decided=False)
+    (match,) = search(house, [written], {"a@20260101": [stored]}, tmp_path, decided=False)
     assert (match.is_copy, match.fate) == (True, "undecided")
 
 
 def test_the_candidates_are_those_of_datasketch_over_all_stored_signatures(house, tmp_path):
-    texts = corpus(3, {"a@1": 80, "b@1": 60})
-    queries = [*texts["a@1"][:40], "", "?!", *texts["b@1"][:5]]
+    texts = corpus(3, {"a@20260101": 80, "b@20260101": 60})
+    queries = [*texts["a@20260101"][:40], "", "?!", *texts["b@20260101"][:5]]
     config = DedupConfig()
     signed, _ = signed_corpus(house.store, texts, house.engine)
     ids, sketches = [], []
@@ -90,10 +89,10 @@ def test_the_candidates_are_those_of_datasketch_over_all_stored_signatures(house
 
 
 def test_signatures_of_another_scheme_are_refused(house, tmp_path):
-    signed, normalized = signed_corpus(house.store, {"a@1": ["text"]}, house.engine)
+    signed, normalized = signed_corpus(house.store, {"a@20260101": ["text"]}, house.engine)
     with pytest.raises(DataError, match="materialize minhash_signatures again"):
         lookup(
-            ["text"], signed, normalized, config=DedupConfig(signatures=SignatureConfig(seed=2)),
+            ["text"], signed, normalized, {}, config=DedupConfig(signatures=SignatureConfig(seed=2)),
             min_similarity=0.8, engine=house.engine, work=tmp_path / "work",
         )  # fmt: skip
 

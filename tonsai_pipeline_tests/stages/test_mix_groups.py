@@ -1,4 +1,4 @@
-"""Group sizes of the whole corpus: each dump has its own, and its own digest."""
+"""Group sizes of the whole corpus: each dump has its own, and its own version."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.lineage import Stage
+from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.schema import DUPLICATE_GROUPS
-from tonsai_pipeline.stages.mix_groups import group_sizes, read_group_sizes
+from tonsai_pipeline.stages.mix.groups import STAGE, group_sizes, read_group_sizes
 from tonsai_pipeline.storage.documents import write_part
+from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact, Store
-from tonsai_pipeline_tests.stages.dedup_house import House, corpus
+from tonsai_pipeline_tests.stages.harness import Workshop
 
-ROWS = [("b@1", "p1", 4, 9), ("a@1", "p2", 0, 2), ("a@1", "p1", 7, 3), ("a@1", "p1", 2, 5)]
+ROWS = [
+    ("b@20260101", "p1", 4, 9),
+    ("a@20260101", "p2", 0, 2),
+    ("a@20260101", "p1", 7, 3),
+    ("a@20260101", "p1", 2, 5),
+]
 
 
-def scored(store: Store, rows: list[tuple[str, str, int, int]]) -> Artifact:
-    def make(folder: Path) -> dict[str, int]:
+def rules(
+    store: Store, engine: Engine, rows: list[tuple[str, str, int, int]], rehydrate: bool = True
+) -> dict[str, Artifact]:
+    """Return what the corpus says about each dump, by its key."""
+
+    def groups(folder: Path, *, engine: Engine) -> dict[str, int]:
         dumps, parts, places, sizes = zip(*rows, strict=True)
         columns = [dumps, parts, places, ["id"] * len(rows), sizes, [1] * len(rows)]
         table = pa.table(
@@ -27,43 +39,38 @@ def scored(store: Store, rows: list[tuple[str, str, int, int]]) -> Artifact:
         write_part(folder / "groups.parquet", [table], DUPLICATE_GROUPS)
         return {}
 
-    return store.materialize(
-        "scored_documents", None, make, stage_version="test", settings={}, inputs={"is": str(rows)}
+    def scored(folder: Path, *, engine: Engine) -> dict[str, int]:
+        write_json(folder / "histograms.json", {})
+        return {}
+
+    stages = (
+        Stage("deduplicated_documents", str(rows), groups, part_of="invented"),
+        Stage("scored_documents", "test", scored, part_of="invented"),
+        STAGE,
     )
+    config = MixtureConfig(rehydrate={2: 2.0} if rehydrate else {})
+    builder = Workshop(store, engine, stages).builder(
+        {"a@20260101": 1, "b@20260101": 2}, mixture=config
+    )
+    return {key: builder.build("mixture_rules", key) for key in builder.dumps.versions}
 
 
-def test_a_row_without_a_group_stands_for_itself(store: Store) -> None:
-    sizes = read_group_sizes(scored(store, ROWS))
+def test_a_row_without_a_group_stands_for_itself(store: Store, engine: Engine) -> None:
+    sizes = {key: read_group_sizes(one) for key, one in rules(store, engine, ROWS).items()}
     kept = pa.table({"row_in_part": pa.array([0, 2, 3, 7, 8], pa.int32())})
-    assert group_sizes(sizes["a@1"].by_part.get("p1"), kept).tolist() == [1, 5, 1, 3, 1]
-    assert group_sizes(sizes["a@1"].by_part.get("p2"), kept).tolist() == [2, 1, 1, 1, 1]
-    assert group_sizes(sizes["b@1"].by_part.get("p2"), kept).tolist() == [1] * 5
+    assert group_sizes(sizes["a@20260101"].get("p1"), kept).tolist() == [1, 5, 1, 3, 1]
+    assert group_sizes(sizes["a@20260101"].get("p2"), kept).tolist() == [2, 1, 1, 1, 1]
+    assert group_sizes(sizes["b@20260101"].get("p2"), kept).tolist() == [1] * 5
 
 
-def test_only_the_dump_whose_groups_grew_has_another_digest(store: Store) -> None:
-    before = read_group_sizes(scored(store, ROWS))
-    after = read_group_sizes(scored(store, [("b@1", "p1", 4, 10), *ROWS[1:]]))
-    assert before["a@1"].digest == after["a@1"].digest
-    assert before["b@1"].digest != after["b@1"].digest
-
-
-def test_a_page_of_two_dumps_counts_both(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    texts = corpus(4, {"a@1": 60, "b@1": 60})
-    artifact = house.deduplicate(texts)
-    copies = [row for row in house.dropped(artifact) if row["kept_dump"] == "a@1"]
-    assert any(row["doc_id"].startswith("b@1") for row in copies)
-    ((part, (rows, sizes)),) = read_group_sizes(artifact)["a@1"].by_part.items()
-    expected = dict.fromkeys(rows.tolist(), 1)
-    for row in copies:
-        assert row["kept_part"] == part
-        expected[row["kept_row_in_part"]] += 1
-    assert dict(zip(rows.tolist(), sizes.tolist(), strict=True)) == expected
-
-
-def test_scored_documents_without_groups_are_named(store: Store) -> None:
-    bare = store.materialize(
-        "scored_documents", None, lambda _: {}, stage_version="test", settings={}, inputs={}
+@pytest.mark.parametrize("rehydrate", [True, False])
+def test_only_the_dump_whose_groups_grew_is_another_version(
+    store: Store, engine: Engine, rehydrate: bool
+) -> None:
+    grown = [("b@20260101", "p1", 4, 10), *ROWS[1:]]
+    before, after = (
+        {key: one.data_version for key, one in rules(store, engine, rows, rehydrate).items()}
+        for rows in (ROWS, grown)
     )
-    with pytest.raises(DataError, match=r"groups\.parquet: no such file; materialize scored_docu"):
-        read_group_sizes(bare)
+    assert before["a@20260101"] == after["a@20260101"]
+    assert (before["b@20260101"] == after["b@20260101"]) is not rehydrate

@@ -13,8 +13,8 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.sources import IngestConfig, NormalizeConfig
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
-from tonsai_pipeline.stages.normalize import STAGE_VERSION, normalize, normalize_inputs
-from tonsai_pipeline.stages.score.fit import fit_model
+from tonsai_pipeline.stages.normalize.stage import STAGE_VERSION, normalize, normalize_inputs
+from tonsai_pipeline.stages.train_classifiers.fit import fit_model
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import NormalizeOptions

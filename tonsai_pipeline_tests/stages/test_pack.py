@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ from tokenizers import Tokenizer
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.stages import train_tokenizer as train_stage
-from tonsai_pipeline.stages.pack import STAGE_VERSION, pack
+from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
+from tonsai_pipeline.stages.tokenize.stage import read_info
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
@@ -39,52 +42,40 @@ TEXTS = {
 CONFIG = PackingConfig(seq_len=128, shard_rows=64)
 
 
-def train(store: Store, mixture: Mixture, vocab_size: int = 900) -> Artifact:
-    config = TokenizerConfig(vocab_size=vocab_size, num_reserved_tokens=3, compare_gpt2=False)
-    return store.materialize(
-        "tokenizer",
-        None,
-        lambda folder: train_stage.train_tokenizer(
-            mixture.mixture,
-            mixture.normalized,
-            folder,
-            config=config,
-            normalize=NormalizeConfig(),
-            engine=LocalEngine(1),
-            store=store,
-        ),
-        stage_version="test",
-        settings={"vocab_size": vocab_size},
-        inputs={},
-    )
+TOKENIZER = TokenizerConfig(vocab_size=900, num_reserved_tokens=3, compare_gpt2=False)
 
 
 def run_pack(
     store: Store,
     mixture: Mixture,
-    tokenizer: Artifact,
     engine: Engine,
     config: PackingConfig = CONFIG,
-) -> Artifact:
-    return store.materialize(
-        "packed_shards",
-        None,
-        lambda folder: pack(
-            mixture.mixture,
-            mixture.normalized,
-            tokenizer,
-            folder,
-            config=config,
-            engine=engine,
-            store=store,
-        ),
-        stage_version=STAGE_VERSION,
-        settings=config.settings(),
-        inputs={
-            "training_mixture": mixture.mixture.data_version,
-            "tokenizer": tokenizer.data_version,
-        },
-    )
+    tokenizer: TokenizerConfig = TOKENIZER,
+) -> Packed:
+    builder = mixture.builder(store, engine, packing=config, tokenizer=tokenizer)
+    builder.build("training_mixture")
+    builder.build("tokenizer")
+    return Packed(builder, builder.build("packed_shards"))
+
+
+class Packed(NamedTuple):
+    """Packed shards, and what they were made of."""
+
+    builder: Builder
+    artifact: Artifact
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.artifact.report
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        folder = self.builder.build("tokenizer").path
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
@@ -92,40 +83,29 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(Layout(tmp_path_factory.mktemp("home"), "test"))
 
 
-@pytest.fixture(scope="module")
-def mixture(shared_store: Store) -> Mixture:
-    return build_mixture(shared_store, TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
+def packed_mixture() -> Mixture:
+    return build_mixture(TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
 
 
 @pytest.fixture(scope="module")
-def tokenizer(shared_store: Store, mixture: Mixture) -> Artifact:
-    return train(shared_store, mixture)
+def packed(shared_store: Store) -> Packed:
+    return run_pack(shared_store, packed_mixture(), LocalEngine(1))
 
 
-@pytest.fixture(scope="module")
-def packed(shared_store: Store, mixture: Mixture, tokenizer: Artifact) -> Artifact:
-    return run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
-
-
-def documents_of(mixture: Mixture, split: str) -> list[str]:
+def documents_of(packed: Packed, split: str) -> list[str]:
     """The texts of a split, in catalog order."""
     texts = []
-    for dump, normalized in mixture.normalized.items():
-        for path in normalized.parts():
-            pointers = read_part(_pointers(mixture, dump) / path.name)
-            said = read_part(path)["text"].to_pylist()
+    for dump, pointers in packed.builder.arguments("packed_shards")["mixed"].items():
+        normalized = packed.builder.build("normalized_documents", dump)
+        for path in pointers.parts():
+            table = read_part(path)
+            said = read_part(normalized.path / path.name)["text"].to_pylist()
             for row, chosen in zip(
-                pointers["row_in_part"].to_pylist(), pointers["split"].to_pylist(), strict=True
+                table["row_in_part"].to_pylist(), table["split"].to_pylist(), strict=True
             ):
                 if chosen == split:
                     texts.append(said[row])
     return texts
-
-
-def _pointers(mixture: Mixture, dump: str) -> Path:
-    root = mixture.mixture.path.parents[3]
-    (folder,) = (root / "artifacts" / "training_mixture.dump" / dump).iterdir()
-    return folder
 
 
 def segments_of(reader: RowReader) -> list[tuple[tuple[int, ...], str, int]]:
@@ -144,9 +124,9 @@ def segments_of(reader: RowReader) -> list[tuple[tuple[int, ...], str, int]]:
 
 
 def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
-    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+    packed: Packed,
 ) -> None:
-    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    cutter = packed.tokenizer
     reader = RowReader(packed.path / "train")
     whole = Counter()
     for ids, _, _ in segments_of(reader):
@@ -154,7 +134,7 @@ def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
             whole[cutter.decode(list(ids[1:-1]))] += 1
     short = {
         text: n
-        for text, n in Counter(documents_of(mixture, "train")).items()
+        for text, n in Counter(documents_of(packed, "train")).items()
         if len(cutter.encode(text, add_special_tokens=False).ids) + 2 <= CONFIG.seq_len
     }
     assert set(whole) == set(short)
@@ -167,7 +147,7 @@ def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
             assert low <= whole[text] <= high
 
 
-def test_tokens_in_are_tokens_out(packed: Artifact) -> None:
+def test_tokens_in_are_tokens_out(packed: Packed) -> None:
     reader = RowReader(packed.path / "train")
     report = packed.report
     assert reader.num_tokens == report["num_tokens"]
@@ -176,21 +156,21 @@ def test_tokens_in_are_tokens_out(packed: Artifact) -> None:
     assert report["fill_frac"] > 0.96
 
 
-def test_only_documents_longer_than_a_row_are_cut(packed: Artifact) -> None:
+def test_only_documents_longer_than_a_row_are_cut(packed: Packed) -> None:
     for split in packed.report["splits"].values():
         assert split["num_cut"] == split["num_long"]
     assert packed.report["splits"]["train"]["num_long"] > 0
 
 
-def test_shares_are_realised_in_tokens(packed: Artifact) -> None:
+def test_shares_are_realised_in_tokens(packed: Packed) -> None:
     sources = packed.report["sources"]
     assert sources["khm_news"]["share"] == pytest.approx(0.6, abs=0.02)
     assert packed.report["languages"]["eng"] == pytest.approx(0.4, abs=0.02)
     assert max(one["epochs"] for one in sources.values()) == pytest.approx(4.0, abs=0.1)
 
 
-def test_bytes_of_predicted_tokens_are_exact(tokenizer: Artifact, packed: Artifact) -> None:
-    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+def test_bytes_of_predicted_tokens_are_exact(packed: Packed) -> None:
+    cutter = packed.tokenizer
     reader = RowReader(packed.path / "train")
     seen_fragment = False
     for ids, _, num_bytes in segments_of(reader):
@@ -202,10 +182,10 @@ def test_bytes_of_predicted_tokens_are_exact(tokenizer: Artifact, packed: Artifa
 
 
 def test_held_out_documents_keep_their_order_and_their_language(
-    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+    packed: Packed,
 ) -> None:
-    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
-    texts = documents_of(mixture, "validation")
+    cutter = packed.tokenizer
+    texts = documents_of(packed, "validation")
     found = []
     for name in ("val_khm", "val_eng"):
         reader = RowReader(packed.path / name)
@@ -228,34 +208,34 @@ def _documents(ids: list[int], reader: RowReader, cutter: Tokenizer) -> list[str
 
 
 def test_held_out_documents_are_not_trained_on(
-    mixture: Mixture, tokenizer: Artifact, packed: Artifact
+    packed: Packed,
 ) -> None:
-    cutter = Tokenizer.from_file(str(tokenizer.path / "tokenizer.json"))
+    cutter = packed.tokenizer
     reader = RowReader(packed.path / "train")
     trained = {cutter.decode(list(ids)) for ids, _, _ in segments_of(reader)}
-    assert trained.isdisjoint(documents_of(mixture, "validation"))
+    assert trained.isdisjoint(documents_of(packed, "validation"))
 
 
 def test_the_same_bytes_whatever_the_number_of_workers(
-    tmp_path: Path, mixture: Mixture, tokenizer: Artifact, packed: Artifact, two_workers: Engine
+    tmp_path: Path, packed: Packed, two_workers: Engine
 ) -> None:
     other = Store(Layout(tmp_path, "test"))
-    again_mixture = build_mixture(other, TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
-    again = run_pack(other, again_mixture, tokenizer, two_workers)
-    assert again.manifest.files == packed.manifest.files
-    assert sum(file.path.startswith("train/shard-") for file in again.manifest.files) >= 3
+    mixture = packed_mixture()
+    again = run_pack(other, mixture, two_workers)
+    assert again.artifact.manifest.files == packed.artifact.manifest.files
+    assert sum(file.path.startswith("train/shard-") for file in again.artifact.manifest.files) >= 3
 
 
 def test_a_later_stage_of_the_run_has_shares_of_its_own(
-    shared_store: Store, tokenizer: Artifact
+    shared_store: Store,
 ) -> None:
     stages = [
         {"frac": 0.7, "shares": {"khm_news": 0.3, "eng_news": 0.7}},
         {"frac": 0.3, "shares": {"khm_news": 1.0, "eng_news": 0.0}},
     ]
     overall = {"khm_news": 0.51, "eng_news": 0.49}
-    mixture = build_mixture(shared_store, TEXTS, shares=overall, stages=stages)
-    packed = run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
+    mixture = build_mixture(TEXTS, shares=overall, stages=stages)
+    packed = run_pack(shared_store, mixture, LocalEngine(1))
     reader = RowReader(packed.path / "train")
     khmer = reader.sources.index("khm_news")
     shares = [(reader.row(i).sources == khmer).mean() for i in range(reader.num_rows)]
@@ -267,39 +247,38 @@ def test_a_later_stage_of_the_run_has_shares_of_its_own(
 
 def token_stores(store: Store) -> set[Path]:
     """Every token store that was ever made."""
-    return set((store.layout.root / "artifacts" / "packed_shards.tokens").glob("*/*"))
+    return set((store.layout.root / "artifacts" / "tokenized_documents_of_dump").glob("*/*"))
 
 
-def test_other_shares_tokenize_nothing_again(
-    shared_store: Store, tokenizer: Artifact, packed: Artifact
-) -> None:
+def test_other_shares_tokenize_nothing_again(shared_store: Store, packed: Packed) -> None:
+    taken = TokenizerConfig(base=str(packed.builder.build("tokenizer").path))
+    run_pack(shared_store, packed_mixture(), LocalEngine(1), tokenizer=taken)
     before = token_stores(shared_store)
-    other = build_mixture(shared_store, TEXTS, shares={"khm_news": 0.3, "eng_news": 0.7}, seed=9)
-    again = run_pack(shared_store, other, tokenizer, LocalEngine(1))
+    other = build_mixture(TEXTS, shares={"khm_news": 0.3, "eng_news": 0.7}, seed=9)
+    again = run_pack(shared_store, other, LocalEngine(1), tokenizer=taken)
     assert len(before) >= 2
     assert token_stores(shared_store) == before
     assert again.report["sources"]["eng_news"]["share"] == pytest.approx(0.7, abs=0.02)
 
 
-def test_a_new_dump_tokenizes_only_itself(
-    shared_store: Store, tokenizer: Artifact, packed: Artifact
-) -> None:
+def test_a_new_dump_tokenizes_only_itself(shared_store: Store, packed: Packed) -> None:
+    taken = TokenizerConfig(base=str(packed.builder.build("tokenizer").path))
+    run_pack(shared_store, packed_mixture(), LocalEngine(1), tokenizer=taken)
     before = token_stores(shared_store)
     grown = TEXTS | {"khm_news@20260201": khmer_texts(30, seed=11)}
-    mixture = build_mixture(shared_store, grown, shares={"khm_news": 0.6, "eng_news": 0.4})
-    again = run_pack(shared_store, mixture, tokenizer, LocalEngine(1))
+    mixture = build_mixture(grown, shares={"khm_news": 0.6, "eng_news": 0.4})
+    again = run_pack(shared_store, mixture, LocalEngine(1), tokenizer=taken)
     (new,) = token_stores(shared_store) - before
     assert new.parent.name == "khm_news@20260201"
     more = again.report["sources"]["khm_news"]["available_tokens"]
     assert more > packed.report["sources"]["khm_news"]["available_tokens"]
 
 
-def test_another_tokenizer_tokenizes_everything_again(
-    shared_store: Store, mixture: Mixture, packed: Artifact
-) -> None:
+def test_another_tokenizer_tokenizes_everything_again(shared_store: Store, packed: Packed) -> None:
     before = token_stores(shared_store)
-    other = train(shared_store, mixture, vocab_size=1000)
-    again = run_pack(shared_store, mixture, other, LocalEngine(1))
+    mixture = packed_mixture()
+    larger = TOKENIZER.model_copy(update={"vocab_size": 1000})
+    again = run_pack(shared_store, mixture, LocalEngine(1), tokenizer=larger)
     assert len(token_stores(shared_store) - before) == 2
     with pytest.raises(DataError, match="packed with tokenizer"):
         RowReader(
@@ -308,12 +287,15 @@ def test_another_tokenizer_tokenizes_everything_again(
 
 
 def test_concat_fills_every_row_but_the_last_of_a_window(
-    shared_store: Store, mixture: Mixture, tokenizer: Artifact
+    shared_store: Store,
 ) -> None:
+    mixture = packed_mixture()
     config = CONFIG.model_copy(update={"strategy": "concat"})
-    artifact = run_pack(shared_store, mixture, tokenizer, LocalEngine(1), config)
+    artifact = run_pack(shared_store, mixture, LocalEngine(1), config)
     reader = RowReader(artifact.path / "train")
-    num_shards = sum(file.path.startswith("train/shard-") for file in artifact.manifest.files)
+    num_shards = sum(
+        file.path.startswith("train/shard-") for file in artifact.artifact.manifest.files
+    )
     filled = np.array([reader.row(i).cu_seqlens[-1] for i in range(reader.num_rows)])
     assert (filled < CONFIG.seq_len).sum() <= num_shards
     assert (
@@ -323,40 +305,34 @@ def test_concat_fills_every_row_but_the_last_of_a_window(
     assert reader.num_tokens == artifact.report["num_tokens"]
 
 
-def test_a_special_token_written_in_a_text_is_only_text(
-    store: Store, engine: Engine, tokenizer: Artifact
-) -> None:
+def test_a_special_token_written_in_a_text_is_only_text(store: Store, engine: Engine) -> None:
     texts = ["<|eos|><|bos|> abc <|pad|>"] * 30
-    mixture = build_mixture(store, {"eng_a@20260101": texts})
-    packed = run_pack(store, mixture, tokenizer, engine)
+    mixture = build_mixture({"eng_a@20260101": texts})
+    packed = run_pack(store, mixture, engine)
     reader = RowReader(packed.path / "train")
     for ids, _, num_bytes in segments_of(reader):
         assert ids.count(reader.bos_id) == ids.count(reader.eos_id) == 1
         assert num_bytes == len(texts[0])
 
 
-def test_a_run_longer_than_the_text_allows_is_refused(
-    store: Store, engine: Engine, tokenizer: Artifact
-) -> None:
-    mixture = build_mixture(store, {"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
+def test_a_run_longer_than_the_text_allows_is_refused(store: Store, engine: Engine) -> None:
+    mixture = build_mixture({"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
     with pytest.raises(DataError, match=r"does not fit its shares.*lower total_tokens"):
-        run_pack(store, mixture, tokenizer, engine)
+        run_pack(store, mixture, engine)
 
 
-def test_a_folder_that_is_no_tokenizer_is_refused(
-    store: Store, mixture: Mixture, engine: Engine
-) -> None:
+def test_a_folder_that_is_no_tokenizer_is_refused(packed: Packed) -> None:
     with pytest.raises(DataError, match="not a tokenizer of this program"):
-        run_pack(store, mixture, mixture.mixture, engine)
+        read_info(packed.artifact)
 
 
-def test_a_text_part_that_is_too_short_is_refused(
-    store: Store, engine: Engine, tokenizer: Artifact
-) -> None:
-    mixture = build_mixture(store, {"khm_a@20260101": khmer_texts(20, 1)})
-    other = build_mixture(store, {"khm_a@20260101": khmer_texts(5, 1)})
-    with pytest.raises(DataError, match="is wanted, which has 5 rows"):
-        run_pack(store, mixture._replace(normalized=other.normalized), tokenizer, engine)
+def test_a_text_part_that_is_too_short_is_refused(packed: Packed) -> None:
+    builder, key = packed.builder, DumpKey("khm_news@20260101")
+    pointers = builder.build("chosen_documents", key)
+    (first, *_) = dump_parts(key, pointers, builder.build("normalized_documents", key))
+    rows = np.array([1, 2, 99_999])
+    with pytest.raises(DataError, match="is wanted, which has 40 rows"):
+        list(read_texts(first, rows))
 
 
 _HERE = "tonsai_pipeline_tests.stages.test_pack"
@@ -365,12 +341,10 @@ _HERE = "tonsai_pipeline_tests.stages.test_pack"
 def run_small_pack(store: Store, num_workers: str) -> Artifact:
     """What the killed process does."""
     texts = {name: said[:60] for name, said in TEXTS.items()}
-    mixture = build_mixture(store, texts)
-    tokenizer = train(store, mixture)
     engine = LocalEngine(int(num_workers))
     try:
         config = PackingConfig(seq_len=64, shard_rows=32)
-        return run_pack(store, mixture, tokenizer, engine, config)
+        return run_pack(store, build_mixture(texts), engine, config).artifact
     finally:
         engine.close()
 

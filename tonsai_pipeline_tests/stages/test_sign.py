@@ -16,7 +16,7 @@ from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.recipe.dedup import SignatureConfig
 from tonsai_pipeline.schema import SCHEME_ID_KEY
-from tonsai_pipeline.stages.sign import read_signatures, scheme_of
+from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 from tonsai_pipeline.text.dedup_key import dedup_key
@@ -38,8 +38,10 @@ def engine():
 
 
 def test_every_row_has_the_keys_and_the_signature_of_its_text(store, engine):
-    normalized = normalized_dump(store, "a@1", _TEXTS, rows_per_part=10, rows_per_group=4)
-    signed = signed_dump(store, "a@1", normalized, engine)
+    normalized = normalized_dump(
+        store, "a@20260101", _TEXTS, engine, rows_per_part=10, rows_per_group=4
+    )
+    signed = signed_dump(store, "a@20260101", _TEXTS, engine, rows_per_part=10, rows_per_group=4)
     assert [path.name for path in signed.parts()] == [path.name for path in normalized.parts()]
     scheme = scheme_of(SignatureConfig())
     place = 0
@@ -49,7 +51,7 @@ def test_every_row_has_the_keys_and_the_signature_of_its_text(store, engine):
                 key = pa.array([dedup_key(_TEXTS[place])])
                 oracle = MinHash(num_perm=128, seed=1, scheme="affine32", hashfunc=int)
                 oracle.update_batch([int(fold32(value)) for value in shingle(key).hashes])
-                assert batch.column("doc_id")[row].as_py() == f"a@1/0/{place}"
+                assert batch.column("doc_id")[row].as_py() == f"a@20260101/0/{place}"
                 assert (signatures.values[row] == oracle.hashvalues).all()
                 high, low = exact_keys(key)[0].tolist()
                 assert batch.column("exact_high")[row].as_py() == high
@@ -59,7 +61,7 @@ def test_every_row_has_the_keys_and_the_signature_of_its_text(store, engine):
 
 
 def test_the_report_counts_what_was_signed(store, engine):
-    signed = signed_dump(store, "a@1", normalized_dump(store, "a@1", _TEXTS), engine)
+    signed = signed_dump(store, "a@20260101", _TEXTS, engine)
     assert signed.report["num_documents"] == len(_TEXTS)
     assert signed.report["num_bytes"] == sum(len(text.encode()) for text in _TEXTS)
     assert signed.report["num_without_shingles"] == 1
@@ -68,7 +70,7 @@ def test_the_report_counts_what_was_signed(store, engine):
 
 def test_signatures_of_another_scheme_are_refused(store, engine):
     config = SignatureConfig(seed=9)
-    signed = signed_dump(store, "a@1", normalized_dump(store, "a@1", _TEXTS), engine, config)
+    signed = signed_dump(store, "a@20260101", _TEXTS, engine, config)
     path = signed.parts()[0]
     assert pq.read_schema(path).metadata[SCHEME_ID_KEY].decode() == scheme_of(config).scheme_id
     with pytest.raises(
@@ -82,11 +84,11 @@ def test_twice_is_the_same_bytes(tmp_path, engine):
     versions = set()
     for name in ("one", "two"):
         store = Store(Layout(tmp_path / name, "test"))
-        signed = signed_dump(store, "a@1", normalized_dump(store, "a@1", _TEXTS), engine)
+        signed = signed_dump(store, "a@20260101", _TEXTS, engine)
         versions.add(signed.data_version)
     assert len(versions) == 1
 
 
 def test_an_empty_dump_is_signed(store, engine):
-    signed = signed_dump(store, "a@1", normalized_dump(store, "a@1", []), engine)
+    signed = signed_dump(store, "a@20260101", [], engine)
     assert signed.report["num_documents"] == 0

@@ -1,83 +1,18 @@
-"""deduplicated_documents: which documents stay, which left, and because of which twin."""
+"""deduplicated_documents: which documents stay, which are dropped, and which earlier document each of those repeats."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.corpus.dump_catalog import data_versions, of_every_dump
-from tonsai_pipeline.defs.partitions import EVERY_DUMP
 from tonsai_pipeline.defs.plots import bar_chart, heat_map
-from tonsai_pipeline.defs.resources import RunOptions, Workspace
-from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.deduplicate import STAGE_VERSION, deduplicate, evaluation_inputs
-from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 
 
-def deduplicated_documents(recipe: Recipe) -> dg.AssetsDefinition:
-    """Build the asset for a recipe."""
-
-    @dg.asset(
-        name="deduplicated_documents",
-        deps=[
-            dg.AssetDep("minhash_signatures", partition_mapping=EVERY_DUMP),
-            dg.AssetDep("normalized_documents", partition_mapping=EVERY_DUMP),
-            "dump_catalog",
-        ],
-        group_name="corpus",
-        kinds={"parquet"},
-        code_version=code_version(STAGE_VERSION, recipe.dedup),
-        check_specs=[
-            check_spec(
-                "deduplicated_documents",
-                "every_dump_is_in",
-                "Each enabled dump was joined",
-                blocking=True,
-            ),
-            check_spec(
-                "deduplicated_documents",
-                "nothing_is_gutted",
-                "No source loses, and no group of duplicates is, more than the allowed share",
-                blocking=True,
-            ),
-        ],
-        description="Keep-lists, one a dump, and a table of the documents that left, each with the earlier "
-        "document it repeats. First seen wins, in catalog order; every near duplicate is verified.",
-    )
-    def _asset(config: RunOptions, workspace: Workspace) -> dg.MaterializeResult:
-        store = workspace.store(recipe)
-        signatures = of_every_dump(store, "minhash_signatures")
-        normalized = of_every_dump(store, "normalized_documents")
-        artifact = store.materialize(
-            "deduplicated_documents",
-            None,
-            lambda folder: deduplicate(
-                signatures,
-                normalized,
-                folder,
-                config=recipe.dedup,
-                engine=config.open_engine(),
-                store=store,
-            ),
-            stage_version=STAGE_VERSION,
-            settings=recipe.dedup.settings(),
-            inputs=data_versions(signatures, "signatures")
-            | data_versions(normalized, "normalized")
-            | evaluation_inputs(recipe.dedup.decontaminate),
-            force=config.force,
-        )
-        return materialized(
-            artifact,
-            metadata=_plots(artifact),
-            checks=list(_checks(artifact, num_dumps=len(signatures))),
-        )
-
-    return _asset
-
-
-def _plots(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
+def _pictures(made: Made) -> dict[str, Any]:
     """Draw the drop rate of every dump, and which dump's documents repeat which other's."""
-    report = artifact.report
+    report = made.report
     rates = {dump: row["dropped_frac"] for dump, row in report["by_dump"].items()}
     plots = {"dropped": bar_chart(rates, title="Documents dropped", unit="fraction of the dump")}
     rows = [dump for dump, kept in report["matrix"].items() if kept]
@@ -88,16 +23,35 @@ def _plots(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
             [100 * report["matrix"][dump].get(kept, 0) / sizes[dump] for kept in columns]
             for dump in rows
         ]
-        title = "Dropped, % of each dump (row),\nby dump of the kept twin (column)"
+        title = "Dropped, % of each dump (row),\nby dump of the kept duplicate (column)"
         plots["who_repeats_whom"] = heat_map(rows, columns, values, title=title)
     return plots
 
 
-def _checks(artifact: Artifact, *, num_dumps: int) -> Iterator[dg.AssetCheckResult]:
-    joined, violations = len(artifact.report["by_dump"]), artifact.report["violations"]
+def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
+    violations = made.report["violations"]
+    joined, num_dumps = len(made.report["by_dump"]), len(made.builder.dumps.versions)
     yield check("every_dump_is_in", joined == num_dumps, f"{joined} of {num_dumps} dumps")
     yield check(
-        "nothing_is_gutted",
+        "no_source_mostly_dropped",
         not violations,
         "; ".join(violations) or "no source and no group is above its limit",
     )
+
+
+PAGE = Page(
+    "Keep-lists, one a dump, and a table of the documents that left, each with the earlier document it repeats. First "
+    "seen wins, in catalog order; every near duplicate is verified.",
+    group="corpus",
+    kinds=frozenset({"parquet"}),
+    specs=(
+        CheckSpec("every_dump_is_in", "Each enabled dump was joined", blocking=True),
+        CheckSpec(
+            "no_source_mostly_dropped",
+            "No source loses, and no group of duplicates is, more than the allowed share",
+            blocking=True,
+        ),
+    ),
+    checks=_checks,
+    pictures=_pictures,
+)

@@ -2,43 +2,50 @@
 
 import dagster as dg
 
-from tonsai_pipeline.defs.partitions import DUMPS
-from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.catalog import STAGE_VERSION, find_dumps, read_catalog
-from tonsai_pipeline.storage.store import Artifact, Store
-
-RAW_DUMPS = dg.AssetSpec(
-    "raw_dumps",
-    partitions_def=DUMPS,
-    group_name="corpus",
-    kinds={"file"},
-    description="Files as they were dropped: one partition a dump. Never changed by the pipeline.",
-)
+from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
+from tonsai_pipeline.defs.results import check, materialized
+from tonsai_pipeline.defs.stage_asset import Graph
+from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
+from tonsai_pipeline.storage.manifest import fingerprint
+from tonsai_pipeline.storage.store import Artifact
 
 
-def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
-    """Build the asset for a recipe."""
+def raw_dumps(graph: Graph) -> dg.AssetSpec:
+    """Return the files that people bring, which no stage makes."""
+    return dg.AssetSpec(
+        graph.key("raw_dumps"),
+        partitions_def=graph.dumps,
+        group_name="corpus",
+        kinds={"file"},
+        description="Files as they were dropped: one partition a dump. Never changed by the pipeline.",
+    )
+
+
+def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
+    """Return the asset of a recipe's catalog."""
+    key = graph.key(CATALOG)
 
     @dg.asset(
-        name="dump_catalog",
-        deps=[RAW_DUMPS],
+        key=key,
+        deps=[graph.key("raw_dumps")],
         group_name="corpus",
         kinds={"json"},
-        code_version=code_version(STAGE_VERSION, recipe.sources),
+        code_version=CATALOG_VERSION,
         check_specs=[
-            check_spec("dump_catalog", "has_dumps", "At least one dump is enabled", blocking=True),
-            check_spec(
-                "dump_catalog", "inbox_is_understood", "Every inbox file belongs to a source"
+            dg.AssetCheckSpec(
+                "has_dumps", asset=key, description="At least one dump is enabled", blocking=True
+            ),
+            dg.AssetCheckSpec(
+                "inbox_is_understood", asset=key, description="Every inbox file belongs to a source"
             ),
         ],
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
     )
-    def _asset(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
-        artifact = publish_catalog(recipe, workspace)
+    def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        artifact = publish_catalog(graph)
+        graph.forget_view(context.run_id)
         keys = list(read_catalog(artifact))
-        context.instance.add_dynamic_partitions(str(DUMPS.name), keys)
+        context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
         problems = artifact.report["problems"]
         return materialized(
             artifact,
@@ -51,33 +58,20 @@ def dump_catalog(recipe: Recipe) -> dg.AssetsDefinition:
     return _asset
 
 
-def publish_catalog(recipe: Recipe, workspace: Workspace) -> Artifact:
+def catalog_key(catalog: Catalog) -> str:
+    """Name a catalog by what it says."""
+    return fingerprint(CATALOG, None, CATALOG_VERSION, catalog.as_json(), {})
+
+
+def publish_catalog(graph: Graph) -> Artifact:
     """Look at the sources, the inbox and the registry, and make the catalog current."""
-    store = workspace.store(recipe)
-    catalog = find_dumps(recipe, store.layout, workspace.data_folder())
-    return store.materialize(
-        "dump_catalog",
+    catalog = find_dumps(graph.recipe, graph.store.layout, graph.workspace.data_folder())
+    return graph.store.materialize(
+        CATALOG,
         None,
+        catalog_key(catalog),
         catalog.write,
-        stage_version=STAGE_VERSION,
+        stage_version=CATALOG_VERSION,
         settings=catalog.as_json(),
         inputs={},
     )
-
-
-def of_every_dump(store: Store, asset: str) -> dict[str, Artifact]:
-    """Return an asset's current artifact of every enabled dump, in catalog order.
-
-    Raises:
-        ManifestError: A dump has none yet; the message names dump and asset.
-    """
-    catalog = read_catalog(store.current("dump_catalog"))
-    return {key: store.current(asset, key) for key in catalog}
-
-
-def data_versions(artifacts: dict[str, Artifact], prefix: str) -> dict[str, str]:
-    """Name the data version of every dump's artifact, for a fingerprint; catalog order counts."""
-    return {
-        f"{prefix}/{i:05d}/{key}": artifact.data_version
-        for i, (key, artifact) in enumerate(artifacts.items())
-    }

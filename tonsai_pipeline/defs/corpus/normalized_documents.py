@@ -1,67 +1,39 @@
 """normalized_documents: the same documents in canonical Unicode, with language and encoding counts."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.partitions import DUMPS
 from tonsai_pipeline.defs.plots import bar_chart
-from tonsai_pipeline.defs.resources import RunOptions, Workspace
-from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.normalize import STAGE_VERSION, normalize, normalize_inputs
-from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 
 
-def normalized_documents(recipe: Recipe) -> dg.AssetsDefinition:
-    """Build the asset for a recipe."""
-
-    @dg.asset(
-        name="normalized_documents",
-        deps=["raw_documents"],
-        partitions_def=DUMPS,
-        group_name="corpus",
-        kinds={"parquet"},
-        code_version=code_version(STAGE_VERSION, recipe.normalize),
-        check_specs=[
-            check_spec(
-                "normalized_documents", "none_lost", "Kept and rejected add up", blocking=True
-            ),
-            check_spec("normalized_documents", "few_rejected", "Most documents are real text"),
-        ],
-        description="Khmer in one canonical encoding (Unicode Technical Note 61). Legacy-font text is "
-        "rejected with a reason, never trained on.",
-    )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
-        store, dump = workspace.store(recipe), context.partition_key
-        raw = store.current("raw_documents", dump)
-        artifact = store.materialize(
-            "normalized_documents",
-            dump,
-            lambda folder: normalize(
-                raw, folder, config=recipe.normalize, engine=config.open_engine()
-            ),
-            stage_version=STAGE_VERSION,
-            settings=recipe.normalize.settings(),
-            inputs=normalize_inputs(raw, recipe.normalize),
-            force=config.force,
-        )
-        repairs = {rule: n for rule, n in artifact.report["repairs_by_rule"].items() if n}
-        plots = (
-            {"repairs": bar_chart(repairs, title="Repairs by rule", unit="places")}
-            if repairs
-            else {}
-        )
-        return materialized(artifact, metadata=plots, checks=list(_checks(raw, artifact)))
-
-    return _asset
+def _pictures(made: Made) -> dict[str, Any]:
+    repairs = {rule: n for rule, n in made.report["repairs_by_rule"].items() if n}
+    if not repairs:
+        return {}
+    return {"repairs": bar_chart(repairs, title="Repairs by rule", unit="places")}
 
 
-def _checks(raw: Artifact, artifact: Artifact) -> Iterator[dg.AssetCheckResult]:
-    total = raw.report["num_documents"]
-    kept, rejected = artifact.report["num_documents"], artifact.report["num_rejected"]
+def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
+    total = made.read("raw").report["num_documents"]
+    kept, rejected = made.report["num_documents"], made.report["num_rejected"]
     yield check("none_lost", kept + rejected == total, f"{kept:,} + {rejected:,} = {total:,}")
     frac = rejected / max(1, total)
     yield check("few_rejected", frac <= 0.5, f"{rejected:,} rejected ({frac:.2%})", warn=True)
+
+
+PAGE = Page(
+    "Khmer in one canonical encoding (Unicode Technical Note 61). Legacy-font text is rejected with a reason, never "
+    "trained on.",
+    group="corpus",
+    kinds=frozenset({"parquet"}),
+    specs=(
+        CheckSpec("none_lost", "Kept and rejected add up", blocking=True),
+        CheckSpec("few_rejected", "Most documents are real text"),
+    ),
+    checks=_checks,
+    pictures=_pictures,
+)

@@ -4,58 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tonsai_pipeline.defs.corpus.dump_catalog import RAW_DUMPS
-from tonsai_pipeline.defs.partitions import DUMPS
-from tonsai_pipeline.defs.resources import RunOptions, Workspace
-from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
-from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.stages.catalog import find_dump
-from tonsai_pipeline.stages.ingest import STAGE_VERSION, ingest
-from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 
 
-def raw_documents(recipe: Recipe) -> dg.AssetsDefinition:
-    """Build the asset for a recipe."""
-
-    @dg.asset(
-        name="raw_documents",
-        deps=[RAW_DUMPS],
-        partitions_def=DUMPS,
-        group_name="corpus",
-        kinds={"parquet"},
-        code_version=code_version(STAGE_VERSION, recipe.ingest),
-        check_specs=[
-            check_spec("raw_documents", "not_empty", "The dump holds documents", blocking=True),
-            check_spec("raw_documents", "few_bad_rows", "Unreadable rows are few"),
-        ],
-        description="One dump as documents, text untouched. Rows that could not be read are in `quarantine/` "
-        "with file, position and reason.",
-    )
-    def _asset(
-        context: dg.AssetExecutionContext, config: RunOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
-        store = workspace.store(recipe)
-        dump, source = find_dump(
-            recipe, store.layout, workspace.data_folder(), context.partition_key
-        )
-        artifact = store.materialize(
-            "raw_documents",
-            dump.key,
-            lambda folder: ingest(
-                dump, folder, source=source, config=recipe.ingest, engine=config.open_engine()
-            ),
-            stage_version=STAGE_VERSION,
-            settings={"ingest": recipe.ingest.settings(), "source": source.reading_settings()},
-            inputs={"raw_dumps": dump.version},
-            force=config.force,
-        )
-        return materialized(artifact, checks=list(_checks(artifact, recipe.ingest.max_bad_frac)))
-
-    return _asset
-
-
-def _checks(artifact: Artifact, max_bad_frac: float) -> Iterator[dg.AssetCheckResult]:
-    good, bad = artifact.report["num_documents"], artifact.report["num_bad_rows"]
+def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
+    good, bad = made.report["num_documents"], made.report["num_bad_rows"]
+    max_bad_frac = made.recipe.ingest.max_bad_frac
     frac = bad / max(1, good + bad)
     way_out = "mend the file and run again, or switch the dump off: tonsai dumps remove"
     yield check(
@@ -70,3 +25,16 @@ def _checks(artifact: Artifact, max_bad_frac: float) -> Iterator[dg.AssetCheckRe
         warn=True,
         bad_frac=frac,
     )
+
+
+PAGE = Page(
+    "One dump as documents, text untouched. Rows that could not be read are in `quarantine/` with file, position "
+    "and reason.",
+    group="corpus",
+    kinds=frozenset({"parquet"}),
+    specs=(
+        CheckSpec("not_empty", "The dump holds documents", blocking=True),
+        CheckSpec("few_bad_rows", "Unreadable rows are few"),
+    ),
+    checks=_checks,
+)

@@ -9,12 +9,12 @@ import dagster as dg
 
 from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
 from tonsai_pipeline.defs.plots import line_chart
-from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.results import check, check_spec, code_version, materialized
+from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.manifest import fingerprint
+from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.rows import header_of, read_index
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.train.prediction import compare
@@ -25,85 +25,51 @@ from tonsai_pipeline.train.spec import (
     STATUS_NAME,
     TrainRun,
     read_metrics,
-    run_settings,
 )
 
-STAGE_VERSION = "2"
 _JOB = "tonsai_pipeline.train.job"
 
 
-def pretrained_model(recipe: Recipe) -> dg.AssetsDefinition:
-    """Build the asset for a recipe."""
-
-    @dg.asset(
-        name="pretrained_model",
-        deps=["packed_shards", "tokenizer"],
-        group_name="models",
-        kinds={"deepspeed", "huggingface"},
-        pool="gpu",
-        code_version=code_version(STAGE_VERSION, recipe.model, recipe.train),
-        check_specs=[
-            check_spec(
-                "pretrained_model", "loss_is_finite", "The last loss is a number", blocking=True
-            ),
-            check_spec("pretrained_model", "loss_fell", "Held-out loss is below the untrained one"),
-            check_spec(
-                "pretrained_model",
-                "base_language_kept",
-                "No limited language lost more than train.regression allows",
-            ),
-        ],
-        description="The network, trained by DeepSpeed in processes of its own. `model/` opens with "
-        "AutoModelForCausalLM. Cancel it and it saves a checkpoint; run it again and it goes on.",
+def launch(
+    context: dg.AssetExecutionContext,
+    options: JobOptions,
+    recipe: Recipe,
+    key: str,
+    folder: Path,
+    given: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Train in processes of their own; checkpoints lie beside the artifacts and survive a cancel."""
+    output_dir = Layout.of_artifact(given["shards"].path).run("pretrain", key)
+    run = TrainRun(
+        model=given["model"],
+        train=given["train"],
+        shards_dir=given["shards"].path,
+        tokenizer_dir=given["tokenizer"].path,
+        output_dir=output_dir,
+        fingerprint=key,
+        resume="never" if options.force else options.resume,
+        coeng_da=given["normalize"].coeng_da,
     )
-    def _asset(
-        context: dg.AssetExecutionContext, config: JobOptions, workspace: Workspace
-    ) -> dg.MaterializeResult:
-        store = workspace.store(recipe)
-        shards, tokenizer = store.current("packed_shards"), store.current("tokenizer")
-        settings = run_settings(recipe.model, recipe.train)
-        inputs = {"packed_shards": shards.data_version, "tokenizer": tokenizer.data_version}
-        name = fingerprint("pretrained_model", STAGE_VERSION, settings, inputs)
-        output_dir = store.layout.run("pretrain", name)
+    result = launch_job(context, options.spec(_JOB, run.write(), output_dir), options)
+    for kept in (MODEL_NAME, METRICS_NAME, STATUS_NAME):
+        link_or_copy(output_dir / kept, folder / kept)
+    records = read_metrics(output_dir / METRICS_NAME)
+    report = _report(result.status, records)
+    return report | _prediction(recipe, result.status, records, given["shards"])
 
-        def make(folder: Path) -> Mapping[str, Any]:
-            run = TrainRun(
-                model=recipe.model,
-                train=recipe.train,
-                shards_dir=shards.path,
-                tokenizer_dir=tokenizer.path,
-                output_dir=output_dir,
-                fingerprint=name,
-                resume="never" if config.force else config.resume,
-                coeng_da=recipe.normalize.coeng_da,
-            )
-            spec = config.spec(_JOB, run.write(), output_dir)
-            result = launch_job(context, spec, config)
-            link_or_copy(output_dir / MODEL_NAME, folder / MODEL_NAME)
-            for kept in (METRICS_NAME, STATUS_NAME):
-                link_or_copy(output_dir / kept, folder / kept)
-            records = read_metrics(output_dir / METRICS_NAME)
-            return _report(result.status, records) | _prediction(
-                recipe, result.status, records, shards
-            )
 
-        artifact = store.materialize(
-            "pretrained_model",
-            None,
-            make,
-            stage_version=STAGE_VERSION,
-            settings=settings,
-            inputs=inputs,
-            force=config.force,
-        )
-        records = read_metrics(artifact.path / METRICS_NAME)
-        metadata: dict[str, Any] = {"curve": _curve(records)}
-        if samples := _samples(records):
-            metadata["samples"] = samples
-        checks = [*_checks(artifact, records), _base_check(recipe, artifact, records)]
-        return materialized(artifact, metadata=metadata, checks=checks)
+def _pictures(made: Made) -> dict[str, Any]:
+    records = read_metrics(made.artifact.path / METRICS_NAME)
+    found: dict[str, Any] = {"curve": _curve(records)}
+    if samples := _samples(records):
+        found["samples"] = samples
+    return found
 
-    return _asset
+
+def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
+    records = read_metrics(made.artifact.path / METRICS_NAME)
+    yield from _loss_checks(made, records)
+    yield _base_check(made, records)
 
 
 def _report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -150,8 +116,8 @@ def _curve(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
     return line_chart(lines, title="Loss", x="step", y="nats per token")
 
 
-def _checks(artifact: Artifact, records: list[dict[str, Any]]) -> Iterator[dg.AssetCheckResult]:
-    loss = artifact.report.get("final_train_loss")
+def _loss_checks(made: Made, records: list[dict[str, Any]]) -> Iterator[dg.AssetCheckResult]:
+    loss = made.report.get("final_train_loss")
     is_finite = loss is not None and math.isfinite(loss)
     yield check("loss_is_finite", is_finite, f"last training loss {loss}")
     measured = _validation(records)
@@ -193,14 +159,30 @@ def _samples(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue | None:
     return dg.MetadataValue.md("\n".join(lines)) if lines else None
 
 
-def _base_check(
-    recipe: Recipe, artifact: Artifact, records: list[dict[str, Any]]
-) -> dg.AssetCheckResult:
+def _base_check(made: Made, records: list[dict[str, Any]]) -> dg.AssetCheckResult:
     """Compare the finished model with the base model, byte for byte on the same text."""
-    limits = recipe.train.regression.max_rise_frac
-    status: Any = read_json(artifact.path / STATUS_NAME)
+    limits = made.recipe.train.regression.max_rise_frac
+    status: Any = read_json(made.artifact.path / STATUS_NAME)
     base = {lang: found["bits_per_byte"] for lang, found in status.get("base", {}).items()}
     now = {lang: found["bits_per_byte"] for lang, found in _validation(records)[-1][1].items()}
     rises = find_rises(limits, base, now)
     said = "; ".join(str(rise) for rise in rises) or "no language is limited (train.regression)"
     return check("base_language_kept", not any(rise.is_too_high for rise in rises), said)
+
+
+PAGE = Page(
+    "The network, trained by DeepSpeed in processes of its own. `model/` opens with AutoModelForCausalLM. Cancel it and "
+    "it saves a checkpoint; run it again and it goes on.",
+    group="models",
+    kinds=frozenset({"deepspeed", "huggingface"}),
+    specs=(
+        CheckSpec("loss_is_finite", "The last loss is a number", blocking=True),
+        CheckSpec("loss_fell", "Held-out loss is below the untrained one"),
+        CheckSpec(
+            "base_language_kept",
+            "No limited language lost more than train.regression allows",
+        ),
+    ),
+    checks=_checks,
+    pictures=_pictures,
+)

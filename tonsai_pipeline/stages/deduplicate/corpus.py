@@ -1,23 +1,21 @@
-"""Where a document lies: (dump, part, row) <-> ordinal, its running number in catalog order <-> its turn.
+"""Where a document lies: (dump, part, row) <-> document index, its running number over the dumps in their order.
 
-    part names and row counts of every dump ──place──▶ PlacedDump ──locate(ordinals)──▶ dump, part, row
-    dumps, and who is asked ──▶ Scope: ordinals <-> turns
+    part names and row counts of every dump ──place──▶ PlacedDump ──locate(indices)──▶ dump, part, row
 
-The *turn* says who comes first, and first seen wins. In catalog order it is the ordinal, so that the decisions of
-a dump depend on the dumps before it alone. Ranked by quality it is the rank in the whole corpus.
+The lower index has priority: first seen wins. So the decisions of a dump depend on the dumps before it alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.documents import count_rows
-from tonsai_pipeline.storage.runs import load_array
 from tonsai_pipeline.storage.store import Artifact
 
 
@@ -36,7 +34,7 @@ class PlacedDump:
         decisions: Folder of its decisions, once made.
     """
 
-    key: str
+    key: DumpKey
     base: int
     part_names: tuple[str, ...]
     starts: tuple[int, ...]
@@ -57,11 +55,6 @@ class PlacedDump:
             raise ValueError(f"{self.key}: it is not decided yet")
         return self.decisions
 
-    @property
-    def source(self) -> str:
-        """Name of the source that the dump is a snapshot of."""
-        return self.key.split("@")[0]
-
 
 @dataclass(frozen=True)
 class Address:
@@ -80,57 +73,69 @@ class Address:
 
 @dataclass(frozen=True)
 class Scope:
-    """The dumps that are decided together, and those that were decided before them.
+    """A dump that is decided, and those that were decided before it.
 
     Args:
-        dumps: The corpus up to and with the dumps that are decided now, in catalog order.
-        num_current: How many of them, at the end, are decided now.
-        ranking: Folder with `turns.npy` (by ordinal) and `ordinals.npy` (by turn), int64, if the corpus is
-            ranked; all of it is decided together then. None: the turn is the ordinal.
+        dumps: All of them in order; the last one is decided now.
     """
 
     dumps: tuple[PlacedDump, ...]
-    num_current: int = 1
-    ranking: Path | None = None
 
     @property
     def earlier(self) -> tuple[PlacedDump, ...]:
         """Dumps that are decided already."""
-        return self.dumps[: -self.num_current]
+        return self.dumps[:-1]
 
     @property
-    def current(self) -> tuple[PlacedDump, ...]:
-        """Dumps that are decided now."""
-        return self.dumps[-self.num_current :]
+    def current(self) -> PlacedDump:
+        """The dump that is decided now."""
+        return self.dumps[-1]
 
     @property
     def base(self) -> int:
-        """First turn that is decided now."""
-        return self.current[0].base
+        """Index of the first document that is decided now."""
+        return self.current.base
 
     @property
     def num_docs(self) -> int:
         """Documents that are decided now."""
-        return sum(dump.num_docs for dump in self.current)
-
-    def turns(self, ordinals: np.ndarray) -> np.ndarray:
-        """Return the turns of documents of the current dumps; int64."""
-        if self.ranking is None:
-            return ordinals
-        return np.array(load_array(self.ranking / "turns.npy", mapped=True)[ordinals])
-
-    def ordinals(self, turns: np.ndarray) -> np.ndarray:
-        """Return the ordinals of documents by their turns; int64."""
-        if self.ranking is None:
-            return turns
-        return np.array(load_array(self.ranking / "ordinals.npy", mapped=True)[turns])
-
-    def locate(self, turns: np.ndarray) -> Address:
-        """Return where the documents with these turns lie."""
-        return locate(self.dumps, self.ordinals(turns))
+        return self.current.num_docs
 
 
-def place(key: str, normalized: Artifact, signatures: Artifact, *, base: int) -> PlacedDump:
+def place_all(
+    normalized: Mapping[DumpKey, Artifact],
+    signatures: Mapping[DumpKey, Artifact],
+    indexes: Mapping[DumpKey, Artifact],
+    decisions: Mapping[DumpKey, Artifact],
+) -> tuple[PlacedDump, ...]:
+    """Number the documents of all dumps, in the order of `normalized`.
+
+    Args:
+        normalized: normalized_documents by dump.
+        signatures: minhash_signatures of the same dumps.
+        indexes: Their sorted runs, where they are read.
+        decisions: Decisions of those that are decided.
+
+    Raises:
+        DataError: The signatures are not those of the normalized parts.
+    """
+    placed: list[PlacedDump] = []
+    base = 0
+    for key, documents in normalized.items():
+        dump = place(key, documents, signatures[key], base=base)
+        index, decided = indexes.get(key), decisions.get(key)
+        placed.append(
+            replace(
+                dump,
+                index=None if index is None else index.path,
+                decisions=None if decided is None else decided.path,
+            )
+        )
+        base += dump.num_docs
+    return tuple(placed)
+
+
+def place(key: DumpKey, normalized: Artifact, signatures: Artifact, *, base: int) -> PlacedDump:
     """Number the documents of a dump.
 
     Raises:

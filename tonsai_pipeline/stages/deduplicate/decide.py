@@ -19,7 +19,7 @@ from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate.corpus import Scope, locate
 from tonsai_pipeline.stages.deduplicate.join import join_bands, join_exact
 from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts, Verification, decide
-from tonsai_pipeline.stages.sign import scheme_of
+from tonsai_pipeline.stages.sign.stage import scheme_of
 from tonsai_pipeline.storage.runs import load_array
 
 

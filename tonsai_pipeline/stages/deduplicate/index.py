@@ -17,11 +17,12 @@ import numpy as np
 from tonsai_pipeline.dedup.lsh import Wanted, band_keys
 from tonsai_pipeline.dedup.minhash import SignatureScheme
 from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.lineage import Fields, Stage, same_dump
+from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump
-from tonsai_pipeline.stages.sign import read_signatures
+from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
 from tonsai_pipeline.storage.runs import read_run, write_run
-
-INDEX_VERSION = "1"
+from tonsai_pipeline.storage.store import Artifact
 
 _EXACT = np.dtype([("low", "<u8"), ("row", "<u4")])
 
@@ -35,22 +36,34 @@ class _IndexTask:
 
 
 def build_index(
-    signatures: Path,
-    part_names: tuple[str, ...],
-    folder: Path,
-    *,
-    scheme: SignatureScheme,
-    num_bands: int,
-    rows_per_band: int,
-    engine: Engine,
+    signatures: Artifact, folder: Path, *, config: DedupConfig, engine: Engine
 ) -> dict[str, int]:
-    """Write the runs of every part; return how many entries there are."""
+    """Write the runs of every part of a dump; return how many entries there are.
+
+    Args:
+        signatures: The dump's minhash_signatures.
+        folder: The building folder.
+        config: Of the recipe's `dedup` section: signatures and bands.
+        engine: Where parts are processed.
+    """
+    scheme = scheme_of(config.signatures)
     parts = [
-        Part(Path(name).stem, _IndexTask(signatures / name, scheme, num_bands, rows_per_band))
-        for name in part_names
+        Part(path.stem, _IndexTask(path, scheme, config.num_bands, config.rows_per_band))
+        for path in signatures.parts()
     ]
     results = map_parts(engine, _index_part, parts, folder=folder, label="index")
     return {"num_band_entries": sum(result["num_band_entries"] for result in results)}
+
+
+STAGE = Stage(
+    "dedup_index",
+    version="1",
+    make=build_index,
+    each_dump=True,
+    part_of="deduplicated_documents",
+    fields={"config": Fields("dedup", only=("signatures", "num_bands", "rows_per_band"))},
+    reads={"signatures": same_dump("minhash_signatures")},
+)
 
 
 def read_bands(

@@ -134,13 +134,10 @@ _Reader = Callable[[PlacedDump, int, int, int, Wanted | None], tuple[np.ndarray,
 
 def _own(task: JoinTask, read: _Reader) -> tuple[np.ndarray, np.ndarray]:
     """Read a range of every part of the current dumps; return (keys, turns)."""
-    slices = [
-        (keys, rows + dump.base)
-        for dump in task.scope.current
-        for keys, rows in _slices(dump, read, task)
-    ]
-    ordinals = np.concatenate([rows for _, rows in slices])
-    return np.concatenate([keys for keys, _ in slices]), task.scope.turns(ordinals)
+    dump = task.scope.current
+    slices = list(_slices(dump, read, task))
+    rows = np.concatenate([rows for _, rows in slices])
+    return np.concatenate([keys for keys, _ in slices]), rows + dump.base
 
 
 def _slices(

@@ -29,7 +29,7 @@ from tonsai_pipeline.dedup.minhash import SignatureScheme
 from tonsai_pipeline.dedup.shingles import Shingles
 from tonsai_pipeline.dedup.verify import Measure, similarities
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part
+from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part, locate
 from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
 from tonsai_pipeline.storage.runs import load_array, save_array
@@ -191,7 +191,7 @@ def _fetch(job: _Job, turns: np.ndarray, known: _Files, work: Path) -> _Files:
     """Make the shingle sets of documents that have none yet; return where all of them lie."""
     missing = np.setdiff1d(turns, known.turns, assume_unique=True)
     tasks, owners = [], []
-    address = job.scope.locate(missing)
+    address = locate(job.scope.dumps, missing)
     for (dump, part), chosen in by_part(address).items():
         placed = job.scope.dumps[dump]
         path = placed.normalized / placed.part_names[part]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tonsai_pipeline.dedup.units import mix64_array
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_TWINS
+from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_TWINS, DumpKey
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.stages.deduplicate.tables import TWINS_FILE
 from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
@@ -25,9 +25,7 @@ from tonsai_pipeline.storage.store import Artifact
 
 GROUPS_FILE = "groups.parquet"
 
-_TOTALS = (
-    "num_documents", "num_kept", "num_exact", "num_near", "num_contaminated", "num_boilerplate",
-)  # fmt: skip
+_TOTALS = ("num_documents", "num_kept", "num_exact", "num_near", "num_contaminated")
 _NUM_PAIRS = 20
 _NUM_GROUPS = 10
 _EXCERPT_CHARS = 400
@@ -45,7 +43,6 @@ class Summary:
         num_exact: Dropped as exact copies.
         num_near: Dropped as near duplicates.
         num_contaminated: Dropped because they hold text of an evaluation set.
-        num_boilerplate: Dropped because they are mostly lines of many others.
         num_groups: Groups of two or more.
         num_pairs: Pairs that were compared exactly.
         by_dump: Counts by dump key.
@@ -54,9 +51,6 @@ class Summary:
         group_sizes: How many groups have which size; sizes from 10 on are counted by powers of ten.
         largest_groups: The largest groups, with the beginning of the kept text.
         pairs: Random dropped documents beside their twins.
-        contamination: Counts by evaluation set and dump, and documents beside the items they hold; empty if no
-            evaluation set is named.
-        boilerplate: Lines that most documents have, with their numbers of documents; empty without that pass.
         violations: What crossed a guard; empty if all is well.
     """
 
@@ -65,7 +59,6 @@ class Summary:
     num_exact: int
     num_near: int
     num_contaminated: int
-    num_boilerplate: int
     num_groups: int
     num_pairs: int
     by_dump: Mapping[str, Mapping[str, float]]
@@ -74,18 +67,14 @@ class Summary:
     group_sizes: Mapping[str, int]
     largest_groups: list[Mapping[str, Any]]
     pairs: list[Mapping[str, Any]]
-    contamination: Mapping[str, Any]
-    boilerplate: list[Mapping[str, Any]]
     violations: list[str]
 
 
 def summarize(
     dumps: tuple[PlacedDump, ...],
-    links: Mapping[str, Artifact],
+    decisions: Mapping[DumpKey, Artifact],
     folder: Path,
     *,
-    num_pairs: int,
-    contamination: Mapping[str, Any],
     config: DedupConfig,
     engine: Engine,
 ) -> Summary:
@@ -93,18 +82,14 @@ def summarize(
 
     Args:
         dumps: The corpus, decided.
-        links: The artifact of each dump's decisions.
+        decisions: The artifact of each dump's decisions.
         folder: The building folder.
-        num_pairs: Pairs that were compared exactly.
-        contamination: What decontamination reports.
-        config: The recipe's `dedup` section, for the guards.
+        config: Of the recipe's `dedup` section: the guards.
         engine: Where parts are read.
     """
     groups = _groups(dumps)
     ids = _write_groups(dumps, groups, folder)
-    reports = {dump.key: dict(links[dump.key].report) for dump in dumps}
-    lines = [line for report in reports.values() for line in report.pop("lines", [])]
-    by_dump = {key: {"num_boilerplate": 0, **report} for key, report in reports.items()}
+    by_dump = {str(key): artifact.report for key, artifact in decisions.items()}
     total = {name: sum(counts[name] for counts in by_dump.values()) for name in _TOTALS}
     matrix = _matrix(dumps)
     by_source = _by_source(dumps, matrix)
@@ -113,7 +98,7 @@ def summarize(
     texts = _excerpts(dumps, shown, folder, engine)
     return Summary(
         **total,
-        num_pairs=num_pairs,
+        num_pairs=sum(counts["num_pairs"] for counts in by_dump.values()),
         num_groups=len(groups.ordinals),
         by_dump=by_dump,
         by_source=by_source,
@@ -121,8 +106,6 @@ def summarize(
         group_sizes=_size_histogram(groups.sizes),
         largest_groups=[_show_group(groups, int(index), ids, texts) for index in largest],
         pairs=[_show_pair(dumps, pair, texts) for pair in pairs],
-        contamination=contamination,
-        boilerplate=_most_seen(lines),
         violations=_violations(total["num_documents"], by_source, groups, ids, config),
     )
 
@@ -198,12 +181,12 @@ def _by_source(
     sources: dict[str, dict[str, int]] = {}
     for dump in dumps:
         counts = sources.setdefault(
-            dump.source, {"num_documents": 0, "num_dropped": 0, "num_lost": 0}
+            dump.key.source, {"num_documents": 0, "num_dropped": 0, "num_lost": 0}
         )
         counts["num_documents"] += dump.num_docs
         for other, num_dropped in matrix[dump.key].items():
             counts["num_dropped"] += num_dropped
-            if other == dump.key or other.split("@")[0] != dump.source:
+            if other == dump.key or DumpKey(other).source != dump.key.source:
                 counts["num_lost"] += num_dropped
     return sources
 
@@ -306,15 +289,6 @@ def _read_excerpts(payload: tuple[Path, np.ndarray], folder: Path) -> dict[str, 
         for text in batch.column("text")
     ]
     return {"texts": texts}
-
-
-def _most_seen(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the lines that most documents have; each dump counts those before it as well."""
-    best: dict[str, int] = {}
-    for line in lines:
-        best[line["text"]] = max(best.get(line["text"], 0), line["num_documents"])
-    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:_NUM_PAIRS]
-    return [{"text": text, "num_documents": count} for text, count in ranked]
 
 
 def _violations(

@@ -34,7 +34,7 @@ class _TableTask:
     current: PlacedDump
     part: int
     work: Path
-    contaminated: Path | None
+    contaminated: Path
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,27 @@ class _IdTask:
 
 def write_tables(
     dumps: tuple[PlacedDump, ...],
-    current: PlacedDump,
     twins: np.ndarray,
     folder: Path,
     *,
-    contaminated: Path | None,
+    contaminated: Path,
     engine: Engine,
 ) -> dict[str, int]:
     """Write the tables of a dump.
 
     Args:
-        dumps: The corpus, as far as twins lie in it.
-        current: The dump that is written.
+        dumps: The corpus up to the dump that is written, which is the last.
         twins: Ordinal of the kept twin, `CONTAMINATED`, or `NO_TWIN` for a kept document; int64, shape
             (num_docs,). The same array lies in the folder as `twins.npy`, beside `similarity.npy` and
             `is_copy.npy`.
         folder: The building folder.
-        contaminated: Folder of the dump's contaminated documents, if evaluation sets are named.
+        contaminated: Folder of the dump's contaminated documents.
         engine: Where parts are processed.
 
     Returns:
         Counts: documents kept, dropped as exact copies, as near duplicates, as contaminated.
     """
-    work = folder / ".work" / "tables"
+    current, work = dumps[-1], folder / ".work" / "tables"
     kept = np.unique(twins[twins >= 0])
     ids = _document_ids(dumps, kept, folder, work, engine=engine)
     write_part(folder / TWINS_FILE, [pa.table({"ordinal": kept, "doc_id": ids})], KEPT_TWINS)
@@ -189,7 +187,7 @@ def _evaluation_items(
 ) -> pa.Array:
     """Return the evaluation item of each contaminated document, null for the others."""
     items = np.full(len(gone), None, dtype=object)
-    if task.contaminated is not None and not has_twin.all():
+    if not has_twin.all():
         table = read_part(task.contaminated / name)
         said = [
             f"{one}/{item}"

@@ -11,6 +11,7 @@ touched file is the same file.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class ContentHashes:
     """
 
     def __init__(self, path: Path, *, now_s: float | None = None) -> None:
-        self._path = path
+        self.path = path
         self._now_s = time.time() if now_s is None else now_s
         known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
         self._files: dict[str, dict[str, Any]] = dict(known.get("files", {}))
@@ -97,23 +98,20 @@ class ContentHashes:
     def save(self) -> None:
         """Write what was learnt, if anything was."""
         if self._changed:
-            write_json(self._path, {"files": self._files, "commits": self._commits})
+            write_json(self.path, {"files": self._files, "commits": self._commits})
             self._changed = False
 
     def _of_file(self, path: Path) -> str:
         before = path.stat()
         key = str(path.absolute())
         known = self._files.get(key)
-        stamp = {"num_bytes": before.st_size, "mtime_ns": before.st_mtime_ns}
-        if known is not None and {name: known[name] for name in stamp} == stamp:
+        stamp = stat_stamp(before)
+        if known is not None and {name: known.get(name) for name in stamp} == stamp:
             return known["sha256"]
         digest = digest_file(path)
         after = path.stat()
-        is_settled = self._now_s - after.st_mtime > _RACY_S
-        if is_settled and (after.st_size, after.st_mtime_ns) == (
-            before.st_size,
-            before.st_mtime_ns,
-        ):
+        is_settled = self._now_s - max(after.st_mtime, after.st_ctime) > _RACY_S
+        if is_settled and stat_stamp(after) == stamp:
             self._files[key] = {**stamp, "sha256": digest}
             self._changed = True
         return digest
@@ -141,6 +139,35 @@ class ContentHashes:
             )
             return {"commit": commit, "checked_s": self._now_s, "problem": problem}
         return {"commit": found.sha, "checked_s": self._now_s, "problem": None}
+
+
+def stat_stamp(stat: os.stat_result) -> dict[str, int]:
+    """Return what changes when somebody writes to a file or puts another in its place.
+
+    The time of the last change is in it, which no copying tool can set back as it can the time of the contents.
+    """
+    return {
+        "num_bytes": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "ctime_ns": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }
+
+
+def location_stamp(location: str) -> str:
+    """Return what changes when somebody writes to a local file or folder; the location itself for others.
+
+    Raises:
+        DumpError: It is missing.
+    """
+    path = Path(location)
+    if is_url(location) or location.startswith("hub://"):
+        return location
+    try:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return digest_json([[str(file), stat_stamp(file.stat())] for file in files])
+    except OSError as error:
+        raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error
 
 
 def location_bytes(location: str) -> int | None:

@@ -1,0 +1,5 @@
+"""Which dumps there are: recipe sources, inbox and registry -> dumps in catalog order, each with its content's name.
+
+catalog.py    dumps of a recipe, and what people decide about them
+discovery.py  where their files lie
+"""

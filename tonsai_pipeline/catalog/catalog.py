@@ -1,0 +1,260 @@
+"""Recipe, inbox and registry -> the dumps there are, in catalog order.
+
+    recipe sources: path, hub ─┐
+    inbox/<recipe>/ ───────────┼─find_dumps──▶ Catalog(dumps by (date, order of source), problems)
+    registry: added, off ──────┘                  └─write──▶ dumps.json ──read_catalog──▶ enabled dumps
+
+A dump is one dated snapshot of one source, `<source>@<date>`; files found for it in several places are one
+dump. Its `version` names its content: equal bytes under equal names, equal version, wherever they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from tonsai_pipeline.catalog.discovery import (
+    DATE,
+    Found,
+    find_added,
+    find_in_inbox,
+    find_in_recipe,
+    nearest,
+    source_names,
+    unknown_source,
+)
+from tonsai_pipeline.errors import DumpError, RecipeError
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, is_hub, is_url, location_stamp
+from tonsai_pipeline.storage.dumps.locations import expand_path, name_files
+from tonsai_pipeline.storage.files import digest_json, read_json, write_json
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.registry import AddedDump, load_registry, save_registry
+from tonsai_pipeline.storage.store import Artifact
+
+_CATALOG = "dumps.json"
+
+
+@dataclass(frozen=True)
+class Dump:
+    """One dated snapshot of one source.
+
+    Args:
+        key: `<source>@<date>`, the Dagster partition key.
+        files: Where its files are: paths, fsspec URLs, `hub://` locations; sorted by name.
+        names: What its files are called in tables, without the folders of this machine.
+        version: Identity of names and contents.
+        enabled: False if a person switched it off.
+        hashes: File that remembers the content hashes of raw files.
+    """
+
+    key: DumpKey
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    version: str
+    enabled: bool = True
+    hashes: Path = field(default=Path(), repr=False, compare=False)
+
+    def stamp(self) -> str:
+        """Return what changes whenever somebody writes to the files, even the same bytes.
+
+        Raises:
+            DumpError: A file is gone.
+        """
+        return digest_json([location_stamp(file) for file in self.files])
+
+    def current_version(self) -> str:
+        """Name the contents of the files as they are now.
+
+        Raises:
+            DumpError: A file cannot be read.
+        """
+        return _version(self.files, self.names, ContentHashes(self.hashes))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All dumps in catalog order, the switched-off ones too, and what a person should look at."""
+
+    dumps: tuple[Dump, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def enabled(self) -> tuple[Dump, ...]:
+        """The dumps that are used."""
+        return tuple(dump for dump in self.dumps if dump.enabled)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is used, without the folders of this machine."""
+        dumps = [
+            {
+                "key": dump.key,
+                "source": dump.key.source,
+                "date": dump.key.date,
+                "version": dump.version,
+                "files": list(dump.names),
+            }
+            for dump in self.enabled
+        ]
+        return {"dumps": dumps, "problems": list(self.problems)}
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the enabled dumps into a building folder and return the report."""
+        found = self.as_json()
+        write_json(folder / _CATALOG, found["dumps"])
+        switched_off = [dump.key for dump in self.dumps if not dump.enabled]
+        return {
+            "num_dumps": len(found["dumps"]),
+            "num_files": sum(len(dump["files"]) for dump in found["dumps"]),
+            "switched_off": switched_off,
+            "problems": found["problems"],
+        }
+
+    def __getitem__(self, key: str) -> Dump:
+        """Return the dump of that key.
+
+        Raises:
+            RecipeError: There is none; the message names the nearest.
+        """
+        for dump in self.dumps:
+            if dump.key == key:
+                return dump
+        keys = [dump.key for dump in self.dumps]
+        raise RecipeError(
+            f"dump '{key}': not in the catalog{nearest(key, keys)}; see: tonsai dumps list"
+        )
+
+
+def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path) -> Catalog:
+    """Find the dumps of every source and name their contents.
+
+    Files that did not change since the last call are not read again.
+
+    Args:
+        recipe: The recipe.
+        layout: Where inbox, registry and remembered hashes are.
+        data_folder: Where relative source paths start.
+
+    Raises:
+        RecipeError: A source's path leads nowhere; the message names source, path and data folder.
+        DumpError: A file cannot be read.
+    """
+    hashes = ContentHashes(layout.hashes)
+    registry = load_registry(layout.registry)
+    found = Found()
+    for source in recipe.sources:
+        find_in_recipe(source, data_folder, hashes, found)
+    find_in_inbox(recipe, layout, found)
+    find_added(recipe, layout, registry, found)
+    dumps = [
+        _make_dump(source, date, locations, hashes, is_on=f"{source}@{date}" not in registry.off)
+        for (source, date), locations in found.files.items()
+    ]
+    order = {source.name: index for index, source in enumerate(recipe.sources)}
+    dumps.sort(key=lambda dump: (dump.key.date, order[dump.key.source]))
+    hashes.save()
+    return Catalog(tuple(dumps), (*found.problems, *hashes.problems))
+
+
+def read_catalog(artifact: Artifact) -> dict[DumpKey, str]:
+    """Return the versions of the enabled dumps of a written catalog by key, in catalog order."""
+    dumps = cast("list[Mapping[str, Any]]", read_json(artifact.path / _CATALOG))
+    return {DumpKey(dump["key"]): dump["version"] for dump in dumps}
+
+
+def inbox_stamps(recipe: Recipe, layout: Layout, *, settled_before: float) -> dict[str, str]:
+    """Look at the inbox without reading a file: dump key -> a stamp that changes with its files.
+
+    Args:
+        recipe: The recipe.
+        layout: Where the inbox is.
+        settled_before: Seconds since the epoch; a dump with a younger file is left out, as somebody may
+            still be copying it.
+    """
+    found = Found()
+    find_in_inbox(recipe, layout, found)
+    off = load_registry(layout.registry).off
+    stamps: dict[str, str] = {}
+    for (source, date), locations in found.files.items():
+        stats = {location: Path(location).stat() for location in sorted(locations)}
+        is_settled = all(stat.st_mtime < settled_before for stat in stats.values())
+        if is_settled and f"{source}@{date}" not in off:
+            stamps[f"{source}@{date}"] = digest_json(
+                [[location, stat.st_size, stat.st_mtime_ns] for location, stat in stats.items()]
+            )
+    return stamps
+
+
+def add_dump(
+    recipe: Recipe, layout: Layout, *, source: str, date: str, files: Sequence[str | Path]
+) -> str:
+    """Register files as a dump of a source, or as more files of a dump; switch it on.
+
+    Args:
+        recipe: The recipe.
+        layout: Where the registry is.
+        source: Name of a source of the recipe.
+        date: YYYYMMDD.
+        files: Files, folders, globs (relative to the working folder) or fsspec URLs; none to switch a
+            removed dump on again.
+
+    Returns:
+        The dump's key.
+
+    Raises:
+        RecipeError: The source is unknown or the date is none.
+        DumpError: A path matches no file.
+    """
+    if source not in source_names(recipe):
+        raise RecipeError(unknown_source(source, recipe))
+    if not DATE.fullmatch(date):
+        raise RecipeError(f"date '{date}': write it as YYYYMMDD, for example 20261101")
+    registry = load_registry(layout.registry).switch(f"{source}@{date}", is_on=True)
+    for file in map(str, files):
+        path = file if is_url(file) else str(Path(file).expanduser().absolute())
+        if not expand_path(path, Path("/"), []):
+            raise DumpError(
+                f"'{file}' matches no file; quote a glob so that the shell leaves it alone"
+            )
+        registry = registry.add(AddedDump(source, date, path))
+    save_registry(layout.registry, registry)
+    return f"{source}@{date}"
+
+
+def remove_dump(recipe: Recipe, layout: Layout, data_folder: Path, key: str) -> Dump:
+    """Switch a dump off; its files stay where they are.
+
+    Raises:
+        RecipeError: There is no such dump.
+    """
+    dump = find_dumps(recipe, layout, data_folder)[key]
+    registry = load_registry(layout.registry)
+    save_registry(layout.registry, registry.switch(key, is_on=False))
+    return dump
+
+
+def _make_dump(
+    source: str, date: str, locations: dict[str, Path | None], hashes: ContentHashes, *, is_on: bool
+) -> Dump:
+    names = name_files(locations)
+    files = sorted(locations, key=lambda location: (names[location], location))
+    called = [names[file] for file in files]
+    return Dump(
+        key=DumpKey.of(source, date),
+        files=tuple(files),
+        names=tuple(called),
+        version=_version(files, called, hashes),
+        enabled=is_on,
+        hashes=hashes.path,
+    )
+
+
+def _version(files: Sequence[str], names: Sequence[str], hashes: ContentHashes) -> str:
+    contents = [
+        [name, hashes.of_hub(HubLocation.parse(file)) if is_hub(file) else hashes.of(file)]
+        for file, name in zip(files, names, strict=True)
+    ]
+    return digest_json(contents)

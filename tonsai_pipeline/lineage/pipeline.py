@@ -1,0 +1,180 @@
+"""All stages -> a checked graph: each before those that read it, no name twice, no reading of what nobody makes.
+
+(Stage, Stage, ...) ──Pipeline──▶ stages in order, inner stages of an asset, its upstream assets, code versions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tonsai_pipeline.lineage.stage import Fields, Scope, Stage
+from tonsai_pipeline.recipe import Recipe, Section
+from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.storage.files import digest_json
+
+_PER_DUMP = {Scope.SAME_DUMP, Scope.EVERY_DUMP, Scope.EARLIER_DUMPS, Scope.UP_TO_THIS_DUMP}
+
+
+class Pipeline:
+    """The stages of the product.
+
+    Raises:
+        ValueError: A name stands twice, or a stage reads what no stage before it makes; a defect of ours.
+    """
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self._stages: dict[str, Stage] = {}
+        for stage in stages:
+            self._check(stage)
+            self._stages[stage.name] = stage
+
+    def _check(self, stage: Stage) -> None:
+        if stage.name in self._stages:
+            raise ValueError(f"stage {stage.name} is declared twice")
+        for argument, read in stage.reads.items():
+            if argument in stage.fields:
+                raise ValueError(f"{stage.name}: argument {argument} is both a field and a read")
+            if not read.stage or read.stage == stage.name:
+                continue
+            made = self._stages.get(read.stage)
+            if made is None:
+                raise ValueError(f"{stage.name} reads {read.stage}, which no stage before it makes")
+            if made.each_dump != (read.scope in _PER_DUMP):
+                raise ValueError(f"{stage.name} reads {read.stage} as {read.scope.value}")
+
+    def __getitem__(self, name: str) -> Stage:
+        """Return a stage by name."""
+        return self._stages[name]
+
+    def __iter__(self) -> Iterator[Stage]:
+        """Iterate over all stages, each before those that read it."""
+        return iter(self._stages.values())
+
+    def assets(self) -> list[Stage]:
+        """Return the stages that are assets."""
+        return [stage for stage in self if not stage.part_of]
+
+    def up_to(self, asset: str) -> list[str]:
+        """Return the names of an asset and of those that it is made from, in order."""
+        wanted = {asset}
+        for stage in reversed(self.assets()):
+            if stage.name in wanted:
+                wanted |= set(self.upstream_assets(stage.name))
+        return [stage.name for stage in self.assets() if stage.name in wanted]
+
+    def upstream_assets(self, asset: str) -> dict[str, bool]:
+        """Return the assets that an asset reads, itself or through its inner stages: name -> one a dump?"""
+        found: dict[str, bool] = {}
+        for stage in self:
+            if stage.asset == asset:
+                for read in stage.reads.values():
+                    made = self._stages.get(read.stage)
+                    if made is not None and made.asset != asset:
+                        found[made.asset] = self._stages[made.asset].each_dump
+        return found
+
+    def code_version(self, asset: str, recipe: Recipe) -> str:
+        """Return an asset's code version: algorithm and settings of all stages that building it runs.
+
+        Building an asset of the whole corpus makes missing artifacts of single dumps, so theirs count as well.
+        """
+        versions = {
+            name: [self[name].version, key_settings(recipe, self[name], None, _stamp)]
+            for name in sorted(self._runs(asset))
+        }
+        return f"{self[asset].version.split('+')[0]}+{digest_json(versions)[:8]}"
+
+    def _runs(self, asset: str) -> set[str]:
+        """Return the stages that building an asset may run: its inner ones, and those of single dumps below."""
+        names = {stage.name for stage in self if stage.asset == asset}
+        waiting = list(names)
+        while waiting:
+            for read in self._stages[waiting.pop()].reads.values():
+                made = self._stages.get(read.stage)
+                is_built = made is not None and (made.each_dump or made.part_of)
+                if is_built and read.stage not in names:
+                    names.add(read.stage)
+                    waiting.append(read.stage)
+        return names
+
+
+def select(recipe: Recipe, fields: Fields, source: str | None) -> Any:
+    """Return the settings that a declaration names, and nothing else of the recipe.
+
+    Args:
+        recipe: The recipe.
+        fields: What is declared.
+        source: Name of the dump's source, for `source`; None selects that part of every source.
+    """
+    if fields.path in ("sources", "source"):
+        if fields.path == "sources" or source is None:
+            return tuple(_narrow(one, fields) for one in recipe.sources)
+        return _narrow(_source(recipe, source), fields)
+    value: Any = recipe
+    for name in fields.path.split("."):
+        value = getattr(value, name)
+    return _narrow(value, fields)
+
+
+def key_settings(
+    recipe: Recipe, stage: Stage, source: str | None, name_file: Callable[[Path], str]
+) -> dict[str, Any]:
+    """Return the settings of a stage by argument, as JSON values: what its key is made of.
+
+    Args:
+        recipe: The recipe.
+        stage: The stage.
+        source: Name of the dump's source; None for every source.
+        name_file: Names the contents of a file or folder that a setting points to.
+    """
+    return {
+        argument: _plain(recipe, fields, select(recipe, fields, source), name_file)
+        for argument, fields in stage.fields.items()
+    }
+
+
+def _narrow(value: Any, fields: Fields) -> Any:
+    if not isinstance(value, Section) or fields.watched:
+        return value
+    return value.narrow(fields.only, fields.without)
+
+
+def _source(recipe: Recipe, name: str) -> Source:
+    return next(source for source in recipe.sources if source.name == name)
+
+
+def _plain(recipe: Recipe, fields: Fields, value: Any, name_file: Callable[[Path], str]) -> Any:
+    if isinstance(value, Section):
+        return value.narrow(fields.only, fields.without).settings(name_file)
+    if fields.path == "sources" or isinstance(value, tuple):
+        return [one.settings(name_file) if isinstance(one, Section) else one for one in value]
+    parent, _, name = fields.path.rpartition(".")
+    if not parent:
+        return value
+    return select(recipe, Fields(parent, only=(name,)), None).settings(name_file)[name]
+
+
+def _stamp(path: Path) -> str:
+    """Name a file cheaply, for the code version that the UI shows: size and time."""
+    if not path.exists():
+        return "missing"
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    return digest_json([[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files])
+
+
+def describe(stage: Stage) -> Mapping[str, Any]:
+    """Return a declaration as plain values, for documentation."""
+    return {
+        "fields": sorted(_field_text(fields) for fields in stage.fields.values()),
+        "reads": sorted(
+            f"{read.stage or 'raw_dumps'} ({read.scope.value})" for read in stage.reads.values()
+        ),
+    }
+
+
+def _field_text(fields: Fields) -> str:
+    names = f" ({', '.join(fields.only)})" if fields.only else ""
+    left = f" without {', '.join(fields.without)}" if fields.without else ""
+    return f"{fields.path}{names}{left}"

@@ -1,0 +1,1 @@
+"""The two splits of the mixture -> what they have in common, which should be nothing."""

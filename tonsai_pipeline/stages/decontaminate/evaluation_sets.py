@@ -1,0 +1,114 @@
+"""Evaluation sets -> an index of their n-grams: what the corpus must not contain.
+
+files ──read──▶ items ──normalize, fold, n-grams──▶ index arrays, items.parquet
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tonsai_pipeline.dedup.contamination import index_items
+from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles, shingle
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.lineage import Fields, Stage
+from tonsai_pipeline.recipe.dedup import DecontaminateConfig, EvaluationSet
+from tonsai_pipeline.schema import EVALUATION_ITEMS
+from tonsai_pipeline.storage.documents import write_part
+from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
+from tonsai_pipeline.storage.runs import save_array
+from tonsai_pipeline.text import NORMALIZER_VERSION, normalize_batch_report
+from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
+
+ITEMS_FILE = "items.parquet"
+ARRAYS = ("hashes", "offsets", "items", "sizes", "sieve")
+
+
+def index_evaluation_sets(
+    folder: Path, *, config: DecontaminateConfig, engine: Engine
+) -> dict[str, Any]:
+    """Read all sets and write their n-grams; return counts by set, and of items with at most one n-gram.
+
+    Args:
+        folder: The building folder.
+        config: Of the recipe's `dedup.decontaminate` section: the sets, and how long an n-gram is.
+        engine: Not used: the sets are small.
+
+    Raises:
+        DataError: A file is missing or a row of it cannot be read; the message names both.
+    """
+    del engine
+    sets, names, texts = [], [], []
+    for one in config.evaluation_sets:
+        for name, text in _read_items(one):
+            sets.append(one.name)
+            names.append(name)
+            texts.append(text)
+    canonical = normalize_batch_report(pa.array(texts, pa.large_string()))[0]
+    ngrams = ngrams_of(canonical, config)
+    index = index_items(ngrams)
+    for name in ARRAYS:
+        save_array(folder / f"{name}.npy", getattr(index, name))
+    table = pa.table(
+        {
+            "evaluation_set": pa.array(sets, pa.string()),
+            "item": pa.array(names, pa.string()),
+            "num_ngrams": pa.array(index.sizes),
+            "text": canonical,
+        }
+    )
+    write_part(folder / ITEMS_FILE, [table], EVALUATION_ITEMS)
+    num_items = Counter(sets)
+    num_short = Counter(np.array(sets, dtype=object)[index.sizes <= 1].tolist())
+    return {
+        "sets": {
+            one.name: {"num_items": num_items[one.name], "num_short_items": num_short[one.name]}
+            for one in config.evaluation_sets
+        }
+    }
+
+
+def _read_items(one: EvaluationSet) -> Iterator[tuple[str, str]]:
+    """Yield (column/row, text) of every item; a row without that field has none."""
+    for column in one.text_columns:
+        for record in read_dump_file(_location(one), format=one.format, text_column=column):
+            if not isinstance(record, BadRow):
+                yield f"{column}/{record.row}", record.text
+            elif record.reason != "missing_text":
+                raise DataError(
+                    f"evaluation set '{one.name}', column '{column}', row {record.row}: "
+                    f"{record.reason}: {record.detail}"
+                )
+
+
+def ngrams_of(texts: pa.Array, config: DecontaminateConfig) -> Shingles:
+    """Return the n-grams of texts, folded as the dedup key folds."""
+    return shingle(
+        dedup_key_batch(texts),
+        clusters_per_shingle=config.clusters_per_ngram,
+        words_per_shingle=config.words_per_ngram,
+    )
+
+
+def _location(one: EvaluationSet) -> str:
+    if one.hub is None:
+        return str(one.path)
+    hub = one.hub
+    return HubLocation(
+        hub.id, hub.config, hub.split, hub.revision, hub.streaming, hub.max_samples
+    ).url
+
+
+STAGE = Stage(
+    "evaluation_ngrams",
+    version=f"2+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}+text{NORMALIZER_VERSION}",
+    make=index_evaluation_sets,
+    part_of="contaminated_documents",
+    fields={"config": Fields("dedup.decontaminate", without=("min_overlap_frac",))},
+)

@@ -1,0 +1,1 @@
+"""Keep-lists of deduplication -> kept_documents: without documents that are mostly lines of many others."""

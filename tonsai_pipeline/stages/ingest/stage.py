@@ -1,0 +1,226 @@
+"""A dump's raw files -> raw_documents[dump]: every good row as it was, every bad row with its reason.
+
+    files 0, 1, ... ──read_dump_file──▶ part-<file>-<chunk>.parquet                 RAW_DOCUMENTS
+                          └─ bad rows ──▶ quarantine/part-<file>-<chunk>.parquet    QUARANTINE
+
+Small files are put together into groups; groups are read in parallel, each in chunks of about `part_bytes`
+of text, named by the group's first file. A chunk that is written is remembered, and a killed run goes on
+behind it: the rows before are passed over, not parsed again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.lineage import Fields, Stage, raw_dump
+from tonsai_pipeline.recipe.sources import IngestConfig, Source
+from tonsai_pipeline.stages.ingest.chunks import Chunk, Counts, File, Reading
+from tonsai_pipeline.storage.documents import part_name
+from tonsai_pipeline.storage.dumps import (
+    BadRow,
+    RawRecord,
+    is_url,
+    location_bytes,
+    read_dump_file,
+)
+from tonsai_pipeline.storage.files import read_json, write_json
+
+#: Marks of finished chunks; hidden, so that they are no part of the artifact.
+_CHUNKS = ".chunks"
+#: Stored files this many times smaller than a part are put together: gzipped text grows about that much.
+_EXPANSION = 4
+#: Files whose counts are listed in the report; more than that nobody reads.
+_MAX_LISTED_FILES = 500
+
+
+class DumpFiles(Protocol):
+    """The part of a catalog's dump that is needed to read it."""
+
+    @property
+    def key(self) -> str:
+        """Dump key."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Locations."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the files are called in tables."""
+        ...
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What was found in one dump. Bytes are UTF-8 bytes of text, raw bytes those of the files."""
+
+    num_documents: int
+    num_bytes: int
+    num_bad_rows: int
+    num_passed_over: int
+    bad_by_reason: Mapping[str, int]
+    num_files: int
+    num_raw_bytes: int | None
+    files: Sequence[Mapping[str, Any]]
+    samples: Sequence[Mapping[str, Any]]
+    bad_samples: Sequence[Mapping[str, Any]]
+
+    @property
+    def bad_frac(self) -> float:
+        """Share of rows that could not be read; 0 for an empty dump."""
+        return self.num_bad_rows / max(1, self.num_documents + self.num_bad_rows)
+
+
+def ingest(
+    dump: DumpFiles, folder: Path, *, source: Source, config: IngestConfig, engine: Engine
+) -> IngestReport:
+    """Read every file of a dump.
+
+    Args:
+        dump: Which files.
+        folder: The building folder.
+        source: The dump's source: how its files are read.
+        config: The recipe's `ingest` section.
+        engine: Where files are read.
+
+    Raises:
+        DumpError: A file is missing, of unknown format, or its disk or network failed.
+    """
+    reading = Reading(
+        dump=dump.key,
+        source=source.name,
+        format=source.format,
+        text_column=source.text_column,
+        text_layout=source.text_layout,
+        max_document_bytes=config.max_document_bytes,
+        part_bytes=config.part_bytes,
+        where=tuple(source.where.items()),
+        max_documents=source.max_documents,
+    )
+    files = [
+        File(*file) for file in zip(range(len(dump.files)), dump.files, dump.names, strict=True)
+    ]
+    parts = [
+        Part(f"file-{group[0].index:05d}", (tuple(group), reading))
+        for group in _group_files(files, reading)
+    ]
+    results = map_parts(engine, _ingest_group, parts, folder=folder, label="ingest")
+    return _report(files, results)
+
+
+def _group_files(files: Sequence[File], reading: Reading) -> list[list[File]]:
+    """Put neighbours together until they hold enough for a part; a folder of pages is not a part a page.
+
+    With a limit on documents all files are one group: what a file may give depends on those before it.
+    """
+    groups: list[list[File]] = []
+    room_bytes = 0.0
+    for file in files:
+        num_bytes = 0.0 if reading.max_documents else _grouping_bytes(file, reading)
+        if not groups or num_bytes > room_bytes:
+            groups.append([])
+            room_bytes = reading.part_bytes / _EXPANSION
+        groups[-1].append(file)
+        room_bytes -= num_bytes
+    return groups
+
+
+def _grouping_bytes(file: File, reading: Reading) -> float:
+    """Stored size of a local file; what lies elsewhere, is a whole data set, or is missing stays alone."""
+    path = Path(file.location)
+    if is_url(file.location) or reading.format == "hf_disk" or not path.is_file():
+        return math.inf
+    return path.stat().st_size
+
+
+def _ingest_group(payload: tuple[tuple[File, ...], Reading], folder: Path) -> dict[str, Any]:
+    """Read files chunk by chunk, behind the chunks that a killed run has finished."""
+    files, reading = payload
+    first = files[0].index
+    total = Counts(next_file=first)
+    num_chunks = 0
+    while (mark := _mark(folder, first, num_chunks)).is_file():
+        total.add(cast("Mapping[str, Any]", read_json(mark)))
+        num_chunks += 1
+    if not total.is_last:
+        rows = _read_files(files, reading, total.next_file, total.next_row)
+        while not total.is_last:
+            chunk = Chunk(reading, rows, total)
+            chunk.write(folder, part_name(first, num_chunks))
+            counts = chunk.counts.as_json()
+            write_json(_mark(folder, first, num_chunks), counts)
+            total.add(counts)
+            num_chunks += 1
+    return total.as_json()
+
+
+def _read_files(
+    files: Sequence[File], reading: Reading, next_file: int, next_row: int
+) -> Iterator[tuple[File, RawRecord | BadRow]]:
+    for file in files:
+        if file.index < next_file:
+            continue
+        rows = read_dump_file(
+            file.location,
+            format=reading.format,
+            text_column=reading.text_column,
+            text_layout=reading.text_layout,
+            max_document_bytes=reading.max_document_bytes,
+            start_row=next_row if file.index == next_file else 0,
+        )
+        for row in rows:
+            yield file, row
+
+
+def _mark(folder: Path, first_file: int, chunk: int) -> Path:
+    return folder / _CHUNKS / f"{first_file:05d}" / f"{chunk:05d}.json"
+
+
+def _report(files: Sequence[File], results: Sequence[Mapping[str, Any]]) -> IngestReport:
+    total = Counts(next_file=0)
+    for result in results:
+        total.add(result)
+    names = ("num_documents", "num_bytes", "num_bad_rows")
+    listed = [
+        {
+            "name": file.name,
+            **dict(zip(names, total.by_file.get(str(file.index), [0, 0, 0]), strict=True)),
+        }
+        for file in files[:_MAX_LISTED_FILES]
+    ]
+    sizes = [location_bytes(file.location) for file in files]
+    return IngestReport(
+        num_documents=total.num_documents,
+        num_bytes=total.num_bytes,
+        num_bad_rows=sum(total.bad_by_reason.values()),
+        num_passed_over=total.num_passed_over,
+        bad_by_reason=dict(sorted(total.bad_by_reason.items())),
+        num_files=len(files),
+        num_raw_bytes=None if None in sizes else sum(size or 0 for size in sizes),
+        files=listed,
+        samples=total.samples,
+        bad_samples=total.bad_samples,
+    )
+
+
+STAGE = Stage(
+    "raw_documents",
+    version="3",
+    make=ingest,
+    each_dump=True,
+    fields={
+        "config": Fields("ingest"),
+        "source": Fields(
+            "source",
+            only=("name", "format", "text_column", "text_layout", "where", "max_documents"),
+        ),
+    },
+    reads={"dump": raw_dump()},
+)

@@ -1,0 +1,1 @@
+"""raw_documents -> normalized_documents: canonical Unicode, language, encoding counts."""

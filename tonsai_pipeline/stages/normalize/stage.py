@@ -1,0 +1,284 @@
+"""raw_documents[dump] -> normalized_documents[dump]: canonical Unicode, language, encoding counts.
+
+    part-*.parquet ──normalize, label──▶ part-*.parquet            same rows, same order, same part names
+                        └─ legacy font, garbage, empty ──▶ rejected/part-*.parquet   with a reason
+
+The rules are those of the `text` package; nothing here knows Khmer.
+"""
+
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.lineage import Fields, Stage, same_dump
+from tonsai_pipeline.recipe.sources import NormalizeConfig
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
+from tonsai_pipeline.storage.documents import read_batches, write_part
+from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.text import (
+    NORMALIZER_VERSION,
+    LanguageModel,
+    NormalizeOptions,
+    languages_batch,
+    legacy_font_batch,
+    normalize_batch_report,
+    paragraph_languages_batch,
+    script_shares_batch,
+)
+
+#: Pairs of documents before and after that are kept for the eyes.
+_NUM_SAMPLES = 5
+_SAMPLE_CHARS = 300
+
+
+@dataclass(frozen=True)
+class NormalizeReport:
+    """What normalization did to one dump.
+
+    Args:
+        num_documents: Documents kept.
+        num_rejected: Documents that went to `rejected/`.
+        num_bytes: Text kept, in bytes.
+        num_changed: Documents that normalization changed.
+        num_clusters: Khmer clusters of all documents, after normalization; likewise the next two.
+        num_orphan_marks: Vowels and signs without a base.
+        num_invalid_clusters: Clusters that are no Modern Khmer syllable.
+        num_left_as_typed: Syllables that no repair would mend without changing what follows them.
+        num_zwsp: Zero-width spaces, before normalization.
+        zwsp_per_cluster: How much a source marks its words; 0 where it types none.
+        damaged_per_million: Orphan marks and invalid clusters per million clusters.
+        rejected_by_reason: Rejected documents.
+        documents_by_language: Kept documents.
+        mixed_bytes_by_language: What the paragraphs of the mixed documents are written in.
+        repairs_by_rule: How often each rule applied.
+        samples: Some documents before and after.
+    """
+
+    num_documents: int
+    num_rejected: int
+    num_bytes: int
+    num_changed: int
+    num_clusters: int
+    num_orphan_marks: int
+    num_invalid_clusters: int
+    num_left_as_typed: int
+    num_zwsp: int
+    zwsp_per_cluster: float
+    damaged_per_million: float
+    rejected_by_reason: Mapping[str, int]
+    documents_by_language: Mapping[str, int]
+    mixed_bytes_by_language: Mapping[str, int]
+    repairs_by_rule: Mapping[str, int]
+    samples: list[Mapping[str, str]]
+
+
+def normalize(
+    raw: Artifact, folder: Path, *, config: NormalizeConfig, engine: Engine
+) -> NormalizeReport:
+    """Normalize every part of a dump.
+
+    Args:
+        raw: The dump's raw_documents.
+        folder: The building folder.
+        config: The recipe's `normalize` section.
+        engine: Where parts are processed.
+    """
+    parts = [Part(path.stem, (path, config)) for path in raw.parts()]
+    results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
+    samples = [sample for result in results for sample in result["samples"]]
+    sums = {name: sum(result[name] for result in results) for name in _SUMS}
+    seen = {name: sum(result["measured"].get(name, 0) for result in results) for name in _MEASURED}
+    num_damaged = seen["num_orphan_marks"] + seen["num_invalid_clusters"]
+    return NormalizeReport(
+        **sums,
+        **seen,
+        zwsp_per_cluster=seen["num_zwsp"] / max(1, seen["num_clusters"]),
+        damaged_per_million=num_damaged * 1e6 / max(1, seen["num_clusters"]),
+        rejected_by_reason=_total(results, "rejected_by_reason"),
+        documents_by_language=_total(results, "documents_by_language"),
+        mixed_bytes_by_language=_total(results, "mixed_bytes_by_language"),
+        repairs_by_rule=_total(results, "repairs_by_rule"),
+        samples=samples[:_NUM_SAMPLES],
+    )
+
+
+def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict[str, Any]:
+    """Normalize one part, one row group at a time."""
+    path, config = payload
+    totals = _Totals()
+    rejected: list[pa.RecordBatch] = []
+
+    def kept() -> Any:
+        for batch in read_batches(path):
+            good, bad = _normalize_batch(batch, config, totals)
+            if bad.num_rows:
+                rejected.append(bad)
+            yield good
+
+    write_part(folder / path.name, kept(), NORMALIZED_DOCUMENTS)
+    if rejected:
+        write_part(folder / "rejected" / path.name, rejected, REJECTED_DOCUMENTS)
+    return totals.as_json()
+
+
+@dataclass
+class _Totals:
+    """Counts of one part; `measured` has the names of `_MEASURED`."""
+
+    num_documents: int = 0
+    num_rejected: int = 0
+    num_bytes: int = 0
+    num_changed: int = 0
+    measured: Counter[str] = field(default_factory=Counter)
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    documents_by_language: Counter[str] = field(default_factory=Counter)
+    mixed_bytes_by_language: Counter[str] = field(default_factory=Counter)
+    repairs_by_rule: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
+
+    def count(self, kept: pa.Table, rejected: pa.Table) -> None:
+        """Add a batch's documents."""
+        self.num_documents += kept.num_rows
+        self.num_rejected += rejected.num_rows
+        self.num_bytes += pc.sum(kept.column("num_bytes")).as_py() or 0
+        self.rejected_by_reason.update(rejected.column("reason").to_pylist())
+        self.documents_by_language.update(kept.column("lang").to_pylist())
+
+    def count_paragraphs(self, kept: pa.Table, model: LanguageModel | None) -> None:
+        """Add what the mixed pages of a batch are made of."""
+        pages = kept.filter(pc.equal(kept.column("lang"), "mixed")).column("text")
+        for text, paragraphs in zip(
+            pages.to_pylist(), paragraph_languages_batch(pages, model), strict=True
+        ):
+            for start, end, language in paragraphs:
+                self.mixed_bytes_by_language[language] += len(text[start:end].encode())
+
+    def count_repairs(self, before: pa.Array, after: pa.Array, seen: pa.StructArray) -> None:
+        """Add a batch's repairs, and keep the first changed documents as samples."""
+        changed = pc.not_equal(before, after)
+        self.num_changed += pc.sum(changed).as_py() or 0
+        for name in (f.name for f in seen.type):
+            counter = self.measured if name in _MEASURED else self.repairs_by_rule
+            counter[name] += pc.sum(seen.field(name)).as_py() or 0
+        missing = _NUM_SAMPLES - len(self.samples)
+        for row in np.flatnonzero(changed.to_numpy(zero_copy_only=False))[:missing]:
+            self.samples.append(_sample(before[row].as_py(), after[row].as_py()))
+
+
+def _normalize_batch(
+    raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Split a batch into normalized documents and rejected ones, and count."""
+    options = NormalizeOptions(coeng_da=config.coeng_da)
+    model = None if config.lid_model is None else _language_model(str(config.lid_model))
+    before = raw.column("text")
+    text, seen = normalize_batch_report(before, options)
+    reasons = pc.if_else(
+        pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", legacy_font_batch(text)
+    )
+    shares = script_shares_batch(text)
+    columns = {
+        name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title", "meta")
+    }
+    columns |= {
+        "text": text,
+        "lang": languages_batch(text, model),
+        "khmer_frac": shares.field("khmer_frac"),
+        "num_bytes": pc.binary_length(text),
+        "num_repairs": _row_sum(seen, _rules(seen)),
+        **{name: seen.field(name) for name in _COUNTS},
+    }
+    table = pa.table(columns)
+    is_kept = pc.is_null(reasons)
+    kept = table.filter(is_kept)
+    rejected = pa.table({"doc_id": raw.column("doc_id"), "reason": reasons, "text": before}).filter(
+        pc.invert(is_kept)
+    )
+    totals.count(kept, rejected)
+    totals.count_paragraphs(kept, model)
+    totals.count_repairs(before.cast(pa.large_string()), text, seen)
+    return _one_batch(kept), _one_batch(rejected)
+
+
+@lru_cache(maxsize=1)
+def _language_model(path: str) -> LanguageModel:
+    """Load a fastText model, once a process.
+
+    Raises:
+        RecipeError: The file is no fastText model.
+    """
+    import fasttext
+
+    try:
+        return fasttext.load_model(path)
+    except ValueError as error:
+        raise RecipeError(f"normalize.lid_model: {error}") from error
+
+
+#: Fields of the normalizer's report that become columns.
+_COUNTS = ("num_clusters", "num_zwsp", "num_orphan_marks", "num_invalid_clusters")
+#: Fields that are measurements; every other one counts repairs by a rule.
+_MEASURED = (*_COUNTS, "num_left_as_typed")
+_SUMS = ("num_documents", "num_rejected", "num_bytes", "num_changed")
+
+
+def _rules(seen: pa.StructArray) -> list[str]:
+    return [f.name for f in seen.type if f.name not in _MEASURED]
+
+
+def _row_sum(seen: pa.StructArray, names: list[str]) -> pa.Array:
+    total = pa.array(np.zeros(len(seen), np.int32))
+    for name in names:
+        total = pc.add(total, pc.cast(seen.field(name), pa.int32()))
+    return total
+
+
+def _sample(before: str, after: str) -> dict[str, str]:
+    """Cut both texts around the first difference."""
+    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    start = max(0, first - 40)
+    return {
+        "before": before[start : start + _SAMPLE_CHARS],
+        "after": after[start : start + _SAMPLE_CHARS],
+    }
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
+    """Add the counters of all parts; keys in order, so that the report is the same bytes each time."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result[key])
+    return dict(sorted(total.items()))
+
+
+STAGE = Stage(
+    "normalized_documents",
+    version=f"2+text{NORMALIZER_VERSION}",
+    make=normalize,
+    each_dump=True,
+    fields={"config": Fields("normalize")},
+    reads={"raw": same_dump("raw_documents")},
+)

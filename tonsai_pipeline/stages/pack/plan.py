@@ -1,0 +1,225 @@
+"""Token store + shares -> which document is read at which place of the run.
+
+    pointers, docs.npy of every part ──▶ DocumentTable ──budget, plan──▶ order of documents ──▶ RunPlan
+
+Shares are realised here, in tokens of the tokenizer that is really used; the mixture only wished for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.mixture.budget import Budget, budget, round_to_total
+from tonsai_pipeline.mixture.plan import plan
+from tonsai_pipeline.mixture.split import hash_ids
+from tonsai_pipeline.schema import DumpKey, Split
+from tonsai_pipeline.stages.mix.texts import SHARES_NAME
+from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.store import Artifact
+
+#: One document of the mixture: the part its ids lie in, where, how many, and whose they are.
+ENTRY = np.dtype(
+    [
+        ("part", "<i4"),
+        ("source", "<i2"),
+        ("language", "<i2"),
+        ("held_out", "?"),
+        ("repeats", "<f4"),
+        ("start", "<i8"),
+        ("num_tokens", "<i8"),
+        ("num_bytes", "<i8"),
+        ("key", "<u8"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What the mixture asks for (`shares.json`).
+
+    Args:
+        sources: Names, in order.
+        languages: Language of each source.
+        shares: Wished share of all tokens, by source.
+        stages: Stretches of the run: its part of the run, and the share of each source in it.
+        max_epochs: Most passes over each source.
+        total_tokens: Length of the run, or None for the longest.
+        on_shortage: What happens when a source cannot fill its share.
+        seed: Seed of the order.
+    """
+
+    sources: tuple[str, ...]
+    languages: tuple[str, ...]
+    shares: Mapping[str, float]
+    stages: tuple[tuple[float, Mapping[str, float]], ...]
+    max_epochs: Mapping[str, float]
+    total_tokens: int | None
+    on_shortage: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class DocumentTable:
+    """Every document of the mixture, in catalog order.
+
+    Args:
+        entries: `ENTRY` records, shape (num_docs,).
+        id_files: File of ids of each part.
+        languages: Names that `entries["language"]` indexes.
+    """
+
+    entries: npt.NDArray[np.void]
+    id_files: tuple[Path, ...]
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The training documents in the order in which they are read, and why so many of each source.
+
+    Args:
+        order: Indices of entries, repeats included; int64.
+        stage_ends: Where each stage of the run ends in `order`, ascending; the last is its length.
+        budget: Targets and epochs by source.
+        realised: Tokens of each source in `order`.
+    """
+
+    order: npt.NDArray[np.int64]
+    stage_ends: tuple[int, ...]
+    budget: Budget
+    realised: Mapping[str, int]
+
+
+def read_shares(mixture: Artifact) -> Shares:
+    """Read what the mixture asks for."""
+    raw = cast("dict[str, Any]", read_json(mixture.path / SHARES_NAME))
+    most = raw["max_epochs"]
+    return Shares(
+        sources=tuple(raw["sources"]),
+        languages=tuple(entry["lang"] for entry in raw["sources"].values()),
+        shares={name: float(entry["share"]) for name, entry in raw["sources"].items()},
+        stages=tuple((stage["frac"], stage["shares"]) for stage in raw["stages"]),
+        max_epochs=most if isinstance(most, dict) else dict.fromkeys(raw["sources"], float(most)),
+        total_tokens=raw["total_tokens"],
+        on_shortage=raw.get("on_shortage", "redistribute"),
+        seed=int(raw["seed"]),
+    )
+
+
+def read_documents(
+    pointers: Mapping[DumpKey, Artifact], tokens: Mapping[DumpKey, Artifact], shares: Shares
+) -> DocumentTable:
+    """Gather every document of the mixture.
+
+    Args:
+        pointers: Documents of the mixture by dump, in catalog order.
+        tokens: Token store by dump.
+        shares: What the mixture asks for.
+
+    Raises:
+        DataError: A source of the documents is not in `shares.json`.
+    """
+    tables, id_files = [], []
+    languages = tuple(dict.fromkeys(shares.languages))
+    for dump, dump_pointers in pointers.items():
+        for path in dump_pointers.parts():
+            documents = np.load(tokens[dump].path / f"{path.stem}.docs.npy")
+            table = _read_part(path, documents, shares, languages)
+            table["part"] = len(id_files)
+            id_files.append(tokens[dump].path / f"{path.stem}.ids.bin")
+            tables.append(table)
+    entries = np.concatenate(tables) if tables else np.zeros(0, dtype=ENTRY)
+    return DocumentTable(entries, tuple(id_files), languages)
+
+
+def plan_run(table: DocumentTable, shares: Shares, where: Path) -> RunPlan:
+    """Decide how often each source is read, and in which order.
+
+    Raises:
+        DataError: The shares do not fit the tokens there are; the message says what would.
+    """
+    entries = table.entries
+    chosen = np.flatnonzero(~entries["held_out"] & (entries["repeats"] > 0))
+    source = entries["source"][chosen].astype(np.int64)
+    counts = np.bincount(source, entries["num_tokens"][chosen], minlength=len(shares.sources))
+    available = dict(zip(shares.sources, counts.astype(np.int64).tolist(), strict=True))
+    try:
+        targets = budget(
+            available,
+            shares.shares,
+            total_tokens=shares.total_tokens,
+            max_epochs=shares.max_epochs,
+            groups=dict(zip(shares.sources, shares.languages, strict=True)),
+            on_shortage=cast("Any", shares.on_shortage),
+        )
+        run = plan(
+            entries["num_tokens"][chosen],
+            source,
+            _stage_targets(targets, shares),
+            seed=shares.seed,
+            repeats=entries["repeats"][chosen],
+            keys=entries["key"][chosen],
+        )
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    realised = dict(zip(shares.sources, run.realised_tokens.sum(axis=0).tolist(), strict=True))
+    ends = np.searchsorted(run.stage, np.arange(len(shares.stages)), side="right")
+    return RunPlan(chosen[run.order], tuple(ends.tolist()), targets, realised)
+
+
+def _stage_targets(targets: Budget, shares: Shares) -> npt.NDArray[np.int64]:
+    """Divide the tokens of each source among the stages of the run, as the stages' shares ask.
+
+    Returns:
+        Tokens, shape (num_stages, num_sources); each column sums to the target of its source.
+    """
+    tokens = np.zeros((len(shares.stages), len(shares.sources)), dtype=np.int64)
+    for place, name in enumerate(shares.sources):
+        target = targets.target_tokens.get(name, 0)
+        wished = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
+        if target > 0:
+            exact = {str(n): target * part / sum(wished) for n, part in enumerate(wished)}
+            tokens[:, place] = list(round_to_total(exact, target).values())
+    return tokens
+
+
+def held_out(table: DocumentTable, language: int) -> npt.NDArray[np.int64]:
+    """Return the validation documents of a language, in catalog order."""
+    entries = table.entries
+    return np.flatnonzero(entries["held_out"] & (entries["language"] == language))
+
+
+def _read_part(
+    path: Path, documents: npt.NDArray[np.void], shares: Shares, languages: Sequence[str]
+) -> npt.NDArray[np.void]:
+    """Join pointers and token counts of one part."""
+    pointers = read_part(path)
+    table = np.zeros(len(documents), dtype=ENTRY)
+    if pointers.num_rows != len(documents):
+        raise DataError(f"{path}: {pointers.num_rows} documents, {len(documents)} tokenized")
+    names = pointers["source"].to_pylist()
+    unknown = sorted(set(names) - set(shares.sources))
+    if unknown:
+        raise DataError(f"{path}: source '{unknown[0]}' is not in {SHARES_NAME}; run mix again")
+    source_of = {name: place for place, name in enumerate(shares.sources)}
+    table["source"] = [source_of[name] for name in names]
+    # A mixed page counts for the language that its source was taken for.
+    table["language"] = [
+        languages.index(lang if lang in languages else shares.languages[source_of[name]])
+        for name, lang in zip(names, pointers["lang"].to_pylist(), strict=True)
+    ]
+    table["held_out"] = [split == Split.VALIDATION for split in pointers["split"].to_pylist()]
+    table["repeats"] = pointers["repeats"].to_numpy()
+    table["start"][1:] = documents["end"][:-1]
+    table["num_tokens"] = documents["end"] - table["start"]
+    table["num_bytes"] = documents["num_bytes"]
+    table["key"] = hash_ids(pointers["doc_id"].to_pylist(), seed=shares.seed)
+    return table

@@ -1,0 +1,1 @@
+"""normalized_documents -> minhash_signatures: an exact key and a MinHash signature a document."""

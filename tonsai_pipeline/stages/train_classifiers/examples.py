@@ -1,0 +1,174 @@
+"""Kept documents of the sources named good and bad -> examples: feature lines with their truth, in hash order.
+
+    part ──features, margin──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
+
+A tenth of every source, and whole sources on wish, are marked as held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from tonsai_pipeline.engine import Engine, Part, map_parts
+from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.quality.features import features
+from tonsai_pipeline.quality.rules import Limits, margin
+from tonsai_pipeline.quality.signals import measure
+from tonsai_pipeline.recipe.quality import ClassifierConfig
+from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.stages.score.parts import kept_batches, rules_language
+from tonsai_pipeline.storage.documents import count_rows, read_part, write_part
+from tonsai_pipeline.storage.store import Artifact
+
+EXAMPLES = pa.schema(
+    [
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("good", pa.bool_(), nullable=False),
+        pa.field("held_out", pa.bool_(), nullable=False),
+        pa.field("margin", pa.float32(), nullable=False),
+        pa.field("line", pa.large_string(), nullable=False),
+    ]
+)
+_HELD_OUT_IN_TEN = 1
+
+
+@dataclass(frozen=True)
+class KeptDump:
+    """A dump and its keep-list.
+
+    Args:
+        key: Dump key.
+        normalized: normalized_documents.
+        keep: Its keep-list.
+    """
+
+    key: DumpKey
+    normalized: Artifact
+    keep: Artifact
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.key.source
+
+
+@dataclass(frozen=True)
+class _ExampleTask:
+    output: str
+    normalized: Path
+    keep: Path
+    source: str
+    language: str
+    config: ClassifierConfig
+    limits: Limits
+    border: int
+
+
+def gather_examples(
+    language: str,
+    dumps: list[KeptDump],
+    config: ClassifierConfig,
+    limits: Limits,
+    folder: Path,
+    *,
+    engine: Engine,
+) -> pa.Table:
+    """Return the examples of a classifier in the order of their hashes, schema `EXAMPLES`.
+
+    Args:
+        language: `khm` or `eng`.
+        dumps: Dumps of the sources that `config` names.
+        config: Which are good, which bad, how many.
+        limits: Limits of the language, for the margin.
+        folder: Working folder.
+        engine: Where parts are read.
+
+    Raises:
+        DataError: One side has too few documents to train on or to measure with.
+    """
+    borders = {
+        True: _border(dumps, config.positives, config),
+        False: _border(dumps, config.negatives, config),
+    }
+    tasks = [
+        _ExampleTask(
+            output=f"{dump.key}-{path.stem}",
+            normalized=path,
+            keep=dump.keep.path / path.name,
+            source=dump.source,
+            language=language,
+            config=config,
+            limits=limits,
+            border=borders[dump.source in config.positives],
+        )
+        for dump in dumps
+        for path in dump.normalized.parts()
+    ]
+    parts = [Part(task.output, task) for task in tasks]
+    map_parts(engine, _write_examples, parts, folder=folder, label=f"examples {language}")
+    tables = [read_part(folder / f"{task.output}.parquet") for task in tasks]
+    examples = pa.concat_tables([EXAMPLES.empty_table(), *tables]).sort_by("hash")
+    _check_sides(language, examples)
+    return examples
+
+
+def _border(dumps: list[KeptDump], side: tuple[str, ...], config: ClassifierConfig) -> int:
+    """Return the hash below which documents of a side are taken, so that about `max_documents` are."""
+    parts = [path for dump in dumps if dump.source in side for path in dump.keep.parts()]
+    total = sum(count_rows(path) for path in parts)
+    return min(2**64, 2**64 * config.max_documents // max(total, 1))
+
+
+def _write_examples(task: _ExampleTask, folder: Path) -> dict[str, Any]:
+    """Write the examples of one part."""
+    columns = ("doc_id", "text", "lang")
+    batches = kept_batches(task.normalized, task.keep, columns)
+    tables = [_example_table(batch, task) for batch, _, _ in batches]
+    write_part(folder / f"{task.output}.parquet", tables, EXAMPLES)
+    return {"num_examples": sum(table.num_rows for table in tables)}
+
+
+def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
+    config = task.config
+    good = task.source in config.positives
+    rows, hashes = [], []
+    for row, (doc_id, language) in enumerate(
+        zip(batch.column("doc_id").to_pylist(), batch.column("lang").to_pylist(), strict=True)
+    ):
+        hashed = xxhash.xxh3_64_intdigest(doc_id.encode(), seed=config.seed)
+        # Good examples are of the language; the others may be anything: a legacy font looks Latin.
+        if hashed < task.border and (not good or rules_language(language) == task.language):
+            rows.append(row)
+            hashes.append(hashed)
+    texts = batch.column("text").take(pa.array(rows, pa.int64()))
+    whole = task.source in config.held_out
+    return pa.table(
+        {
+            "hash": pa.array(hashes, pa.uint64()),
+            "source": pa.array([task.source] * len(rows), pa.string()),
+            "good": pa.array([good] * len(rows), pa.bool_()),
+            "held_out": pa.array(
+                [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
+            ),
+            "margin": pa.array(margin(measure(texts), task.limits), pa.float32()),
+            "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
+        }
+    )
+
+
+def _check_sides(language: str, examples: pa.Table) -> None:
+    good = examples.column("good").to_numpy()
+    held = examples.column("held_out").to_numpy()
+    for name, side in (("positives", good), ("negatives", ~good)):
+        for what, chosen in (("to train on", side & ~held), ("held out", side & held)):
+            if chosen.sum() < 2:
+                raise DataError(
+                    f"quality.classifiers.{language}: {name} have {int(chosen.sum())} documents {what}; "
+                    "name more sources, or larger ones"
+                )
