@@ -14,7 +14,6 @@ from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 
-
 # Images of containers often forbid bytecode; every process of the tests would then compile Dagster and torch anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from tonsai_pipeline.catalog.catalog import Dump, find_dumps
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.dedup import DedupConfig, SignatureConfig
@@ -18,7 +19,6 @@ from tonsai_pipeline.stages import deduplicate as deduplicate_stage
 from tonsai_pipeline.stages import ingest as ingest_stage
 from tonsai_pipeline.stages import normalize as normalize_stage
 from tonsai_pipeline.stages import sign as sign_stage
-from tonsai_pipeline.catalog.catalog import Dump, find_dumps
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store

@@ -25,8 +25,8 @@ from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.rules import Limits, margin
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
-from tonsai_pipeline.stages.train_classifiers.stage import make_classifier
 from tonsai_pipeline.stages.train_classifiers.examples import KeptDump
+from tonsai_pipeline.stages.train_classifiers.stage import make_classifier
 from tonsai_pipeline.storage.files import read_json
 
 LANGUAGES = ("khm", "eng")

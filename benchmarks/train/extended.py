@@ -20,8 +20,8 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
 from tonsai_pipeline.stages.pack.stage import pack
+from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
 from tonsai_pipeline.stages.train_tokenizer.tokenizer_folder import save_tokenizer
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout

@@ -19,7 +19,7 @@ from tonsai_pipeline.cli.init.model import Machine, choose
 from tonsai_pipeline.cli.init.sources import Survey, survey
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe import Recipe, load_recipe
-from tonsai_pipeline.stages.catalog import find_dumps
+from tonsai_pipeline.catalog.catalog import find_dumps
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.grammar import document
 from tonsai_pipeline.train.flops import flops_per_token
@@ -65,7 +65,7 @@ def proposed(home: Path, folder: str = "texts", base: str | None = None) -> tupl
 
 def files_of(recipe: Recipe, home: Path) -> dict[str, list[str]]:
     catalog = find_dumps(recipe, Layout(home / "home", recipe.name), home)
-    return {dump.source: [Path(file).name for file in dump.files] for dump in catalog.dumps}
+    return {dump.key.source: [Path(file).name for file in dump.files] for dump in catalog.dumps}
 
 
 def reason(found: Survey, name: str) -> str:
