@@ -15,6 +15,7 @@ from benchmarks import texts
 from benchmarks.dedup.pipeline import Pipeline
 from benchmarks.tokenize_pack import prepared
 from benchmarks.tokenize_pack.tokenizers import count
+from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.mixture.plan import plan
 from tonsai_pipeline.packing.best_fit import best_fit
@@ -30,8 +31,9 @@ from tonsai_pipeline.storage.store import Store
 
 
 def fill(data: Path, work: Path, *, vocab_size: int) -> dict[str, object]:
-    """Run the recipe `real` up to the mixture, then pack it at several row lengths."""
-    recipe = load_recipe("real")
+    """Run the recipe that `tonsai init` writes up to the mixture, then pack it at several row lengths."""
+    init(data, base=None, output=work / "real.yaml", force=True)
+    recipe = load_recipe(str(work / "real.yaml"))
     pipeline = Pipeline(work, recipe, num_workers=2)
     normalized = pipeline.normalized(data)
     kept = pipeline.deduplicated(
