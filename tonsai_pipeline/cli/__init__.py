@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from tonsai_pipeline import __version__
 from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
@@ -27,17 +28,32 @@ from tonsai_pipeline.errors import TonsaiError, missing_extra
 app = typer.Typer(
     name="tonsai",
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
     help="""
 From raw Khmer and English dumps to a trained language model.
 
-**First steps:** `tonsai demo` builds a small model from generated text. Then write a recipe (start from
-`tonsai plan --recipe gpt2_0p5b`), drop dumps into the inbox (`tonsai dumps scan`) and `tonsai run --recipe my.yaml`.
+**First steps:** `tonsai demo` builds a small model from generated text. Then `tonsai init my_texts` writes a recipe
+for a folder of your own, and `tonsai run --recipe my_texts.yaml` makes the model.
 `uv run dagster dev` shows the same history in the browser.
 """,
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
+    ] = False,
+) -> None:
+    """Hold what stands before a command; Typer shows the help text above instead."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 app.command(rich_help_panel="Start here")(demo)
 app.command(rich_help_panel="Start here")(init)
 app.command(rich_help_panel="The graph")(run)
@@ -53,6 +69,9 @@ app.command(rich_help_panel="Single steps")(prepare)
 app.command("train-tokenizer", rich_help_panel="Single steps")(train_tokenizer)
 app.command(rich_help_panel="Single steps")(pretrain)
 
+#: Exit code after Ctrl-C, as shells have it: 128 + SIGINT.
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed without a traceback."""
@@ -60,6 +79,12 @@ def main() -> None:
         app()
     except TonsaiError as error:
         _stop(error)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo(
+                "interrupted; what is finished is kept: run the same command again", err=True
+            )
+        raise
     except ModuleNotFoundError as error:
         known = missing_extra(error)
         if known is None:

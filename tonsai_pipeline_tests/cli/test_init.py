@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tonsai_pipeline.catalog.catalog import find_dumps
 from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.cli.init.model import Machine, choose
 from tonsai_pipeline.cli.init.sources import Survey, survey
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.recipe import Recipe, load_recipe
-from tonsai_pipeline.catalog.catalog import find_dumps
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.grammar import document
 from tonsai_pipeline.train.flops import flops_per_token

@@ -192,9 +192,3 @@ def test_a_missing_source_file_names_source_path_and_data_folder(tmp_path):
     assert "source 'a'" in done.stderr
     assert "nowhere.jsonl" in done.stderr
     assert "--data" in done.stderr
-
-
-def test_without_an_instance_the_way_out_is_told(tmp_path):
-    done = tonsai("run", "--recipe", "demo", cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert "DAGSTER_HOME" in done.stderr
