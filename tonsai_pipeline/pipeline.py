@@ -6,13 +6,14 @@ recipe, data root, dumps as the catalog or the disk has them ──open_builder�
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
 from tonsai_pipeline.engine import Engine, open_engine
-from tonsai_pipeline.eval import stage as evaluate
-from tonsai_pipeline.lineage import Builder, DumpView, Pipeline
+from tonsai_pipeline.evaluate import stage as evaluate
+from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, document
 from tonsai_pipeline.lineage.builder import OnMade
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
@@ -99,3 +100,7 @@ def open_builder(
 ) -> Builder:
     """Return the builder of a recipe's artifacts over some dumps."""
     return Builder(PIPELINE, recipe, store, dumps, engine=engine, on_made=on_made)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document.page(PIPELINE))

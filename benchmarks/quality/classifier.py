@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from benchmarks.dedup.pipeline import Pipeline, real_recipe
 from benchmarks.quality.corpus import CLEAN, TextFile, read_files
-from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
+from tonsai_pipeline.quality.classifier import Calibration, evidence, num_units_of, raw_scores
 from tonsai_pipeline.quality.evaluation import auc, calibration_error
 from tonsai_pipeline.quality.features import features
-from tonsai_pipeline.quality.rules import Limits, margin
+from tonsai_pipeline.quality.form import form_log_odds
 from tonsai_pipeline.quality.signals import Signals, measure
-from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
+from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.stages.train_classifiers.examples import KeptDump
 from tonsai_pipeline.stages.train_classifiers.stage import make_classifier
 from tonsai_pipeline.storage.files import read_json
@@ -45,7 +45,7 @@ GOOD = (
 #: Files of each kind of junk; an AUC is against good prose of the language of the file.
 KINDS = {
     "ui_strings": ("khm/junk_ui_strings", "eng/junk_ui_strings"),
-    "bug_titles": ("eng/junk_bug_titles",),
+    "bug_titles": ("eng/junk_bug_titles_plain",),
     "legacy_font": ("khm/junk_legacy_font",),
     "forum": ("eng/junk_forum",),
     "boilerplate_pages": ("khm/junk_boilerplate_pages", "eng/junk_boilerplate_pages"),
@@ -53,7 +53,7 @@ KINDS = {
 
 
 def measure_auc(data: Path, work: Path) -> list[dict[str, Any]]:
-    """Return a row for each junk file and half: AUC of the score, of the margin alone, of the words alone."""
+    """Return a row for each junk file and half: AUC of the score, of the form alone, of the words alone."""
     files = read_files(data)
     pipeline, dumps = kept_dumps(data, work)
     rows = []
@@ -132,7 +132,6 @@ def train(
         lang,
         list(dumps),
         config,
-        Limits.of(QualityConfig().of(lang)),
         engine=pipeline.engine,
         store=pipeline.store,
     )
@@ -148,11 +147,11 @@ def scores(file: TextFile, models: Mapping[str, Path]) -> Mapping[str, npt.NDArr
     """Score every document as `score` does, by the rules and the classifier of its language.
 
     Returns:
-        `score`, `margin` and `words` (log-odds of the classifier alone), each of shape (num_docs,).
+        `score`, `form` and `words` (log-odds of the classifier alone), each of shape (num_docs,).
     """
     by = file.judged_as()
     signals = measure(file.texts)
-    found = {name: np.zeros(len(by)) for name in ("score", "margin", "words")}
+    found = {name: np.zeros(len(by)) for name in ("score", "form", "words")}
     for lang, folder in models.items():
         mine = np.flatnonzero(by == lang)
         if not len(mine):
@@ -160,11 +159,11 @@ def scores(file: TextFile, models: Mapping[str, Path]) -> Mapping[str, npt.NDArr
         settings = cast("dict[str, Any]", read_json(folder / "calibration.json"))
         model = fasttext.load_model(str(folder / "model.bin"))
         lines = features(file.texts.take(mine), max_units=settings["max_units"])
-        form = margin(Signals(signals.values[mine]), Limits.of(QualityConfig().of(lang)))
+        form = form_log_odds(Signals(signals.values[mine]))
         words = raw_scores(model, lines)
-        found["words"][mine], found["margin"][mine] = words, form
+        found["words"][mine], found["form"][mine] = words, form
         calibration = Calibration(settings["slope"], settings["offset"])
-        found["score"][mine] = calibration.apply(evidence(words, form))
+        found["score"][mine] = calibration.apply(evidence(words, form, num_units_of(lines)))
     return found
 
 
@@ -182,7 +181,7 @@ def _row(
         "junk": junk.name,
         "good": ", ".join(name.split("/")[1] for name in good),
         "auc": auc(joined["score"], truth),
-        "auc_margin_only": auc(joined["margin"], truth),
+        "auc_form_only": auc(joined["form"], truth),
         "auc_words_only": auc(joined["words"], truth),
         "calibration_error": calibration_error(joined["score"], truth),
         "median_good": float(np.median(joined["score"][truth])),

@@ -18,10 +18,11 @@ import pyarrow as pa
 from benchmarks.dedup.clock import cpu_s
 from benchmarks.quality import classifier
 from benchmarks.quality.corpus import TextFile, read_files
-from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
+from tonsai_pipeline.quality.classifier import Calibration, evidence, num_units_of, raw_scores
 from tonsai_pipeline.quality.features import features
+from tonsai_pipeline.quality.form import form_log_odds
 from tonsai_pipeline.quality.pii import count_pii
-from tonsai_pipeline.quality.rules import Limits, judge, margin
+from tonsai_pipeline.quality.rules import Limits, judge
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig, QualityConfig
 
@@ -96,11 +97,12 @@ class _Ours:
         """Signals, verdict and score."""
         signals = measure(texts)
         reasons, form = self._judge(signals)
-        words = raw_scores(self.model, features(texts, max_units=self.max_units))
-        return reasons, Calibration().apply(evidence(words, form))
+        lines = features(texts, max_units=self.max_units)
+        joined = evidence(raw_scores(self.model, lines), form, num_units_of(lines))
+        return reasons, Calibration().apply(joined)
 
     def _judge(self, signals: Signals) -> tuple[object, Any]:
-        return judge(signals, self.limits), margin(signals, self.limits)
+        return judge(signals, self.limits), form_log_odds(signals)
 
 
 def _datatrove(lang: str, texts: list[str]) -> int:

@@ -113,8 +113,8 @@ def ways(options: argparse.Namespace, work: Path, texts, seq_len: int) -> dict[s
         ours.extend(packed.train(run, warmup_steps=warmup))
     kit, our = theirs.numbers(), ours.numbers()
     by_language = {
-        lang: padded.coverage(said, texts.tokenizer_dir, seq_len)
-        for lang, said in texts.documents.items()
+        lang: padded.coverage(found_texts, texts.tokenizer_dir, seq_len)
+        for lang, found_texts in texts.documents.items()
     }
     # The measured steps hold a hundred documents; their lengths vary, so the speed is also taken over all.
     everything = padded.coverage(documents, texts.tokenizer_dir, seq_len)

@@ -36,20 +36,21 @@ class Corpus:
 
     def shuffled(self, seed: int) -> list[str]:
         """Return all documents in random order."""
-        whole = [text for said in self.documents.values() for text in said]
+        whole = [text for found_texts in self.documents.values() for text in found_texts]
         return [whole[i] for i in np.random.default_rng(seed).permutation(len(whole))]
 
 
 def build(data: Path, work: Path, *, seq_lens: list[int], vocab_size: int) -> Corpus:
     found = texts.training(data)
     half = MAX_DOCUMENTS // len(found)
-    dice = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     documents = {
-        lang: [said[i] for i in dice.permutation(len(said))[:half]] for lang, said in found.items()
+        lang: [found_texts[i] for i in generator.permutation(len(found_texts))[:half]]
+        for lang, found_texts in found.items()
     }
     store = Store(Layout(work, "train"))
     mixture, normalized = prepared.build(store, documents, 1)
-    held_out = {lang: said[:50] for lang, said in texts.parallel(data).items()}
+    held_out = {lang: found_texts[:50] for lang, found_texts in texts.parallel(data).items()}
     tokenizer = prepared.tokenizer(store, count(documents), held_out, vocab_size)
     engine = open_engine("local", num_workers=1)
     shards = {}

@@ -27,8 +27,8 @@ from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.train import job
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import METRICS_NAME, MODEL_NAME, STATUS_NAME, TrainRun, read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 
 SEQ_LEN, ROWS = 256, 8
 BASE_VOCAB, NEW_TOKENS = 2048, 2000
@@ -39,10 +39,10 @@ def measure(
     data: Path, work: Path, network: ModelConfig, *, base_steps: int, steps: int
 ) -> dict[str, Any]:
     found = texts.training(data)
-    dice = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     mixed = {
-        lang: [said[i] for i in dice.permutation(len(said))[:number]]
-        for (lang, said), number in zip(found.items(), (6_000, 6_000), strict=True)
+        lang: [found_texts[i] for i in generator.permutation(len(found_texts))[:number]]
+        for (lang, found_texts), number in zip(found.items(), (6_000, 6_000), strict=True)
     }
     store = Store(Layout(work, "extended"))
     mixture, normalized = prepared.build(store, mixed, 1)

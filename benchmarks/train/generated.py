@@ -14,15 +14,15 @@ LOG_MEAN, LOG_DEVIATION = 5.6, 1.2
 
 
 def write_shards(folder: Path, *, seq_len: int, vocab_size: int, num_rows: int) -> Path:
-    dice = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for split, count in (("train", num_rows), ("val_eng", 2)):
         header = RowsHeader(
             seq_len, vocab_size, PAD, BOS, EOS, "generated", ("generated",), ("eng",)
         )
         with RowWriter(folder / split, header) as writer:
             for _ in range(count):
-                ids = dice.integers(3, vocab_size, seq_len)
-                lengths = _lengths(dice, seq_len)
+                ids = generator.integers(3, vocab_size, seq_len)
+                lengths = _lengths(generator, seq_len)
                 starts = np.cumsum([0, *lengths[:-1]])
                 ids[starts] = BOS
                 ids[starts + lengths - 1] = EOS
@@ -46,11 +46,11 @@ def write_tokenizer(folder: Path) -> Path:
     return folder
 
 
-def _lengths(dice: np.random.Generator, seq_len: int) -> np.ndarray:
+def _lengths(generator: np.random.Generator, seq_len: int) -> np.ndarray:
     """Lengths of documents that fill a row exactly; the last one is cut."""
     lengths: list[int] = []
     while (left := seq_len - sum(lengths)) > 0:
-        length = min(left, max(4, int(dice.lognormal(LOG_MEAN, LOG_DEVIATION))))
+        length = min(left, max(4, int(generator.lognormal(LOG_MEAN, LOG_DEVIATION))))
         # Too little for another document: the last one takes it.
         lengths.append(left if left - length < 4 else length)
     return np.array(lengths)

@@ -1,6 +1,6 @@
 """Training, measured on one GPU: tokens/s, MFU, memory, attention, exact resume.
 
-    uv run python -m benchmarks.train.gpu [--json] [--only attention,sweep,memory,engines,resume,batch]
+    uv run python -m benchmarks.train.gpu [--json] [--only attention,sweep,memory,backends,resume,batch]
     uv run python -m benchmarks.train.gpu --dry          the same code on a CPU, with a network of 36 thousand parameters
 
 The network is the starter kit's (759,905,280 parameters at 50,000 tokens), bf16, rows of 2,048. Rows are generated:
@@ -10,7 +10,7 @@ costs only itself. The target is an MFU of at least 45 % in `sweep`. What has be
 attention  our attention against SDPA with a block mask in fp32: errors and times; the device's own matrix product
 sweep      micro batches, compiled or not, 24 or 12 heads, cuDNN's and flash attention's kernel, and the block mask
 memory     all logits at once or in parts; activations kept or computed again
-engines    DeepSpeed with ZeRO 1 against plain torch
+backends    DeepSpeed with ZeRO 1 against plain torch
 resume     stopped in the middle and resumed, with deterministic kernels and without; size and time of a checkpoint
 batch      the recipe's own step of 524,288 tokens
 """
@@ -50,15 +50,15 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "logits in parts of 8,192": BASE | {"chunk": 8192},
         "activations computed again": BASE | {"recompute": True},
     },
-    "engines": {
+    "backends": {
         "torch": BASE,
-        "DeepSpeed, ZeRO 1": BASE | {"engine": "deepspeed"},
+        "DeepSpeed, ZeRO 1": BASE | {"backend": "deepspeed"},
     },
     "resume": {
         "deterministic": {"kind": "resume", "micro": 8, "deterministic": True, "compile": True},
         "default": {"kind": "resume", "micro": 8, "compile": True},
     },
-    "batch": {"524,288 tokens a step": BASE | {"accum": 16, "engine": "deepspeed"}},
+    "batch": {"524,288 tokens a step": BASE | {"accum": 16, "backend": "deepspeed"}},
 }
 
 
@@ -144,7 +144,7 @@ def measure(case: dict[str, Any], options: argparse.Namespace, work: Path) -> di
 
 def dry(case: dict[str, Any]) -> dict[str, Any]:
     """Make a case small: compiling and DeepSpeed's imports take half a minute on a CPU and are tested elsewhere."""
-    small = {"micro": 2, "compile": False, "engine": "torch", "accum": 2}
+    small = {"micro": 2, "compile": False, "backend": "torch", "accum": 2}
     if "heads" in case:
         small["heads"] = 2
     if "chunk" in case:

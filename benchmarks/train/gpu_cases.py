@@ -1,4 +1,4 @@
-"""One measurement of `benchmarks.train.gpu`: a few steps of the product's own training job, or of its attention."""
+"""One measurement of `train_gpu.py`: a few steps of the product's own training job, or of its attention."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from benchmarks.train.packed import NEVER, Quiet, describe
 from tonsai_pipeline.model.attention import Borders, attend, block_mask, uses_varlen_kernel
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train import engine, job
-from tonsai_pipeline.train.checkpoint import Checkpoints
-from tonsai_pipeline.train.engine import Engine
+from tonsai_pipeline.train import job
+from tonsai_pipeline.train.backends import backend
+from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoints
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import METRICS_NAME, STATUS_NAME, TrainRun, read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 
 #: First steps that are not measured: they compile, choose kernels and fill caches.
 WARMUP_STEPS = 3
@@ -115,7 +116,7 @@ def resume(case: dict[str, Any], size: Size, work: Path) -> dict[str, Any]:
     assert not stopped.finished, "the run ended before it was stopped"
     size_gb = sum(p.stat().st_size for p in broken.output_dir.rglob("*") if p.is_file()) / 1e9
     again = broken.model_copy(update={"resume": "required"})
-    with _timed(Checkpoints, "save") as save_s, _timed(Engine, "load") as load_s:
+    with _timed(Checkpoints, "save") as save_s, _timed(Backend, "load") as load_s:
         job.train(again, reporter=Quiet(), stop=StopRequest())
     found = [[(r["last_loss"], r["grad_norm"]) for r in _records(run)] for run in (whole, broken)]
     weights = [load_file(r.output_dir / "model" / "model.safetensors") for r in (whole, broken)]
@@ -213,14 +214,14 @@ class _StopAfter(StopRequest):
 
 @contextmanager
 def _forced_mask(*, wanted: bool) -> Iterator[None]:
-    """Let the engine believe that there is no kernel for documents of different lengths."""
-    real = engine.uses_varlen_kernel
+    """Let the backend believe that there is no kernel for documents of different lengths."""
+    real = backend.uses_varlen_kernel
     if wanted:
-        engine.uses_varlen_kernel = lambda *_: False
+        backend.uses_varlen_kernel = lambda *_: False
     try:
         yield
     finally:
-        engine.uses_varlen_kernel = real
+        backend.uses_varlen_kernel = real
 
 
 def _run(case: dict[str, Any], size: Size, work: Path, name: str) -> TrainRun:
@@ -242,7 +243,7 @@ def _run(case: dict[str, Any], size: Size, work: Path, name: str) -> TrainRun:
         rows=rows,
         num_steps=size.num_steps,
         micro_batch_rows=case["micro"],
-        engine=case.get("engine", "torch"),
+        backend=case.get("backend", "torch"),
         zero_stage=1,
         precision=size.precision,
         compile=case.get("compile", False),

@@ -12,10 +12,10 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train import job
-from tonsai_pipeline.train.feed import RowFeed
-from tonsai_pipeline.train.plan import make_plan
+from tonsai_pipeline.train.loop.batch_plan import make_plan
+from tonsai_pipeline.train.loop.feed import RowFeed
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import METRICS_NAME, TrainRun, read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 
 NEVER = 1_000_000_000
 
@@ -43,7 +43,7 @@ def describe(
 ) -> TrainRun:
     """Describe a run of so many steps of so many rows, each step one micro batch unless `train` says else."""
     settings: dict[str, Any] = {
-        "engine": "torch",
+        "backend": "torch",
         "precision": "fp32",
         "compile": False,
         "max_tokens": num_steps * rows * seq_len,

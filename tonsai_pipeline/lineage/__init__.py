@@ -2,6 +2,7 @@
 
 stage.py      Stage: one frozen value that declares what is made, from which settings and artifacts
 pipeline.py   all stages of the product -> a checked graph: who needs whom, code versions
+document.py   declarations -> the page of the docs that says what reruns when
 builder.py    stages, recipe, dumps, store -> artifacts, made only where none of that key is there
 """
 

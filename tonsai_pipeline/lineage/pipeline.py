@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,16 @@ def _source(recipe: Recipe, name: str) -> Source:
 
 def _plain(recipe: Recipe, fields: Fields, value: Any, name_file: Callable[[Path], str]) -> Any:
     if isinstance(value, Section):
-        return value.narrow(fields.only, fields.without).settings(name_file)
+        return value.narrow(fields.only, fields.without).settings(name_file, fields.path)
     if fields.path == "sources" or isinstance(value, tuple):
-        return [one.settings(name_file) if isinstance(one, Section) else one for one in value]
+        return [
+            one.settings(name_file, fields.path) if isinstance(one, Section) else one
+            for one in value
+        ]
     parent, _, name = fields.path.rpartition(".")
     if not parent:
         return value
-    return select(recipe, Fields(parent, only=(name,)), None).settings(name_file)[name]
+    return select(recipe, Fields(parent, only=(name,)), None).settings(name_file, parent)[name]
 
 
 def _stamp(path: Path) -> str:
@@ -162,19 +165,3 @@ def _stamp(path: Path) -> str:
         return "missing"
     files = [path] if path.is_file() else sorted(path.iterdir())
     return digest_json([[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files])
-
-
-def describe(stage: Stage) -> Mapping[str, Any]:
-    """Return a declaration as plain values, for documentation."""
-    return {
-        "fields": sorted(_field_text(fields) for fields in stage.fields.values()),
-        "reads": sorted(
-            f"{read.stage or 'raw_dumps'} ({read.scope.value})" for read in stage.reads.values()
-        ),
-    }
-
-
-def _field_text(fields: Fields) -> str:
-    names = f" ({', '.join(fields.only)})" if fields.only else ""
-    left = f" without {', '.join(fields.without)}" if fields.without else ""
-    return f"{fields.path}{names}{left}"

@@ -54,7 +54,7 @@ def generate(
     )
     if not 0 < len(prompt_ids) < context:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens; the model takes 1..{context - 1}")
-    dice = torch.Generator(device="cpu").manual_seed(seed)
+    generator = torch.Generator(device="cpu").manual_seed(seed)
     written: list[int] = []
     with _writing(model):
         ids = torch.tensor([list(prompt_ids)], device=model.device)
@@ -62,7 +62,7 @@ def generate(
         for _ in range(min(max_new_tokens, context - len(prompt_ids))):
             out = model(input_ids=ids, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
-            token = _draw(out.logits[0, -1].float().cpu(), allowed, temperature, top_p, dice)
+            token = _draw(out.logits[0, -1].float().cpu(), allowed, temperature, top_p, generator)
             if token == eos_id:
                 break
             written.append(token)
@@ -91,7 +91,7 @@ def allowed_tokens(vocab_size: int, num_real: int, forbidden: Sequence[int]) -> 
 
 
 def _draw(
-    logits: Tensor, allowed: Tensor, temperature: float, top_p: float, dice: torch.Generator
+    logits: Tensor, allowed: Tensor, temperature: float, top_p: float, generator: torch.Generator
 ) -> int:
     logits = logits.masked_fill(~allowed, float("-inf"))
     if temperature == 0.0:
@@ -100,7 +100,7 @@ def _draw(
     # A token stays while those before it hold less than top_p: the likeliest always stays.
     before = probabilities.cumsum(0) - probabilities
     kept = probabilities.masked_fill(before >= top_p, 0.0)
-    return int(order[torch.multinomial(kept, 1, generator=dice)])
+    return int(order[torch.multinomial(kept, 1, generator=generator)])
 
 
 @contextmanager

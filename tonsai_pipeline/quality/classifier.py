@@ -1,11 +1,11 @@
 """A fastText model and feature lines -> the chance that a document is good; and what the model looks at.
 
     lines ──raw_scores──▶ log-odds ─┐
-    signals ──rules.margin──────────┴─evidence──▶ log-odds ──Calibration──▶ score in [0, 1]
+    signals ──form_log_odds─────────┴─evidence──▶ log-odds ──Calibration──▶ score in [0, 1]
 
-The classifier knows the words of the junk it has seen and nothing of any other kind; the form of a page (the
-margin) judges every kind alike. Neither can outvote the other. The model is a value here: the stage trains and
-loads it.
+The classifier knows the words of the junk it has seen and nothing of any other kind; the form of a page judges
+every kind alike. Words count up to a limit, and less in a short text, which has few. The model is a value here: the
+stage trains and loads it.
 
 Source: Joulin et al., "Bag of Tricks for Efficient Text Classification" (2017); Li et al., DataComp-LM (2024),
     section 4.4, on fastText as a quality filter; Platt (1999) on calibration.
@@ -20,17 +20,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tonsai_pipeline.quality.form import sigmoid
+
 GOOD, BAD = "__label__good", "__label__bad"
 #: Bumped when the same model and text would get another score.
-CLASSIFIER_VERSION = 2
+CLASSIFIER_VERSION = 3
 _SMALLEST_PROBABILITY = 1e-7
-#: The classifier's log-odds count up to this, either way, and those of the margin twice. Ours: chosen on five
-#: kinds of real junk, each left out of training in turn (`python -m benchmarks.quality --only classifier`). Words know the
-#: junk they have seen: AUC against forum posts, where none were trained on, 0.949 by the form alone, 0.921 so, 0.899
-#: with a limit of 2; user-interface strings that were trained on gain 0.02 by the words.
+#: The classifier's log-odds count up to this, either way; fully from a text of so many units on, half of them there.
+#: Ours: chosen on kinds of real junk, each left out of training in turn (`python -m benchmarks.quality --only classifier`).
 _MAX_CONTENT_LOG_ODDS = 1.0
-_FORM_WEIGHT = 2.0
-_SMALLEST_MARGIN = 1e-3
+_UNITS_OF_HALF_WEIGHT = 20.0
 #: Where the fit of a calibration starts, and how strongly it is held there: slope, offset.
 _START = np.array([1.0, 0.0])
 _PULL = np.array([1e-3, 1e-4])
@@ -45,7 +44,7 @@ class Calibration:
 
     def apply(self, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return probabilities, shape as given."""
-        return _sigmoid(self.slope * log_odds + self.offset).astype(np.float32)
+        return sigmoid(self.slope * log_odds + self.offset).astype(np.float32)
 
 
 def raw_scores(model: Any, lines: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -72,21 +71,29 @@ def raw_scores(model: Any, lines: Sequence[str]) -> npt.NDArray[np.float64]:
 
 
 def evidence(
-    log_odds: npt.NDArray[np.float64], margins: npt.NDArray[np.floating]
+    log_odds: npt.NDArray[np.float64],
+    form: npt.NDArray[np.float64],
+    num_units: npt.NDArray[np.integer],
 ) -> npt.NDArray[np.float64]:
     """Join what the words say with what the form says, as log-odds.
 
     Args:
         log_odds: From `raw_scores`, shape (num_docs,).
-        margins: From `rules.margin`, likewise.
+        form: From `form.form_log_odds`, likewise.
+        num_units: Units of each document that the classifier read, likewise.
 
     Example:
-        >>> evidence(np.array([9.0, 0.0]), np.array([0.5, 0.9])).round(2).tolist()
-        [1.0, 4.39]
+        >>> evidence(np.array([9.0, 9.0]), np.array([0.5, 0.5]), np.array([20, 1980])).tolist()
+        [1.0, 1.49]
     """
-    form = np.clip(margins.astype(np.float64), _SMALLEST_MARGIN, 1 - _SMALLEST_MARGIN)
+    weight = num_units / (num_units + _UNITS_OF_HALF_WEIGHT)
     content = np.clip(log_odds, -_MAX_CONTENT_LOG_ODDS, _MAX_CONTENT_LOG_ODDS)
-    return content + _FORM_WEIGHT * (np.log(form) - np.log1p(-form))
+    return weight * content + form
+
+
+def num_units_of(lines: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return how many units and marks each feature line has."""
+    return np.array([line.count(" ") + bool(line) for line in lines], dtype=np.int64)
 
 
 def calibrate(log_odds: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) -> Calibration:
@@ -111,7 +118,7 @@ def calibrate(log_odds: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) ->
     inputs = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
     theta = _START.copy()
     for _ in range(100):
-        chance = _sigmoid(inputs @ theta)
+        chance = sigmoid(inputs @ theta)
         gradient = inputs.T @ (weight * (chance - target)) + _PULL * (theta - _START)
         curvature = (inputs * (weight * chance * (1 - chance))[:, None]).T @ inputs + np.diag(_PULL)
         step = np.linalg.solve(curvature, gradient).astype(np.float64)
@@ -156,8 +163,3 @@ def _loss(
     odds = inputs @ theta
     entropy = np.logaddexp(0.0, odds) - target * odds
     return float(weight @ entropy + 0.5 * _PULL @ (theta - _START) ** 2)
-
-
-def _sigmoid(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Logistic function; beyond 15 the answer is 1 to the precision of a score, so nothing overflows."""
-    return 1.0 / (1.0 + np.exp(-np.clip(value, -15.0, 15.0)))

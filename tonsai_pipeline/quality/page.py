@@ -44,6 +44,7 @@ class Count(IntEnum):
     LINKS = 17
     ADDRESSES = 18  # an at sign between letters or digits
     PLACEHOLDERS = 19
+    LAST_LINE_ENDS = 21  # 1 where the last line ends in a sentence end, and not in an ellipsis
     DIGIT_RUNS = 20  # six digits or more within twelve characters: may be a telephone number
 
 
@@ -220,6 +221,7 @@ def _count_line(classes, chars, first, last, dots, counts):
     if last == ch.ENDER:
         counts[Count.ENDED_LINES] += 1
         counts[Count.ENDED_CHARS] += chars
+    counts[Count.LAST_LINE_ENDS] = last == ch.ENDER and dots < 3
     if chars < SHORT_LINE_CHARS:
         counts[Count.SHORT_LINES] += 1
         counts[Count.SHORT_CHARS] += chars

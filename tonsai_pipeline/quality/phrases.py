@@ -9,7 +9,7 @@ a short Khmer phrase is also found where it is a syllable of a longer word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,20 @@ class Phrases(NamedTuple):
     max_units: int
 
 
+class MarkedPhrases(NamedTuple):
+    """Several lists in one table, so that one pass over a text counts them all.
+
+    Args:
+        keys: As in `Phrases`.
+        marks: The number of the list that the phrase in a slot is of, uint8, shape (capacity,).
+        max_units: Units of the longest phrase.
+    """
+
+    keys: npt.NDArray[np.uint64]
+    marks: npt.NDArray[np.uint8]
+    max_units: int
+
+
 def compile_phrases(phrases: Iterable[str]) -> Phrases:
     """Build the table.
 
@@ -42,23 +56,34 @@ def compile_phrases(phrases: Iterable[str]) -> Phrases:
         >>> compile_phrases(["hello", "good bye"]).max_units
         2
     """
-    hashes, longest = [], 0
-    for phrase in phrases:
-        units = hash_units(batch_of_text(phrase).data)
-        if not 1 <= len(units) <= MAX_PHRASE_UNITS:
-            raise ValueError(
-                f"phrase {phrase!r} has {len(units)} units (Khmer clusters or words); "
-                f"1 to {MAX_PHRASE_UNITS} can be matched"
-            )
-        longest = max(longest, len(units))
-        hashes.append(_hash_phrase(units))
+    keys, _, longest = compile_lists([phrases])
+    return Phrases(keys, longest)
+
+
+def compile_lists(lists: Sequence[Iterable[str]]) -> MarkedPhrases:
+    """Build one table of several lists; a phrase of two lists counts for the first.
+
+    Raises:
+        ValueError: As `compile_phrases`.
+    """
+    found, longest = [], 0
+    for number, phrases in enumerate(lists):
+        for phrase in phrases:
+            units = hash_units(batch_of_text(phrase).data)
+            if not 1 <= len(units) <= MAX_PHRASE_UNITS:
+                raise ValueError(
+                    f"phrase {phrase!r} has {len(units)} units (Khmer clusters or words); "
+                    f"1 to {MAX_PHRASE_UNITS} can be matched"
+                )
+            longest = max(longest, len(units))
+            found.append((np.uint64(_hash_phrase(units)), number))
     capacity = 16
-    while capacity < 4 * len(hashes):
+    while capacity < 4 * len(found):
         capacity *= 2
-    keys = np.zeros(capacity, dtype=np.uint64)
-    for hashed in hashes:
-        _insert(keys, np.uint64(hashed))
-    return Phrases(frozen(keys), longest)
+    keys, marks = np.zeros(capacity, dtype=np.uint64), np.zeros(capacity, dtype=np.uint8)
+    for hashed, number in found:
+        _insert(keys, marks, hashed, number)
+    return MarkedPhrases(frozen(keys), frozen(marks), longest)
 
 
 @njit(cache=True, nogil=True)
@@ -115,20 +140,46 @@ def _hash_phrase(units):
 
 
 @njit(cache=True, nogil=True)
-def _insert(keys, hashed):
-    mask = np.uint64(len(keys) - 1)
-    slot = hashed & mask
-    while keys[slot] != 0 and keys[slot] != hashed:
-        slot = (slot + np.uint64(1)) & mask
-    keys[slot] = hashed
+def count_lists(units, num_units, keys, marks, max_units, counts):
+    """Add to `counts`, shape (num_lists,), the phrases found of each list: left to right, longest first."""
+    at = 0
+    while at < num_units:
+        best, mark = 0, 0
+        hashed = np.uint64(0)
+        for length in range(1, min(max_units, num_units - at) + 1):
+            hashed = roll(hashed, units[at + length - 1])
+            slot = _slot_of(keys, hashed)
+            if slot >= 0:
+                best, mark = length, marks[slot]
+        if best:
+            counts[mark] += 1
+        at += max(best, 1)
 
 
 @njit(cache=True, nogil=True)
-def _contains(keys, hashed):
+def _insert(keys, marks, hashed, mark):
     mask = np.uint64(len(keys) - 1)
     slot = hashed & mask
     while keys[slot] != 0:
         if keys[slot] == hashed:
-            return True
+            return
         slot = (slot + np.uint64(1)) & mask
-    return False
+    keys[slot] = hashed
+    marks[slot] = mark
+
+
+@njit(cache=True, nogil=True)
+def _contains(keys, hashed):
+    return _slot_of(keys, hashed) >= 0
+
+
+@njit(cache=True, nogil=True)
+def _slot_of(keys, hashed):
+    """Return where a phrase stands, -1 if it is not in the table."""
+    mask = np.uint64(len(keys) - 1)
+    slot = hashed & mask
+    while keys[slot] != 0:
+        if keys[slot] == hashed:
+            return np.int64(slot)
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(-1)

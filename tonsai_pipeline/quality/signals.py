@@ -25,7 +25,14 @@ from numba import njit
 
 from tonsai_pipeline.quality.characters import page_classes
 from tonsai_pipeline.quality.page import Count, scan_page
-from tonsai_pipeline.quality.phrases import Phrases, compile_phrases, match_phrases
+from tonsai_pipeline.quality.phrases import (
+    MarkedPhrases,
+    Phrases,
+    compile_lists,
+    compile_phrases,
+    count_lists,
+    match_phrases,
+)
 from tonsai_pipeline.quality.units import (
     CLUSTERS,
     CLUSTERS_PER_WORD,
@@ -44,7 +51,7 @@ from tonsai_pipeline.text.characters import character_kinds
 from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow
 
 #: Bumped when the same text would get other signals.
-SIGNALS_VERSION = 1
+SIGNALS_VERSION = 2
 
 
 class Signal(StrEnum):
@@ -93,6 +100,9 @@ class Signal(StrEnum):
     num_digit_runs = auto()
     num_listed_words = auto()
     listed_word_frac = auto()
+    num_verbs = auto()
+    num_interface_words = auto()
+    last_line_ends = auto()
 
 
 class Signals(NamedTuple):
@@ -138,24 +148,38 @@ def measure(texts: Texts, *, listed_words: Phrases | None = None) -> Signals:
     num_docs = len(batch.offsets) - 1
     longest = int(np.diff(batch.offsets).max(initial=0)) + 2
     values = np.zeros((num_docs, len(Signal)), dtype=np.float32)
-    stops, listed = stop_words(), listed_words or _NO_PHRASES
+    listed = listed_words or _NO_PHRASES
     _measure_batch(
-        *batch, page_classes(), character_kinds(), *stops, *listed, longest, values
+        *batch, page_classes(), character_kinds(), *_known_words(), *listed, longest, values
     )  # fmt: skip
     return Signals(values)
 
 
-@cache
-def stop_words() -> Phrases:
-    """Return the table of Khmer and English function words."""
-    return compile_phrases(word for language in ("khm", "eng") for word in stop_word_list(language))
-
-
-def stop_word_list(language: str) -> list[str]:
-    """Return the function words of a language, `khm` or `eng`."""
-    path = resources.files("tonsai_pipeline.quality") / f"stop_words_{language}.txt"
+def word_list(name: str) -> list[str]:
+    """Return the words of a list of this package, `stop_words_khm` for example."""
+    path = resources.files("tonsai_pipeline.quality") / f"{name}.txt"
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+_STOP_WORDS, _VERBS, _INTERFACE_WORDS, _AMBIGUOUS_WORDS = range(4)
+
+
+@cache
+def _known_words() -> MarkedPhrases:
+    """Return the table of function words, Khmer verbs and words of user interfaces, of both languages."""
+    return compile_lists(
+        [
+            [*word_list("stop_words_khm"), *word_list("stop_words_eng")],
+            word_list("verbs_khm"),
+            [word for lang in ("khm", "eng") for word in word_list(f"interface_words_{lang}")],
+            [
+                word
+                for lang in ("khm", "eng")
+                for word in word_list(f"ambiguous_interface_words_{lang}")
+            ],
+        ]
+    )
 
 
 # --- compiled ---------------------------------------------------------------------------------
@@ -166,10 +190,11 @@ _NUM_WORD_COUNTS = len(WORD_COUNTS)
 
 @njit(cache=True, nogil=True)
 def _measure_batch(
-    data, offsets, classes, kinds, stops, max_stop, listed, max_listed, longest, out
+    data, offsets, classes, kinds, known, lists, max_known, listed, max_listed, longest, out
 ):
     counts = np.zeros(_NUM_COUNTS)
     words = np.zeros(_NUM_WORD_COUNTS)
+    of_list = np.zeros(4)
     hashes = np.empty(longest, dtype=np.uint64)
     line_hash = np.empty(longest, dtype=np.uint64)
     par_hash = np.empty(longest, dtype=np.uint64)
@@ -201,9 +226,13 @@ def _measure_batch(
         num_words = words[WORDS] + words[CLUSTERS] / CLUSTERS_PER_WORD
         _page_signals(counts, row)
         _word_signals(words, num_words, row)
-        found, _, covered = match_phrases(hashes, num_units, stops, max_stop)
-        row[_STOPS] = min(1.0, found / max(num_words, 1.0))
-        row[_STOPS + 1] = found
+        of_list[:] = 0
+        count_lists(hashes, num_units, known, lists, max_known, of_list)
+        row[_STOPS] = min(1.0, of_list[_STOP_WORDS] / max(num_words, 1.0))
+        row[_STOPS + 1] = of_list[_STOP_WORDS]
+        row[_LISTED + 2] = of_list[_VERBS]
+        row[_LISTED + 3] = of_list[_INTERFACE_WORDS] + 0.5 * of_list[_AMBIGUOUS_WORDS]
+        row[_LISTED + 4] = counts[Count.LAST_LINE_ENDS]
         if max_listed > 0:
             found, _, covered = match_phrases(hashes, num_units, listed, max_listed)
             row[_LISTED] = found

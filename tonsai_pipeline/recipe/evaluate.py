@@ -49,7 +49,7 @@ class EvaluateConfig(Section):
     """Rows measured at a time, 1..4,096; changes memory, not the result."""
 
     prompts: dict[str, tuple[str, ...]] | None = None
-    """Prompts by language code (`khm`, `eng`); empty: the fixed set shipped in `eval/prompts.json`."""
+    """Prompts by language code (`khm`, `eng`); empty: the fixed set shipped in `model/prompts.json`."""
 
     generation: GenerationConfig = GenerationConfig()
     """How the texts are drawn."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tonsai_pipeline.recipe.section import RecipePath, Section
-from tonsai_pipeline.recipe.sources import Name
+from tonsai_pipeline.recipe.sources import Kind, Name, Source
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[float, Field(ge=0)]
@@ -29,13 +29,17 @@ class Thresholds(Section):
     min_words: Count = 17
     """Fewer words: `too_few_words`. p3 106 / 53. The smallest number that keeps out 95 % of user-interface strings,
     many of which are whole sentences; Gopher has 50, for pages."""
-    min_words_of_short_text: Count = 4
-    """The same for sources named in `short_text`."""
+    min_words_of_sentence: Count = 7
+    """A document of fewer than `min_words` stays from this length on if it is a complete sentence: it ends as one, has a
+    function word or verb, and is not about buttons and files. English 12: its programs speak in sentences."""
+    min_words_of_short_text: Count = 1
+    """In place of `min_words` for sources of the kind `sentences`."""
     min_words_alone: Count = 40
     """A document shorter than this must read as a sentence, that is, most of it must end in a full stop, a
     khan or the like: `short_without_sentence`. p1 69 / 41."""
-    min_stop_words: Count = 2
-    """Fewer function words in the whole document: `too_few_stop_words`. Gopher's figure; p1 18 / 13."""
+    min_clause_words: Count = 1
+    """Function words and verbs that a document under `min_words_alone` needs where it does not end as a sentence:
+    `short_without_sentence`. Headlines have them, lists of names have not."""
     min_stop_word_frac: Fraction = 0.12
     """Smaller share of function words: `too_few_stop_words`. p1 0.18 / 0.27, p3 0.22 / 0.30."""
     min_letter_frac: Fraction = 0.75
@@ -55,6 +59,12 @@ class Thresholds(Section):
     """More links: `too_many_links`. p99 1.1 / 0.7."""
     min_sentences_per_1000_chars: Count = 0.5
     """Fewer sentence ends: `too_few_sentences`. p1 1.8 / 4.9. Low, for law read off scans has few."""
+    min_ended_char_frac: Fraction = 0.0
+    """Smaller share of characters on lines that end as a sentence, where function words are below 0.30 too:
+    `too_few_sentences`. English 0.25: lists of titles, p97 0.20. Khmer 0: law read off scans breaks its lines anywhere."""
+    max_interface_word_frac: Fraction = 0.10
+    """Larger share of words that user interfaces are made of, in documents under `min_words_alone`:
+    `too_many_interface_words`."""
     max_short_char_frac: Fraction = 0.60
     """Larger share of characters on lines shorter than 30: `too_many_short_lines`. p99 0.04 / 0.10; user-interface
     strings p50 1."""
@@ -98,6 +108,61 @@ class Thresholds(Section):
     """Lower score: `low_score`. 0 keeps every score; scores are stored in any case."""
 
 
+#: What the limits of `Thresholds` are for documents that are no pages, by kind of source; measured in docs/quality.md.
+#: A limit that a kind switches off is set to what no document can pass.
+LIMITS_OF_KINDS: dict[Kind, dict[str, float]] = {
+    "prose": {},
+    "sentences": {"max_short_char_frac": 1.0, "max_interface_word_frac": 1.0},
+    "headlines": {
+        "min_words": 3,
+        "min_clause_words": 0,
+        "min_stop_word_frac": 0.0,
+        "min_sentences_per_1000_chars": 0.0,
+        "min_ended_char_frac": 0.0,
+        "max_short_char_frac": 1.0,
+    },
+    "lexicon": {
+        "min_words": 1,
+        "min_clause_words": 0,
+        "min_stop_word_frac": 0.0,
+        "min_letter_frac": 0.5,
+        "min_sentences_per_1000_chars": 0.0,
+        "min_ended_char_frac": 0.0,
+        "max_interface_word_frac": 1.0,
+        "max_symbol_frac": 0.2,
+        "max_short_char_frac": 1.0,
+        "min_mean_word_chars": 1.5,
+    },
+    "verse": {
+        "min_words": 6,
+        "min_clause_words": 0,
+        "min_stop_word_frac": 0.05,
+        "min_sentences_per_1000_chars": 0.0,
+        "min_ended_char_frac": 0.0,
+        "max_short_char_frac": 1.0,
+        "max_duplicate_line_frac": 0.7,
+        "max_duplicate_line_char_frac": 0.7,
+        "max_duplicate_paragraph_frac": 0.7,
+        "max_duplicate_paragraph_char_frac": 0.7,
+        "max_top_2_gram_frac": 0.4,
+        "max_top_3_gram_frac": 0.4,
+        "max_top_4_gram_frac": 0.4,
+    },
+    "dialogue": {
+        "min_words": 6,
+        "min_clause_words": 0,
+        "min_sentences_per_1000_chars": 0.0,
+        "min_ended_char_frac": 0.0,
+        "max_short_char_frac": 1.0,
+        "max_ellipsis_line_frac": 1.0,
+        "max_placeholders_per_1000_chars": 40.0,
+        "max_symbol_frac": 0.1,
+        "max_duplicate_line_frac": 0.6,
+        "max_duplicate_line_char_frac": 0.6,
+    },
+}
+
+
 def _khmer() -> Thresholds:
     return Thresholds(
         max_duplicate_line_frac=0.50,
@@ -111,6 +176,10 @@ def _khmer() -> Thresholds:
     )
 
 
+def _english() -> Thresholds:
+    return Thresholds(min_words_of_sentence=12, min_ended_char_frac=0.25)
+
+
 class ClassifierConfig(Section):
     """A fastText classifier of one language, trained as part of the scores it gives, or a ready one."""
 
@@ -118,6 +187,13 @@ class ClassifierConfig(Section):
     """Sources whose documents are examples of good text."""
     negatives: tuple[Name, ...] = ()
     """Sources whose documents are examples of text that is not wanted."""
+    imitations: bool = True
+    """Train on imitations of junk too, one of each positive: menus, lists of tags, tables, slogans and word salad made of
+    its own words. They teach kinds of junk that no source has; with them `negatives` may be empty."""
+    max_lost_frac: Fraction = 0.0
+    """Share of the bytes of good text that may be lost to `low_score`: the score below which that share of the held-out
+    positives lies is the least that a document needs, where `min_score` does not ask for more. 0: nothing is dropped for
+    its score. The line, and texts on both sides of it, are in the classifier's `evaluation.json` and on its page."""
     held_out: tuple[Name, ...] = ()
     """Sources among the two that are not trained on and only measured: a classifier that knows its sources by
     heart shows here. Empty: a tenth of the documents of each source is held out instead."""
@@ -145,8 +221,13 @@ class ClassifierConfig(Section):
 
     @model_validator(mode="after")
     def _either_trained_or_ready(self) -> Self:
-        if self.model is None and not (self.positives and self.negatives):
+        taught = self.positives and (self.negatives or self.imitations)
+        if self.model is None and not taught:
             raise ValueError("name sources in both positives and negatives, or a ready model")
+        if self.model is not None and self.max_lost_frac:
+            raise ValueError(
+                "max_lost_frac is measured on positives; with a ready model set min_score"
+            )
         if self.model is not None and (self.positives or self.negatives):
             raise ValueError(
                 "a ready model needs no positives and negatives; remove one of the two"
@@ -169,15 +250,16 @@ class QualityConfig(Section):
     """False: documents are scored, but none is dropped: for text that was filtered before."""
     khm: Thresholds = Field(default_factory=_khmer)
     """Limits for Khmer documents, and for those that mix Khmer with another language."""
-    eng: Thresholds = Thresholds()
+    eng: Thresholds = Field(default_factory=_english)
     """Limits for English documents."""
     wrong_language: Literal["drop", "keep"] = "drop"
     """What becomes of documents whose language is not that of their source: an English page in a Khmer dump.
     Documents that mix Khmer and English stay with either."""
     short_text: tuple[Name, ...] = ()
-    """Sources whose documents are single sentences or paragraphs, not pages: `min_words_of_short_text` holds for them
-    in place of `min_words`. A whole sentence of an encyclopaedia and one of a program's help cannot be told apart by
-    their form; where such text comes from is for you to say."""
+    """Sources of the kind `sentences`: the same as `kind: sentences` at the source, which goes before it."""
+    kinds: dict[Kind, dict[LanguageCode, dict[str, float]]] = Field(default_factory=dict)
+    """Limits of your own for a kind of source, on top of those that the kind has: `{verse: {khm: {min_words: 3}}}`. Any
+    limit of `khm` and `eng` can be named. What kinds are and where their limits come from: `docs/quality.md`."""
     classifiers: dict[LanguageCode, ClassifierConfig] = Field(default_factory=dict)
     """Classifier of each language. Where there is one, its probability is the score; else the signals are."""
     word_lists: dict[LanguageCode, RecipePath] = Field(default_factory=dict)
@@ -198,6 +280,31 @@ class QualityConfig(Section):
             named |= {*classifier.positives, *classifier.negatives}
         return named
 
-    def of(self, language: str) -> Thresholds:
-        """Return the limits of a document's language (`khm`, `mixed`, `eng`, `other`)."""
-        return self.khm if language in ("khm", "mixed") else self.eng
+    def kind_of(self, source: Source) -> Kind:
+        """Return what kind of text a source has."""
+        return (
+            "sentences"
+            if source.kind == "prose" and source.name in self.short_text
+            else source.kind
+        )
+
+    def of(self, language: str, kind: Kind = "prose") -> Thresholds:
+        """Return the limits of a document's language (`khm`, `mixed`, `eng`, `other`) in a source of this kind."""
+        code: LanguageCode = "khm" if language in ("khm", "mixed") else "eng"
+        limits = self.khm if code == "khm" else self.eng
+        changed = dict(LIMITS_OF_KINDS[kind])
+        if kind == "sentences":
+            changed["min_words"] = limits.min_words_of_short_text
+        return limits.model_copy(update=changed | self.kinds.get(kind, {}).get(code, {}))
+
+    @field_validator("kinds")
+    @classmethod
+    def _kinds_name_limits(
+        cls, kinds: dict[Kind, dict[LanguageCode, dict[str, float]]]
+    ) -> dict[Kind, dict[LanguageCode, dict[str, float]]]:
+        for kind, languages in kinds.items():
+            for code, limits in languages.items():
+                if unknown := sorted(set(limits) - set(Thresholds.model_fields)):
+                    raise ValueError(f"{kind}.{code}: no such limit: {', '.join(unknown)}")
+                Thresholds.model_validate(limits)  # the bounds of each
+        return kinds

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.schema import NAME_PATTERN
 
+if TYPE_CHECKING:
+    from tonsai_pipeline.text import NormalizeOptions
+
 #: Names become folder names and Dagster partition keys.
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 DumpFormat = Literal[
     "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
 ]
+
+#: What the documents of a source are: it decides what a good one looks like (`quality`).
+Kind = Literal["prose", "sentences", "lexicon", "verse", "dialogue", "headlines"]
+
+
+class DialectConfig(Section):
+    """How a CSV or TSV file tells fields apart; what is left out follows the format's habit."""
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Character between fields; a comma in `csv`, a tab in `tsv`."""
+    quoting: Literal["minimal", "none"] | None = None
+    """`minimal`: a field may stand in double quotes (RFC 4180), the habit of `csv`. `none`: quotes are text and a
+    record is a line, the habit of `tsv`."""
+    escape: str | None = Field(default=None, min_length=1, max_length=1)
+    """Character that makes the next one text, such as a backslash."""
 
 
 class HubDataset(Section):
@@ -59,11 +77,16 @@ class Source(Section):
     """Field that holds the text, in formats that have fields."""
     text_layout: Literal["file", "line", "blank_line"] = "blank_line"
     """Plain text only: a document is a whole file, a line, or a block between blank lines."""
-    where: dict[str, str] = Field(default_factory=dict)
-    """Only records whose other fields have these values, for example `{lang: khm}`; the rest is counted and
-    passed over."""
+    dialect: DialectConfig = DialectConfig()
+    """CSV and TSV only: delimiter, quoting and escape, where they are not those of the format."""
+    where: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    """Only records whose fields have these values, for example `{lang: khm, is_article: true}`; `url`, `title` and
+    `a.b` are fields too. The rest is counted and skipped."""
     max_documents: int | None = Field(default=None, ge=1)
     """Stop each dump after this many documents; None for all."""
+    kind: Kind = "prose"
+    """What its documents are: pages of `prose`, single `sentences`, entries of a `lexicon`, `verse`, `dialogue` (plays,
+    chats, transcripts) or `headlines`. Each kind has quality limits of its own."""
     license: str | None = None
     """Licence of the text, carried into the data card."""
 
@@ -83,8 +106,11 @@ class IngestConfig(Section):
     """A longer document goes to quarantine, in bytes of UTF-8."""
     max_bad_frac: float = Field(default=0.5, ge=0, le=1)
     """A dump with a larger share of unreadable rows fails its check (its good rows are kept all the same)."""
+    max_lost_frac: float = Field(default=0.01, ge=0, le=1)
+    """A dump with a file of which a larger share could not be read at all, beside single bad rows, fails its check
+    and stops there. What a cut file lost is unknown and counts as too much, unless this is 1."""
 
-    unkeyed: ClassVar = frozenset({"max_bad_frac"})
+    unkeyed: ClassVar = frozenset({"max_bad_frac", "max_lost_frac"})
 
 
 class NormalizeConfig(Section):
@@ -92,5 +118,16 @@ class NormalizeConfig(Section):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """U+17D2 U+178A looks like U+17D2 U+178F: write both as the latter (`fold`) or leave them."""
+    duplicate_marks: Literal["collapse", "keep"] = "collapse"
+    """A vowel or sign typed several times in a row: stored once, or kept, as in chats that lengthen words."""
     lid_model: RecipePath | None = None
     """Path of a fastText language model (lid.176, GlotLID); None decides by script and stop words."""
+
+    def options(self) -> NormalizeOptions:
+        """Return what the normalizer does: the same for corpus, tokenizer and inference."""
+        # A recipe is read without numba, which `text` loads.
+        from tonsai_pipeline.text import NormalizeOptions
+
+        return NormalizeOptions(
+            coeng_da=self.coeng_da, collapse_duplicate_marks=self.duplicate_marks == "collapse"
+        )

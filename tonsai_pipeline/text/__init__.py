@@ -18,7 +18,13 @@ from tonsai_pipeline.text.clusters import (
     words,
 )
 from tonsai_pipeline.text.dedup_key import dedup_key, dedup_key_batch
-from tonsai_pipeline.text.legacy_fonts import GARBAGE_OCR, LEGACY_KHMER_FONT, legacy_font_batch
+from tonsai_pipeline.text.legacy_fonts import (
+    GARBAGE_OCR,
+    LEGACY_KHMER_FONT,
+    Undamaged,
+    cut_damage_batch,
+    legacy_font_batch,
+)
 from tonsai_pipeline.text.lexicon import Lexicon
 from tonsai_pipeline.text.normalize import (
     DEFAULT_OPTIONS,
@@ -53,9 +59,11 @@ __all__ = [
     "NormalizeOptions",
     "ParagraphLanguage",
     "ScriptRun",
+    "Undamaged",
     "clusters",
     "count_clusters_batch",
     "count_words_batch",
+    "cut_damage_batch",
     "dedup_key",
     "dedup_key_batch",
     "language",

@@ -30,7 +30,7 @@ _ZWSP, _IGNORABLE, _SPACE, _DEPRECATED, _JOINER = range(len(CLEANED))
 
 _NUM_CLEANED = len(CLEANED)
 _COENG_INDEX = cp.COENG - cp.KHMER_FIRST
-_ELSE, _KHMER, _UNSPACED = range(3)
+_ELSE, _KHMER, _UNSPACED, _SPACED = range(4)
 
 
 @njit(cache=True, nogil=True)
@@ -38,7 +38,8 @@ def clean(data, offsets, needs, spans, kinds, symbols, transitions, combining, s
     """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
 
     A zero-width space stays only between two letters of another script that writes no spaces, such
-    as Thai. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
+    as Thai, and is a space between two words of Latin letters and the like. Marks of direction and the word joiner
+    go between two characters of Khmer. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
 
     `needs` and `spans` are what `scan` found, `kinds` is `characters.character_kinds()`, `capacity`
     the bytes that the result may take; the rest is as for `scan`.
@@ -106,18 +107,24 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             break
         here, following, length = to - copied + at, fsm.OUT, ascii_run(data, at, end)
         if length > 0:
-            held, before = False, _ELSE
+            held = False
+            last = data[at + length - 1] | 0x20
+            before = _SPACED if 0x61 <= last <= 0x7A else _ELSE
         else:
             code_point, length = decode(data, at)
-            if is_invisible(code_point) and before != _KHMER and at >= known_until:
+            asks = is_invisible(code_point) and (before != _KHMER or scan.is_idle_mark(code_point))
+            if asks and at >= known_until:
                 known_until, after = _surroundings_after(data, at, end, tables)
             meant = state >= fsm.AT_BASE and not held and _may_join(code_point, data, at, end)
             rule = _rule_for(code_point, before, after, meant, switches)
             before, marks = _after_foreign(code_point, before, marks, tables)
             if rule >= 0:
                 counts[rule] += 1
-                to = _write_fold(code_point, out, copy_bytes(data, copied, at, out, to))
+                to = copy_bytes(data, copied, at, out, to)
+                if rule != _ZWSP:
+                    to = _write_fold(code_point, out, to)
                 copied = at + length
+                before = _ELSE if rule == _SPACE else before
             if rule >= 0 and rule != _SPACE:
                 stale = stale or rule == _DEPRECATED
                 state, held = _state_after(code_point, state, held, transitions)
@@ -141,7 +148,7 @@ def is_invisible(code_point):
     """Tell whether `clean` decides about a character by what is beside it."""
     if code_point in (cp.ZWSP, cp.ZWNJ, cp.ZWJ):
         return True
-    return code_point in (cp.BOM, cp.SOFT_HYPHEN)
+    return code_point in (cp.BOM, cp.SOFT_HYPHEN) or scan.is_idle_mark(code_point)
 
 
 @njit(cache=True, nogil=True)
@@ -160,7 +167,12 @@ def _rule_for(code_point, before, after, meant, switches):
     """Return the rule that strips or folds a character here, -1 to keep it."""
     if code_point == cp.ZWSP:
         parts_words = before == _UNSPACED and after == _UNSPACED
-        return -1 if parts_words or not switches & scan.STRIP_ZWSP else _ZWSP
+        if parts_words or not switches & scan.STRIP_ZWSP:
+            return -1
+        return _SPACE if before == _SPACED and after == _SPACED else _ZWSP
+    if scan.is_idle_mark(code_point):
+        between = before == _KHMER and after == _KHMER
+        return _IGNORABLE if between and switches & scan.STRIP_IGNORABLES else -1
     if code_point in (cp.ZWNJ, cp.ZWJ):
         stray = not meant and (_KHMER in (before, after))
         return _JOINER if stray and switches & STRIP_JOINERS else -1
@@ -176,7 +188,7 @@ def _rule_for(code_point, before, after, meant, switches):
 @njit(cache=True, nogil=True)
 def _write_fold(code_point, out, to):
     """Write what a character is folded to, if anything; return the byte after it."""
-    if code_point == cp.NO_BREAK_SPACE:
+    if code_point in (cp.NO_BREAK_SPACE, cp.ZWSP):
         return encode(0x20, out, to)
     if code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR):
         return encode(0x0A, out, to)
@@ -220,7 +232,10 @@ def _surrounding(code_point, kinds):
         return _KHMER
     if cp.LUNAR_FIRST <= code_point <= cp.LUNAR_LAST:
         return _KHMER
-    return _UNSPACED if kind_of(code_point, kinds) == ch.IDEOGRAPH else _ELSE
+    kind = kind_of(code_point, kinds)
+    if kind == ch.IDEOGRAPH:
+        return _UNSPACED
+    return _SPACED if kind in (ch.LATIN, ch.LETTER) else _ELSE
 
 
 @njit(cache=True, nogil=True)

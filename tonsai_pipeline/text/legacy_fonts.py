@@ -1,11 +1,13 @@
-"""Texts -> the ones that are Khmer only in a font that is gone, or what a failed OCR left.
+r"""Texts -> the same without lines that are Khmer only in a font that is gone, or what a failed OCR left.
+
+    text ──lines that look strange──▶ legacy | garbage | clean | unsure ──neighbours decide──▶ cut, or a reason to reject
 
 Before Unicode, Khmer fonts (Limon, ABC) drew Khmer letters at the places of Latin ones. Extracted
-from a PDF, such a text is Latin garbage: capitals inside words, letters of Latin-1, no English
-words. It must be converted or rejected, never trained on.
+from a PDF, such a line is Latin garbage: capitals inside words, letters of Latin-1, no English
+words. It must be converted or cut, never trained on.
 
-Source: the three signals and their first thresholds were measured on 840 pages of Cambodian law
-and seven English collections; docs/khmer.md has the counts for the thresholds used here.
+Source: the signals and their first thresholds were measured on 840 pages of Cambodian law and seven English
+    collections; docs/khmer.md has the counts for what is used here.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import pyarrow as pa
 from numba import njit
 
 from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text.clusters import NO_UNIT, WORD, next_unit
+from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, WORD, next_unit
 from tonsai_pipeline.text.lexicon import Lexicon
+from tonsai_pipeline.text.ngrams import ngram_log_odds
 from tonsai_pipeline.text.stop_words import ENGLISH, STOP_WORDS
 from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, decode
 
@@ -29,68 +32,138 @@ GARBAGE_OCR = "garbage_ocr"
 
 # Legacy text splits into short pieces at its odd letters, and some look like "as" or "no".
 _MIN_CHARS_OF_ENGLISH_WORD = 3
-_MIN_LATIN_FRAC = 0.8
-_MIN_INNER_CAPITAL_FRAC = 0.1
-_MIN_LATIN1_FRAC = 0.01
-_MAX_ENGLISH_FRAC = 0.08
-# Without letters of Latin-1 the other two signals must be clearer, in a text of some length.
-_MIN_WORDS_OF_GARBAGE = 10
-_MIN_INNER_CAPITAL_FRAC_OF_GARBAGE = 0.25
-_MAX_ENGLISH_FRAC_OF_GARBAGE = 0.04
+#: A text is looked at line by line from so many strange words on, and from this share of its Latin words.
+_MIN_STRANGE_WORDS = 2
+_MIN_STRANGE_FRAC = 0.05
+#: A line is in a legacy font from these log-odds on; those of a line of fewer letters count in proportion.
+_MIN_LEGACY_LOG_ODDS = 1.5
+_LETTERS_OF_FULL_WEIGHT = 25
+_MAX_ENGLISH_FRAC = 0.25
+#: A line is garbage if half of its words are strange, it is no English, and it has enough of both.
+_MIN_GARBAGE_FRAC = 0.5
+_MIN_WORDS_OF_GARBAGE = 5
+_MAX_ENGLISH_FRAC_OF_GARBAGE = 0.08
+_MAX_ENGLISH_LOG_ODDS_OF_GARBAGE = -1.0
+#: A line of fewer Latin letters says nothing by itself: its neighbours do.
+_MIN_LETTERS_TO_JUDGE = 10
+#: A text that keeps less than this share of its letters is rejected whole.
+_MIN_KEPT_FRAC = 0.4
+
+_UNSURE, _CLEAN, _LEGACY, _GARBAGE = range(4)
+_REASONS = {_LEGACY: LEGACY_KHMER_FONT, _GARBAGE: GARBAGE_OCR}
 
 
-class LegacySignals(NamedTuple):
-    """What is measured in each text, float64, one entry a text.
+class Undamaged(NamedTuple):
+    """What is left of a batch.
 
-    Attributes:
-        num_words: words in Latin letters.
-        latin_frac: of all words and clusters, those in Latin letters.
-        inner_capital_frac: of these, those with a capital after a small letter.
-        latin1_frac: characters from U+00A1 to U+00FF, of all but white space.
-        english_frac: words that are frequent in English.
+    Args:
+        texts: The texts, without the lines that were cut; a rejected text is whole.
+        reasons: `legacy_khmer_font` or `garbage_ocr` where a text is to be rejected, else null.
+        cut_lines: By reason, how many lines were cut from each text that stays; int32.
+        cut_bytes: Bytes that were cut from each text that stays, int64.
     """
 
-    num_words: npt.NDArray[np.float64]
-    latin_frac: npt.NDArray[np.float64]
-    inner_capital_frac: npt.NDArray[np.float64]
-    latin1_frac: npt.NDArray[np.float64]
-    english_frac: npt.NDArray[np.float64]
+    texts: pa.LargeStringArray
+    reasons: pa.StringArray
+    cut_lines: dict[str, npt.NDArray[np.int32]]
+    cut_bytes: npt.NDArray[np.int64]
 
 
 def legacy_font_batch(texts: Texts) -> pa.StringArray:
-    """Return for each text `legacy_khmer_font`, `garbage_ocr`, or null where it is neither.
+    """Return for each text `legacy_khmer_font`, `garbage_ocr`, or null where it is neither for the most part.
 
     >>> legacy_font_batch(pa.array(["RkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM 2007 CamUlRKwH"]))[
     ...     0
     ... ].as_py()
     'legacy_khmer_font'
     """
-    signals = legacy_signals(batch_of_arrow(texts))
-    latin = signals.latin_frac >= _MIN_LATIN_FRAC
-    legacy = latin & (signals.inner_capital_frac > _MIN_INNER_CAPITAL_FRAC)
-    legacy &= signals.latin1_frac > _MIN_LATIN1_FRAC
-    legacy &= signals.english_frac < _MAX_ENGLISH_FRAC
-    garbage = latin & (signals.num_words >= _MIN_WORDS_OF_GARBAGE)
-    garbage &= signals.inner_capital_frac > _MIN_INNER_CAPITAL_FRAC_OF_GARBAGE
-    garbage &= signals.english_frac < _MAX_ENGLISH_FRAC_OF_GARBAGE
-    reasons = np.full(len(texts), None, dtype=object)
-    reasons[garbage] = GARBAGE_OCR
-    reasons[legacy] = LEGACY_KHMER_FONT
-    return pa.array(reasons, type=pa.string())
+    return cut_damage_batch(texts).reasons
 
 
-def legacy_signals(batch: Utf8Batch) -> LegacySignals:
-    """Measure a batch of valid UTF-8."""
-    counts = _count_signals(*batch, ch.character_kinds())
-    english = _lexicon().count_in(batch)[:, 0]
-    words, characters = np.maximum(counts[:, 0], 1), np.maximum(counts[:, 3], 1)
-    return LegacySignals(
-        num_words=counts[:, 0].astype(np.float64),
-        latin_frac=counts[:, 0] / np.maximum(counts[:, 4], 1),
-        inner_capital_frac=counts[:, 1] / words,
-        latin1_frac=counts[:, 2] / characters,
-        english_frac=english / words,
+def cut_damage_batch(texts: Texts) -> Undamaged:
+    r"""Cut damaged lines out of each text; where little would be left, say why the text is to be rejected.
+
+    >>> page = pa.array(
+    ...     ["The law of 1993 says:\nRkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM\nThat was its title."]
+    ... )
+    >>> cut_damage_batch(page).texts[0].as_py()
+    'The law of 1993 says:\nThat was its title.'
+    """
+    batch = batch_of_arrow(texts)
+    counts = count_words(batch)
+    suspects = np.flatnonzero(
+        (counts[:, _STRANGE] >= _MIN_STRANGE_WORDS)
+        & (counts[:, _STRANGE] >= _MIN_STRANGE_FRAC * counts[:, _WORDS])
     )
+    kept = texts.cast(pa.large_string())
+    reasons = np.full(len(texts), None, dtype=object)
+    cut_lines = {reason: np.zeros(len(texts), np.int32) for reason in _REASONS.values()}
+    cut_bytes = np.zeros(len(texts), np.int64)
+    pages = [kept[row].as_py().split("\n") for row in suspects.tolist()]
+    verdicts, letters = _judge_lines(pages)
+    changed: dict[int, str] = {}
+    at = 0
+    for row, lines in zip(suspects.tolist(), pages, strict=True):
+        verdict, size = (column[at : at + len(lines)] for column in (verdicts, letters))
+        at += len(lines)
+        verdict = _ask_neighbours(verdict)
+        bad = verdict >= _LEGACY
+        if not bad.any():
+            continue
+        if size[~bad].sum() < _MIN_KEPT_FRAC * size.sum():
+            legacy = size[verdict == _LEGACY].sum() >= size[verdict == _GARBAGE].sum()
+            reasons[row] = LEGACY_KHMER_FONT if legacy else GARBAGE_OCR
+            continue
+        for code, reason in _REASONS.items():
+            cut_lines[reason][row] = (verdict == code).sum()
+        changed[row] = "\n".join(line for line, gone in zip(lines, bad, strict=True) if not gone)
+        cut_bytes[row] = sum(
+            len(line.encode()) for line, gone in zip(lines, bad, strict=True) if gone
+        )
+    if changed:
+        body = kept.to_pylist()
+        for row, text in changed.items():
+            body[row] = text
+        kept = pa.array(body, pa.large_string())
+    return Undamaged(kept, pa.array(reasons, pa.string()), cut_lines, cut_bytes)
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+def _judge_lines(
+    pages: list[list[str]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the verdict on each line of all pages, and its letters."""
+    batch = batch_of_arrow(pa.array([line for page in pages for line in page], pa.large_string()))
+    counts = count_words(batch)
+    words, latin, khmer = (counts[:, i] for i in (_WORDS, _LETTERS, _CLUSTERS))
+    judged = (latin >= _MIN_LETTERS_TO_JUDGE) & (latin > khmer)
+    english = _lexicon().count_in(batch)[:, 0] / np.maximum(words, 1)
+    weight = np.minimum(latin / _LETTERS_OF_FULL_WEIGHT, 1.0)
+    legacy = judged & (ngram_log_odds("legacy", batch, judged) * weight > _MIN_LEGACY_LOG_ODDS)
+    legacy &= english < _MAX_ENGLISH_FRAC
+    garbage = judged & (words >= _MIN_WORDS_OF_GARBAGE)
+    garbage &= counts[:, _STRANGE] >= _MIN_GARBAGE_FRAC * words
+    garbage &= english < _MAX_ENGLISH_FRAC_OF_GARBAGE
+    garbage &= ngram_log_odds("english", batch, garbage) < _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE
+    verdict = np.where(judged | (khmer >= 2), _CLEAN, _UNSURE)
+    verdict[garbage] = _GARBAGE
+    verdict[legacy] = _LEGACY
+    return verdict, latin + khmer
+
+
+def _ask_neighbours(verdict: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give each unsure line the verdict of the sure lines around it where both are damaged; else it is clean."""
+    sure = np.flatnonzero(verdict != _UNSURE)
+    if not len(sure):
+        return verdict
+    lines = np.arange(len(verdict))
+    after = np.searchsorted(sure, lines)
+    above = verdict[sure[np.maximum(after - 1, 0)]]
+    below = verdict[sure[np.minimum(after, len(sure) - 1)]]
+    between = np.where((above >= _LEGACY) & (below >= _LEGACY), above, _CLEAN)
+    return np.where(verdict == _UNSURE, between, verdict)
 
 
 @cache
@@ -99,35 +172,76 @@ def _lexicon() -> Lexicon:
     return Lexicon({ENGLISH: words})
 
 
+# --- compiled -----------------------------------------------------------------------------------
+
+_WORDS, _STRANGE, _LETTERS, _CLUSTERS = range(4)
+
+
+def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
+    """Count in each text: Latin words, the strange ones among them, their letters, Khmer clusters; shape (num_texts, 4).
+
+    A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a
+    capital, a digit among letters, or three letters and more without a vowel.
+    """
+    return _count_words(*batch, ch.character_kinds())
+
+
 @njit(cache=True, nogil=True)
-def _count_signals(data, offsets, kinds):
-    """Return Latin words, those with an inner capital, Latin-1 characters, characters, units."""
+def _count_words(data, offsets, kinds):
     num_texts = len(offsets) - 1
-    counts = np.zeros((num_texts, 5), dtype=np.int64)
+    counts = np.zeros((num_texts, 4), dtype=np.int64)
     for text in range(num_texts):
         end = offsets[text + 1]
-        for at in range(offsets[text], end):
-            counts[text, 2] += data[at] == 0xC3 or (data[at] == 0xC2 and data[at + 1] > 0xA0)
-            counts[text, 3] += data[at] > 0x20 and data[at] & 0xC0 != 0x80
         start, stop, kind = next_unit(data, offsets[text], end, kinds)
         while kind != NO_UNIT:
-            counts[text, 4] += 1
-            if kind == WORD:
-                latin, inner = _read_word(data, start, stop, kinds)
-                counts[text, 0] += latin
-                counts[text, 1] += latin and inner
+            if kind == CLUSTER:
+                counts[text, _CLUSTERS] += 1
+            elif kind == WORD:
+                letters, strange = _read_word(data, start, stop, kinds)
+                counts[text, _WORDS] += letters > 0
+                counts[text, _STRANGE] += strange
+                counts[text, _LETTERS] += letters
             start, stop, kind = next_unit(data, stop, end, kinds)
     return counts
 
 
 @njit(cache=True, nogil=True)
 def _read_word(data, at, stop, kinds):
-    """Tell whether a word has a Latin letter, and a capital after a small one (ASCII)."""
-    latin, inner, small = False, False, False
+    """Return a word's Latin letters, and whether it is strange.
+
+    camelCase is parts of two letters and more with a vowel each ("getElementById", "YouTube"); a legacy font puts
+    capitals anywhere ("BIkarRbKl").
+    """
+    letters, capitals, digits, high, vowels = 0, 0, 0, 0, 0
+    inner, camel = False, True
+    part, part_vowels = 0, 0  # of the stretch since the last capital after a small letter
+    small = False
     while at < stop:
         code_point, length = decode(data, at)
-        latin = latin or kinds[min(code_point, len(kinds) - 1)] == ch.LATIN
-        inner = inner or (small and 0x41 <= code_point <= 0x5A)
-        small = 0x61 <= code_point <= 0x7A
         at += length
-    return latin, inner
+        if kinds[min(code_point, len(kinds) - 1)] != ch.LATIN:
+            digits += 0x30 <= code_point <= 0x39
+            continue
+        letters += 1
+        is_capital = 0x41 <= code_point <= 0x5A
+        capitals += is_capital
+        high += 0xA0 < code_point < 0x100
+        if is_capital and small:
+            inner = True
+            camel = camel and part >= 2 and part_vowels > 0
+            part, part_vowels = 0, 0
+        vowel = _is_vowel(code_point | 0x20) or code_point >= 0x80
+        part, part_vowels, vowels = part + 1, part_vowels + vowel, vowels + vowel
+        small = not is_capital
+    camel = camel and part >= 2 and part_vowels > 0
+    strange = inner and not camel
+    strange = strange or (high > 0 and capitals > 0 and inner)
+    strange = strange or (digits > 0 and letters > 1 and inner)
+    strange = strange or (letters >= 3 and vowels == 0 and capitals < letters)
+    return letters, strange
+
+
+@njit(cache=True, nogil=True)
+def _is_vowel(letter):
+    """Tell whether a small ASCII letter is a vowel."""
+    return letter in (0x61, 0x65, 0x69, 0x6F, 0x75, 0x79)

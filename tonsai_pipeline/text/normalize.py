@@ -36,7 +36,7 @@ from tonsai_pipeline.text.utf8 import (
 )
 
 #: Names the rules. A change of the output for any input needs a new one.
-NORMALIZER_VERSION = "2"
+NORMALIZER_VERSION = "3"
 
 #: The rules, in the order of the columns of the report.
 RULE_NAMES: tuple[str, ...] = ("composed", *CLEANED, *repair.RULES[:-1], "left_as_typed")
@@ -48,12 +48,13 @@ class NormalizeOptions:
 
     Attributes:
         coeng_da: "fold" stores coeng DA as coeng TA, "preserve" keeps what was typed.
-        strip_zwsp: strip U+200B, but between two letters of Thai and the like.
+        strip_zwsp: strip U+200B, but between two letters of Thai and the like; between two words of
+            Latin letters and the like it becomes a space.
         strip_joiners: strip U+200C and U+200D beside Khmer where they have no meaning.
-        strip_ignorables: strip U+FEFF and U+00AD.
+        strip_ignorables: strip U+FEFF and U+00AD; U+200E, U+200F and U+2060 between two characters of Khmer.
         fold_spaces: U+00A0 is a space, U+2028 and U+2029 are line feeds.
         fold_deprecated: replace U+17A3, U+17A4, U+17D8; delete U+17B4, U+17B5.
-        collapse_duplicate_marks: store a mark typed twice in a row once.
+        collapse_duplicate_marks: store a mark typed twice in a row once; else lengthened words stay as typed.
     """
 
     coeng_da: Literal["fold", "preserve"] = "fold"

@@ -182,10 +182,16 @@ def is_unclean(code_point, switches):
         return switches & STRIP_ZWSP != 0
     if code_point in (cp.ZWNJ, cp.ZWJ):
         return switches & STRIP_JOINERS != 0
-    if code_point in (cp.BOM, cp.SOFT_HYPHEN):
+    if code_point in (cp.BOM, cp.SOFT_HYPHEN) or is_idle_mark(code_point):
         return switches & STRIP_IGNORABLES != 0
     separator = code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR)
     return switches & FOLD_SPACES != 0 and (separator or code_point == cp.NO_BREAK_SPACE)
+
+
+@njit(cache=True, nogil=True)
+def is_idle_mark(code_point):
+    """Tell whether a character is invisible and says nothing between two characters of Khmer."""
+    return code_point in (cp.LEFT_TO_RIGHT_MARK, cp.RIGHT_TO_LEFT_MARK, cp.WORD_JOINER)
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,8 @@
 """Texts -> the share of each script, and the language: khm, eng, mixed or other.
 
 Khmer script is written by Khmer and few others, so the share of Khmer letters decides; words tell
-Khmer from Pali and from the minority languages of Cambodia, and English from what else is written
-in Latin letters. A fastText model, if there is one, has the last word on both.
+Khmer from Pali and from the minority languages of Cambodia, letter n-grams tell English from what
+else is written in Latin letters. A fastText model, if there is one, has the last word on both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.clusters import CLUSTER, WORD, count_units, kind_of
 from tonsai_pipeline.text.lexicon import Lexicon
+from tonsai_pipeline.text.ngrams import ngram_log_odds
 from tonsai_pipeline.text.stop_words import ENGLISH, KHMER, SPACED_KHMER, STOP_WORDS
 from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, batch_of_text, decode
 
@@ -39,6 +40,11 @@ _MIN_LATIN_FRAC = 0.5
 _MAX_ACCENTED_FRAC = 0.04
 _MIN_WORDS_TO_JUDGE = 50
 _MIN_ENGLISH_WORD_FRAC = 0.03
+#: Letter n-grams speak fully from so many Latin letters on; a shorter text's log-odds count in proportion.
+_LETTERS_OF_FULL_WEIGHT = 150
+_MAX_FOREIGN_LOG_ODDS = -1.0
+#: With so many frequent English words even a text full of foreign names is English (other languages: p99.9 0.20).
+_ENGLISH_BEYOND_DOUBT = 0.24
 
 # What a model must say to overrule: fastText is unsure about short texts.
 _MIN_CONFIDENCE = 0.8
@@ -155,11 +161,12 @@ _OTHER_LANGUAGE, _KHM, _ENG, _MIXED = range(4)
 
 
 class _Features(NamedTuple):
-    """What is counted in each text: letters by kind, units by kind, words by list."""
+    """What is counted in each text: letters by kind, units by kind, words by list; log-odds of English."""
 
     letters: npt.NDArray[np.int64]
     units: npt.NDArray[np.int64]
     words: npt.NDArray[np.int32]
+    english: npt.NDArray[np.float64]
 
 
 @cache
@@ -170,7 +177,9 @@ def _lexicon() -> Lexicon:
 def _features(batch: Utf8Batch) -> _Features:
     kinds = ch.character_kinds()
     letters = _count_letters(*batch, kinds)
-    return _Features(letters, count_units(*batch, kinds), _lexicon().count_in(batch))
+    latin = letters[:, _LATIN] > letters[:, _KHMER] + letters[:, _OTHER]
+    english = ngram_log_odds("english", batch, latin)
+    return _Features(letters, count_units(*batch, kinds), _lexicon().count_in(batch), english)
 
 
 def _languages(features: _Features) -> npt.NDArray[np.str_]:
@@ -207,7 +216,10 @@ def _is_not_english(features: _Features) -> npt.NDArray[np.bool_]:
     accented = features.letters[:, _ACCENTED] / latin > _MAX_ACCENTED_FRAC
     by_words = (foreign >= _MIN_FOREIGN_WORDS) & (foreign > english)
     wordless = english / words < _MIN_ENGLISH_WORD_FRAC
-    return by_words | (wordless & (accented | (words >= _MIN_WORDS_TO_JUDGE)))
+    weight = np.minimum(features.letters[:, _LATIN] / _LETTERS_OF_FULL_WEIGHT, 1.0)
+    by_ngrams = features.english * weight < _MAX_FOREIGN_LOG_ODDS
+    by_ngrams &= english / words < _ENGLISH_BEYOND_DOUBT
+    return by_words | by_ngrams | (wordless & (accented | (words >= _MIN_WORDS_TO_JUDGE)))
 
 
 def _words_for_and_against(

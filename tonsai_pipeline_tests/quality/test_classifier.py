@@ -47,17 +47,18 @@ def test_calibration_needs_both_sides() -> None:
         calibrate(np.ones(3), np.ones(3, dtype=bool))
 
 
-def test_neither_words_nor_form_can_outvote_the_other() -> None:
-    sure_words = evidence(np.array([50.0, -50.0]), np.array([0.5, 0.5]))
-    assert sure_words.tolist() == [1.0, -1.0]
-    good_form = evidence(np.zeros(2), np.array([0.98, 0.4]))
-    assert good_form[0] > 1.0 > good_form[1]
+def test_words_cannot_outvote_the_form_and_weigh_less_in_a_short_text() -> None:
+    long, short = np.array([10**6, 10**6]), np.array([2, 2])
+    sure = np.array([50.0, -50.0])
+    assert evidence(sure, np.zeros(2), long) == pytest.approx([1.0, -1.0], abs=1e-4)
+    assert np.abs(evidence(sure, np.zeros(2), short)).max() < 0.1
+    assert evidence(np.zeros(2), np.array([3.0, -3.0]), long).tolist() == [3.0, -3.0]
 
 
 def test_evidence_rises_with_both() -> None:
-    grid = np.linspace(-3, 3, 7)
-    assert (np.diff(evidence(grid, np.full(7, 0.8))) >= 0).all()
-    assert (np.diff(evidence(np.zeros(7), np.linspace(0.01, 0.99, 7))) > 0).all()
+    grid, units = np.linspace(-3, 3, 7), np.full(7, 100)
+    assert (np.diff(evidence(grid, np.full(7, 0.8), units)) >= 0).all()
+    assert (np.diff(evidence(np.zeros(7), grid, units)) > 0).all()
 
 
 def test_a_model_with_other_labels_is_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.quality.phrases import compile_phrases
-from tonsai_pipeline.quality.signals import Signal, measure, stop_word_list
+from tonsai_pipeline.quality.signals import Signal, measure, word_list
 from tonsai_pipeline.text import clusters, words
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu
 
@@ -158,5 +158,5 @@ def test_menus_look_unlike_prose() -> None:
 
 @pytest.mark.parametrize("language", ["khm", "eng"])
 def test_the_stop_word_lists_hold_each_word_once(language: str) -> None:
-    listed = stop_word_list(language)
+    listed = word_list(f"stop_words_{language}")
     assert len(listed) == len(set(listed)) > 50

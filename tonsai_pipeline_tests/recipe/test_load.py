@@ -69,3 +69,42 @@ def test_files_named_in_a_recipe_lie_beside_it(tmp_path):
         "name: mine\nsources: [{name: a, lang: khm, path: a.jsonl}]\nmodel: {config_file: net.json}\n"
     )
     assert load_recipe(str(path)).model.config_file == tmp_path / "net.json"
+
+
+RECIPE = """\
+name: small
+sources:
+  - name: a
+    lang: khm
+    path: a.jsonl
+    weight: 1.0
+mixture:
+  seed: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mixture:", "mixture:\n  seed: 2\nmixture:", r"mixture: repeated key, in lines 7 and 9"),
+        (
+            "    lang: khm",
+            "    lang: khm\n    lang: eng",
+            r"sources\.0\.lang: repeated key, in lines 4 and 5",
+        ),
+        (
+            "weight: 1.0",
+            "weight: .inf",
+            r"small\.yaml:6: sources\.0\.weight: .*finite.*\(value inf\)",
+        ),
+        ("weight: 1.0", "weight: .nan", r"small\.yaml:6: sources\.0\.weight: "),
+        ("weight: 1.0", "wieght: 1.0", r"small\.yaml:6: sources\.0\.wieght: unknown key"),
+        ("  seed: 1", "  seed: many", r"small\.yaml:8: mixture\.seed: "),
+        ("name: small\n", "", r"small\.yaml: name: Field required"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_its_line(tmp_path, old, new, message):
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(str(path))

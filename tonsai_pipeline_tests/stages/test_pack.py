@@ -19,11 +19,12 @@ from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
-from tonsai_pipeline.stages.tokenize.stage import read_info
+from tonsai_pipeline.stages.tokenize.stage import _open_encoder, read_info
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.tokenizer.encode import Encoder
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,
     assert_survives_kills,
@@ -333,6 +334,22 @@ def test_a_text_part_that_is_too_short_is_refused(packed: Packed) -> None:
     rows = np.array([1, 2, 99_999])
     with pytest.raises(DataError, match="is wanted, which has 40 rows"):
         list(read_texts(first, rows))
+
+
+def test_a_part_whose_fast_ids_are_wrong_is_encoded_again(
+    store: Store, packed: Packed, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Encoder._give
+    _open_encoder.cache_clear()
+
+    def give_less(self: Encoder, texts: list[str]) -> Any:
+        return given(self, texts if len(texts) == 1 else [text[:-1] for text in texts])
+
+    monkeypatch.setattr(Encoder, "_give", give_less)
+    with pytest.warns(RuntimeWarning, match="gigatoken cuts .* is encoded by `tokenizers`"):
+        again = run_pack(store, packed_mixture(), engine)
+    _open_encoder.cache_clear()
+    assert again.artifact.manifest.files == packed.artifact.manifest.files
 
 
 _HERE = "tonsai_pipeline_tests.stages.test_pack"

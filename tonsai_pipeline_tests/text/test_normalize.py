@@ -423,3 +423,37 @@ def _code_points(cell: str) -> str | None:
     if not names or not all(re.fullmatch("[0-9A-F]{4}", name) for name in names):
         return None
     return "".join(chr(int(name, 16)) for name in names)
+
+
+@pytest.mark.parametrize("mark", [0x200E, 0x200F, 0x2060])
+def test_marks_of_direction_inside_khmer_are_taken_out_and_stay_elsewhere(mark: int) -> None:
+    hidden = chr(mark)
+    assert normalize(f"\u1780{hidden}\u17b6\u179a") == "\u1780\u17b6\u179a"
+    assert normalize(f"\u1780\u17d2{hidden}\u179a\u17c4") == "\u1780\u17d2\u179a\u17c4"
+    assert normalize(f"\u1780{hidden}{hidden}\u1781") == "\u1780\u1781"
+    for kept in (f"shalom{hidden} \u05d0", f"a{hidden}b", f"\u1780 {hidden}x"):
+        assert normalize(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("one\u200btwo", "one two"),
+        ("one\u200b\u200btwo", "one two"),
+        ("\u00e9t\u00e9\u200bici", "\u00e9t\u00e9 ici"),
+        ("one \u200btwo", "one two"),
+        ("one\u200b.", "one."),
+        ("3\u200b4", "34"),
+        ("\u1780\u200bone", "\u1780one"),
+        ("\u0e01\u200b\u0e02", "\u0e01\u200b\u0e02"),
+    ],
+)
+def test_a_zero_width_space_between_two_latin_words_is_a_space(typed: str, stored: str) -> None:
+    assert normalize(typed) == stored
+    assert normalize(stored) == stored
+
+
+def test_lengthened_vowels_can_be_kept() -> None:
+    word = "\u178e\u17b6\u17b6\u17b6\u17b6"
+    assert normalize(word) == "\u178e\u17b6"
+    assert normalize(word, NormalizeOptions(collapse_duplicate_marks=False)) == word

@@ -1,16 +1,16 @@
-"""DeepSpeed is told what the recipe says; a user's file adds to it but cannot contradict it."""
+"""DeepSpeed gets what the recipe says; a user's file adds to it but cannot contradict it."""
 
 from __future__ import annotations
 
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
-from tonsai_pipeline.train.plan import make_plan
+from tonsai_pipeline.train.backends.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.loop.batch_plan import make_plan
 
 
 def ours(*, bf16: bool = True, **train):
     section = TrainConfig(global_batch_tokens=16 * 64, micro_batch_rows=4, **train)
     plan = make_plan(section, num_rows=64, seq_len=64, world_size=2)
-    return deepspeed_settings(section, plan, bf16=bf16, on_gpu=False)
+    return deepspeed_settings(section, plan, precision="bf16" if bf16 else "fp32", on_gpu=False)
 
 
 def test_batch_sizes_follow_the_plan() -> None:

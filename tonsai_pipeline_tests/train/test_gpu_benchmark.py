@@ -31,7 +31,7 @@ def test_every_case_runs_on_a_cpu_and_the_verdict_is_filled(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert set(found) == {
-        "device", "attention", "sweep", "memory", "engines", "resume", "batch", "verdict",
+        "device", "attention", "sweep", "memory", "backends", "resume", "batch", "verdict",
     }  # fmt: skip
     assert "dry run" in found["device"]["name"]
     assert found["verdict"]["exact resume"] is True

@@ -113,7 +113,7 @@ def test_a_process_that_outlives_the_job_is_ended(tmp_path: Path) -> None:
     wait_for(lambda: is_gone(tmp_path / "child"))
 
 
-def test_the_job_is_told_to_save_when_its_starter_is_killed(tmp_path: Path) -> None:
+def test_the_job_is_logged_to_save_when_its_starter_is_killed(tmp_path: Path) -> None:
     make_spec(tmp_path, "wait")
     code = (
         "from pathlib import Path; from tonsai_pipeline.train.launch import *; p = Path(r'%s');"
@@ -155,7 +155,7 @@ def test_deepspeed_gets_its_hostfile() -> None:
 
 def test_launching_needs_no_torch() -> None:
     code = (
-        "import sys, tonsai_pipeline.train.launch, tonsai_pipeline.train.flops, tonsai_pipeline.train.spec,"
-        "tonsai_pipeline.eval.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
+        "import sys, tonsai_pipeline.train.launch, tonsai_pipeline.planner.network, tonsai_pipeline.train.spec,"
+        "tonsai_pipeline.evaluate.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,8 +17,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tonsai_pipeline.eval import job as eval_job
-from tonsai_pipeline.eval.spec import EvalRun
+from tonsai_pipeline.evaluate import job as eval_job
+from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch

@@ -130,11 +130,11 @@ def _by_content(  # noqa: PLR0911 (likewise)
     """Decide by the first bytes where the name does not decide, or may lie."""
     try:
         with open_stream(str(path)) as stream:
-            head, damage = stream.read(_HEAD_BYTES), stream.damage
+            head, damages = stream.read(_HEAD_BYTES), stream.damages
     except DumpError as error:
         return LeftOut(path, str(error).removeprefix(f"{path}: "))
     if not head.strip():
-        return LeftOut(path, damage.detail if damage else "nothing but blanks")
+        return LeftOut(path, damages[0].detail if damages else "nothing but blanks")
     if name == "mediawiki":
         if b"<mediawiki" in head:
             return DataFile(path, name, by_name=True, num_bytes=num_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,8 +40,6 @@ from tonsai_pipeline.text import (
 _MAX_RECORDS = 3000
 _MAX_BYTES = 8 << 20
 _MEASURED_BYTES = 8 << 20
-#: Formats whose records have fields; in the others a record is its text.
-_WITH_FIELDS = ("jsonl", "json", "parquet", "csv", "tsv", "hf_disk")
 #: Names that the text of a document goes by, best first.
 _TEXT_NAMES = (
     "text", "content", "body", "article", "document", "raw_content", "page_content", "maintext", "passage",
@@ -143,7 +142,7 @@ def look_at(file: DataFile) -> Look:
     bad_detail = f"{bad[0].reason}: {bad[0].detail}" if bad else ""
     if not records:
         return Look(reason=bad_detail or "no record in it", num_bad=len(bad))
-    with_fields = file.format in _WITH_FIELDS
+    with_fields = not any(record.text for record in records)
     rows = [json.loads(r.meta or "{}") for r in records] if with_fields else []
     table: Table = _strings(rows) if with_fields else {"": [r.text for r in records]}
     columns = _columns_of(table, rows)
@@ -171,7 +170,7 @@ def _read_start(
     bad: list[BadRow] = []
     num_bytes = 0
     found = read_dump_file(
-        str(file.path), format=file.format, text_column=None, text_layout=layout or "blank_line"
+        str(file.path), format=file.format, text_column="", text_layout=layout or "blank_line"
     )
     for record in found:
         if isinstance(record, BadRow):
@@ -359,16 +358,22 @@ def _scale(
     """Estimate how many times larger the file is than what was read of it."""
     if file.format == "parquet":
         return pq.read_metadata(file.path).num_rows / max(1, seen)
+    read = sum(
+        len(((record.meta if rows else record.text) or "").encode("utf-8", "replace"))
+        for record in records
+    )
+    return max(1.0, _decoded_bytes(file) / max(1, read))
+
+
+def _decoded_bytes(file: DataFile) -> float:
+    """Estimate the size of a file without its compression from what its beginning unpacks to."""
     if file.format == "hf_disk":
-        read = sum(len(record.meta or "") for record in records)
-        return max(1.0, file.num_bytes / max(1, read))
+        return file.num_bytes
+    if file.format == "zip":
+        with zipfile.ZipFile(file.path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
     with open_stream(str(file.path)) as stream:
         num_decoded = 0
         while num_decoded < _MEASURED_BYTES and (piece := stream.read(1 << 20)):
             num_decoded += len(piece)
-        total = num_decoded * file.num_bytes / max(1, stream.num_stored_bytes)
-    read = sum(
-        len((record.meta if rows else record.text or "").encode("utf-8", "replace"))  # pyright: ignore[reportOptionalMemberAccess]
-        for record in records
-    )
-    return max(1.0, total / max(1, read))
+        return num_decoded * file.num_bytes / max(1, stream.num_stored)

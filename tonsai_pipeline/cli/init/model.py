@@ -12,15 +12,9 @@ from dataclasses import dataclass
 
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.flops import (
-    Shape,
-    flops_per_token,
-    memory_per_gpu,
-    num_parameters,
-    peak_flops_of,
-    shape_of,
-)
-from tonsai_pipeline.train.presets import Preset, fit
+from tonsai_pipeline.planner.hardware import peak_flops_of
+from tonsai_pipeline.planner.network import Shape, flops_per_token, memory_per_gpu, shape_of
+from tonsai_pipeline.planner.presets import Preset, fit
 
 #: Bytes of UTF-8 that a token holds, low for a small vocabulary (docs/tokenizer.md has more at 50,000).
 BYTES_PER_TOKEN = {"khm": 9.0, "eng": 3.5}
@@ -35,6 +29,8 @@ _CORE_FLOPS = 3e10
 #: A first run should end the same day, or on a GPU within a week.
 _CPU_HOURS, _GPU_HOURS = 8.0, 168.0
 _GPU_MFU = 0.4
+#: For a GPU that the planner does not know: that of a card of some years ago.
+_UNKNOWN_GPU_FLOPS = 50e12
 _CPU_MEMORY_FRAC = 0.5
 
 
@@ -67,7 +63,8 @@ class Machine:
         """Operations a second that training reaches, by assumption."""
         if self.gpu is None:
             return self.num_cores * _CORE_FLOPS
-        return self.num_gpus * _GPU_MFU * (peak_flops_of(self.gpu) or 50e12)
+        precision = "bf16" if self.has_bf16 else "fp32"
+        return self.num_gpus * _GPU_MFU * (peak_flops_of(self.gpu, precision) or _UNKNOWN_GPU_FLOPS)
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def choose(text_bytes: Mapping[str, float], machine: Machine) -> Choice:
     limit_s = 3600 * (_CPU_HOURS if machine.gpu is None else _GPU_HOURS)
     chosen, setting, why = LADDER[0], None, "the smallest there is: more text teaches a larger one"
     for rung in LADDER:
-        count = num_parameters(rung.shape)
+        count = rung.shape.num_parameters
         # The time that its own number of tokens takes, though the text may hold more.
         seconds = _TOKENS_PER_PARAMETER * count * flops_per_token(rung.shape) / machine.flops
         found = _fit(rung, machine)
@@ -204,7 +201,7 @@ def choose(text_bytes: Mapping[str, float], machine: Machine) -> Choice:
         zero_stage=stage,
         reasons={
             "languages": why_shares,
-            "model": f"{num_parameters(chosen.shape) / 1e6:,.1f} M parameters; {why}",
+            "model": f"{chosen.shape.num_parameters / 1e6:,.1f} M parameters; {why}",
             "train": f"about {_time(min(seconds, limit_s))} on {machine}",
         },
     )
@@ -220,7 +217,7 @@ def _fit(rung: Rung, machine: Machine) -> tuple[int, str, int] | None:
         own_rows = rung.global_batch_tokens // rung.seq_len
         for rows in (rows for rows in (16, 8, 4, 2, 1) if rows <= own_rows):
             memory = memory_per_gpu(
-                rung.shape, zero_stage=0, world_size=1, micro_batch_rows=rows, bf16=False
+                rung.shape, zero_stage=0, world_size=1, micro_batch_rows=rows, precision="fp32"
             )
             if memory.total <= _CPU_MEMORY_FRAC * machine.memory_gb * 1e9:
                 return rows, "fp32", 0

@@ -10,13 +10,13 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
-from tonsai_pipeline.eval.spec import REPORT_NAME, EvalRun
+from tonsai_pipeline.evaluate.spec import REPORT_NAME, EvalRun
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
 
-_JOB = "tonsai_pipeline.eval.job"
+_JOB = "tonsai_pipeline.evaluate.job"
 
 
 def launch(

@@ -1,7 +1,7 @@
 """raw_documents[dump] -> normalized_documents[dump]: canonical Unicode, language, encoding counts.
 
     part-*.parquet ──normalize, label──▶ part-*.parquet            same rows, same order, same part names
-                        └─ legacy font, garbage, empty ──▶ rejected/part-*.parquet   with a reason
+                        └─ mostly legacy font or garbage, or empty ──▶ rejected/part-*.parquet   with a reason
 
 The rules are those of the `text` package; nothing here knows Khmer.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,13 +33,13 @@ from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
     LanguageModel,
-    NormalizeOptions,
+    cut_damage_batch,
     languages_batch,
-    legacy_font_batch,
     normalize_batch_report,
     paragraph_languages_batch,
     script_shares_batch,
 )
+from tonsai_pipeline.text.ngrams import NGRAMS_VERSION
 
 #: Pairs of documents before and after that are kept for the eyes.
 _NUM_SAMPLES = 5
@@ -61,7 +62,10 @@ class NormalizeReport:
         num_zwsp: Zero-width spaces, before normalization.
         zwsp_per_cluster: How much a source marks its words; 0 where it types none.
         damaged_per_million: Orphan marks and invalid clusters per million clusters.
+        num_cut: Kept documents that lost damaged lines (`text.legacy_fonts`).
+        num_bytes_cut: What they lost, in bytes.
         rejected_by_reason: Rejected documents.
+        lines_cut_by_reason: Lines cut out of kept documents.
         documents_by_language: Kept documents.
         mixed_bytes_by_language: What the paragraphs of the mixed documents are written in.
         repairs_by_rule: How often each rule applied.
@@ -79,7 +83,10 @@ class NormalizeReport:
     num_zwsp: int
     zwsp_per_cluster: float
     damaged_per_million: float
+    num_cut: int
+    num_bytes_cut: int
     rejected_by_reason: Mapping[str, int]
+    lines_cut_by_reason: Mapping[str, int]
     documents_by_language: Mapping[str, int]
     mixed_bytes_by_language: Mapping[str, int]
     repairs_by_rule: Mapping[str, int]
@@ -109,6 +116,7 @@ def normalize(
         zwsp_per_cluster=seen["num_zwsp"] / max(1, seen["num_clusters"]),
         damaged_per_million=num_damaged * 1e6 / max(1, seen["num_clusters"]),
         rejected_by_reason=_total(results, "rejected_by_reason"),
+        lines_cut_by_reason=_total(results, "lines_cut_by_reason"),
         documents_by_language=_total(results, "documents_by_language"),
         mixed_bytes_by_language=_total(results, "mixed_bytes_by_language"),
         repairs_by_rule=_total(results, "repairs_by_rule"),
@@ -144,7 +152,10 @@ class _Totals:
     num_bytes: int = 0
     num_changed: int = 0
     measured: Counter[str] = field(default_factory=Counter)
+    num_cut: int = 0
+    num_bytes_cut: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    lines_cut_by_reason: Counter[str] = field(default_factory=Counter)
     documents_by_language: Counter[str] = field(default_factory=Counter)
     mixed_bytes_by_language: Counter[str] = field(default_factory=Counter)
     repairs_by_rule: Counter[str] = field(default_factory=Counter)
@@ -171,6 +182,16 @@ class _Totals:
             for start, end, language in paragraphs:
                 self.mixed_bytes_by_language[language] += len(text[start:end].encode())
 
+    def count_cuts(
+        self, lines: Mapping[str, npt.NDArray[np.int32]], num_bytes: npt.NDArray[np.int64]
+    ) -> None:
+        """Add the damaged lines that were cut out of documents that stay."""
+        self.num_bytes_cut += int(num_bytes.sum())
+        self.num_cut += int((num_bytes > 0).sum())
+        for reason, counts in lines.items():
+            if counts.any():
+                self.lines_cut_by_reason[reason] += int(counts.sum())
+
     def count_repairs(self, before: pa.Array, after: pa.Array, seen: pa.StructArray) -> None:
         """Add a batch's repairs, and keep the first changed documents as samples."""
         changed = pc.not_equal(before, after)
@@ -187,12 +208,14 @@ def _normalize_batch(
     raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split a batch into normalized documents and rejected ones, and count."""
-    options = NormalizeOptions(coeng_da=config.coeng_da)
+    options = config.options()
     model = None if config.lid_model is None else _language_model(str(config.lid_model))
     before = raw.column("text")
     text, seen = normalize_batch_report(before, options)
+    whole = text
+    text, damage, cut_lines, cut_bytes = cut_damage_batch(text)
     reasons = pc.if_else(
-        pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", legacy_font_batch(text)
+        pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", damage
     )
     shares = script_shares_batch(text)
     columns = {
@@ -214,7 +237,8 @@ def _normalize_batch(
     )
     totals.count(kept, rejected)
     totals.count_paragraphs(kept, model)
-    totals.count_repairs(before.cast(pa.large_string()), text, seen)
+    totals.count_cuts(cut_lines, cut_bytes)
+    totals.count_repairs(before.cast(pa.large_string()), whole, seen)
     return _one_batch(kept), _one_batch(rejected)
 
 
@@ -237,7 +261,14 @@ def _language_model(path: str) -> LanguageModel:
 _COUNTS = ("num_clusters", "num_zwsp", "num_orphan_marks", "num_invalid_clusters")
 #: Fields that are measurements; every other one counts repairs by a rule.
 _MEASURED = (*_COUNTS, "num_left_as_typed")
-_SUMS = ("num_documents", "num_rejected", "num_bytes", "num_changed")
+_SUMS = (
+    "num_documents",
+    "num_rejected",
+    "num_bytes",
+    "num_changed",
+    "num_cut",
+    "num_bytes_cut",
+)
 
 
 def _rules(seen: pa.StructArray) -> list[str]:
@@ -276,7 +307,7 @@ def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
 
 STAGE = Stage(
     "normalized_documents",
-    version=f"2+text{NORMALIZER_VERSION}",
+    version=f"3+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}",
     make=normalize,
     each_dump=True,
     fields={"config": Fields("normalize")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +16,12 @@ import pyarrow as pa
 import xxhash
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.quality.classifier import Calibration, evidence, raw_scores
+from tonsai_pipeline.quality.classifier import Calibration, evidence, num_units_of, raw_scores
 from tonsai_pipeline.quality.features import features
+from tonsai_pipeline.quality.form import form_log_odds, form_score
 from tonsai_pipeline.quality.phrases import Phrases, compile_phrases
 from tonsai_pipeline.quality.pii import PATTERNS, count_pii
-from tonsai_pipeline.quality.rules import DropReason, Limits, judge, margin
+from tonsai_pipeline.quality.rules import DropReason, Limits, judge
 from tonsai_pipeline.quality.signals import Signal, Signals, measure
 from tonsai_pipeline.schema import SCORED_DOCUMENTS, Language
 from tonsai_pipeline.storage.documents import read_batches, read_part, write_part
@@ -56,15 +57,13 @@ class LanguageRules:
     """What decides about documents of one language.
 
     Args:
-        limits: Limits of the signals; the score is measured against them.
-        min_words: Fewest words of a document of this dump, in place of `limits.min_words`.
+        limits: Limits of the signals.
         min_score: Lowest score that stays.
         phrases: The user's word list.
         classifier: Folder with `model.bin` and `calibration.json`; None: the signals make the score.
     """
 
     limits: Limits
-    min_words: float
     min_score: float
     phrases: tuple[str, ...]
     classifier: Path | None
@@ -158,8 +157,7 @@ def _score_batch(batch: pa.Table, task: ScoreTask) -> _Verdict:
         signals = measure(chosen, listed_words=_phrases(rules.phrases))
         values[mine] = signals.values
         scores[mine] = _scores(signals, chosen, rules)
-        limits = replace(rules.limits, min_words=rules.min_words)
-        found = judge(signals, limits, bad_clusters_frac=bad[mine])
+        found = judge(signals, rules.limits, bad_clusters_frac=bad[mine])
         found[(found == None) & (scores[mine] < rules.min_score)] = DropReason.low_score  # noqa: E711
         reasons[mine] = found
     if task.drop_wrong_language:
@@ -177,12 +175,12 @@ def _score_batch(batch: pa.Table, task: ScoreTask) -> _Verdict:
 def _scores(
     signals: Signals, texts: pa.ChunkedArray, rules: LanguageRules
 ) -> npt.NDArray[np.float32]:
-    margins = margin(signals, rules.limits)
     if rules.classifier is None:
-        return margins
+        return form_score(signals)
     model, calibration, max_units = _classifier(rules.classifier)
-    log_odds = raw_scores(model, features(texts, max_units=max_units))
-    return calibration.apply(evidence(log_odds, margins))
+    lines = features(texts, max_units=max_units)
+    joined = evidence(raw_scores(model, lines), form_log_odds(signals), num_units_of(lines))
+    return calibration.apply(joined)
 
 
 @cache

@@ -19,6 +19,7 @@ from tonsai_pipeline.lineage import Fields, Stage, every_dump, same_dump, whole
 from tonsai_pipeline.quality.classifier import CLASSIFIER_VERSION
 from tonsai_pipeline.quality.evaluation import population_stability
 from tonsai_pipeline.quality.features import FEATURES_VERSION
+from tonsai_pipeline.quality.form import FORM_VERSION
 from tonsai_pipeline.quality.phrases import compile_phrases
 from tonsai_pipeline.quality.pii import PII_VERSION
 from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
@@ -88,7 +89,7 @@ def score_dump(
     Raises:
         RecipeError: A word list cannot be read.
     """
-    rules = _rules(source.name, config, classifiers)
+    rules = _rules(source, config, classifiers)
     drop_wrong = config.wrong_language == "drop"
     tasks = [
         ScoreTask(path, kept.path / path.name, source.lang, drop_wrong, config.enabled, rules)
@@ -160,15 +161,16 @@ def drift(previous: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, 
     return moved
 
 
-def _rules(source: str, config: QualityConfig, classifiers: Artifact) -> dict[str, LanguageRules]:
+def _rules(
+    source: Source, config: QualityConfig, classifiers: Artifact
+) -> dict[str, LanguageRules]:
     """Return what decides about the documents of a source, by language."""
-    short = source in config.short_text
     rules = {}
-    for language, limits in (("khm", config.khm), ("eng", config.eng)):
+    for language in ("khm", "eng"):
+        limits = config.of(language, config.kind_of(source))
         folder = classifiers.path / language
         rules[language] = LanguageRules(
             limits=Limits.of(limits),
-            min_words=limits.min_words_of_short_text if short else limits.min_words,
             min_score=limits.min_score,
             phrases=_word_list(language, config),
             classifier=folder if folder.is_dir() else None,
@@ -192,17 +194,17 @@ def _word_list(language: str, config: QualityConfig) -> tuple[str, ...]:
 DUMP = Stage(
     "scored_documents_of_dump",
     version=(
-        f"3+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+features{FEATURES_VERSION}"
+        f"3+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+form{FORM_VERSION}+features{FEATURES_VERSION}"
         f"+classifier{CLASSIFIER_VERSION}+pii{PII_VERSION}"
     ),
     make=score_dump,
     each_dump=True,
     part_of="scored_documents",
     fields={
-        "source": Fields("source", only=("name", "lang")),
+        "source": Fields("source", only=("name", "lang", "kind")),
         "config": Fields(
             "quality",
-            only=("enabled", "khm", "eng", "wrong_language", "short_text", "word_lists"),
+            only=("enabled", "khm", "eng", "wrong_language", "short_text", "kinds", "word_lists"),
         ),
     },
     reads={

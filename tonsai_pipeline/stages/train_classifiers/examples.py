@@ -1,6 +1,6 @@
 """Kept documents of the sources named good and bad -> examples: feature lines with their truth, in hash order.
 
-    part ──features, margin──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
+    part ──features, form──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
 
 A tenth of every source, and whole sources on wish, are marked as held out.
 """
@@ -17,7 +17,8 @@ import xxhash
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.quality.features import features
-from tonsai_pipeline.quality.rules import Limits, margin
+from tonsai_pipeline.quality.form import form_log_odds
+from tonsai_pipeline.quality.negatives import imitate_junk
 from tonsai_pipeline.quality.signals import measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.schema import DumpKey
@@ -31,11 +32,13 @@ EXAMPLES = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("good", pa.bool_(), nullable=False),
         pa.field("held_out", pa.bool_(), nullable=False),
-        pa.field("margin", pa.float32(), nullable=False),
+        pa.field("form", pa.float64(), nullable=False),
         pa.field("line", pa.large_string(), nullable=False),
     ]
 )
 _HELD_OUT_IN_TEN = 1
+#: Source of the examples that `quality.negatives` makes.
+IMITATED = "imitated"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ class _ExampleTask:
     source: str
     language: str
     config: ClassifierConfig
-    limits: Limits
     border: int
 
 
@@ -74,7 +76,6 @@ def gather_examples(
     language: str,
     dumps: list[KeptDump],
     config: ClassifierConfig,
-    limits: Limits,
     folder: Path,
     *,
     engine: Engine,
@@ -85,7 +86,6 @@ def gather_examples(
         language: `khm` or `eng`.
         dumps: Dumps of the sources that `config` names.
         config: Which are good, which bad, how many.
-        limits: Limits of the language, for the margin.
         folder: Working folder.
         engine: Where parts are read.
 
@@ -104,7 +104,6 @@ def gather_examples(
             source=dump.source,
             language=language,
             config=config,
-            limits=limits,
             border=borders[dump.source in config.positives],
         )
         for dump in dumps
@@ -147,17 +146,33 @@ def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
             rows.append(row)
             hashes.append(hashed)
     texts = batch.column("text").take(pa.array(rows, pa.int64()))
-    whole = task.source in config.held_out
+    found = _rows(texts, hashes, task.source, task, good=good)
+    if not (good and config.imitations):
+        return found
+    fakes = pa.array(imitate_junk(texts.to_pylist(), config.seed), pa.large_string())
+    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, task, good=False)])
+
+
+def _rows(
+    texts: pa.Array | pa.ChunkedArray,
+    hashes: list[int],
+    source: str,
+    task: _ExampleTask,
+    *,
+    good: bool,
+) -> pa.Table:
+    """Return examples of one truth; an imitation is held out where its original is."""
+    whole = task.source in task.config.held_out
     return pa.table(
         {
             "hash": pa.array(hashes, pa.uint64()),
-            "source": pa.array([task.source] * len(rows), pa.string()),
-            "good": pa.array([good] * len(rows), pa.bool_()),
+            "source": pa.array([source] * len(hashes), pa.string()),
+            "good": pa.array([good] * len(hashes), pa.bool_()),
             "held_out": pa.array(
                 [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
             ),
-            "margin": pa.array(margin(measure(texts), task.limits), pa.float32()),
-            "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
+            "form": pa.array(form_log_odds(measure(texts))),
+            "line": pa.array(features(texts, max_units=task.config.max_units), pa.large_string()),
         }
     )
 

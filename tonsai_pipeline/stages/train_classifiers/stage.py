@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,17 @@ from tonsai_pipeline.quality.classifier import (
     Calibration,
     calibrate,
     evidence,
+    num_units_of,
     raw_scores,
     telling_features,
 )
 from tonsai_pipeline.quality.evaluation import accuracy_by_length, auc, calibration_error
 from tonsai_pipeline.quality.features import FEATURES_VERSION
-from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
+from tonsai_pipeline.quality.form import FORM_VERSION
+from tonsai_pipeline.quality.negatives import NEGATIVES_VERSION
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.recipe.quality import ClassifierConfig, Thresholds
+from tonsai_pipeline.recipe.quality import ClassifierConfig
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.train_classifiers.examples import KeptDump, gather_examples
 from tonsai_pipeline.stages.train_classifiers.fit import fit_model
@@ -49,8 +52,6 @@ def train_classifiers(
     folder: Path,
     *,
     classifiers: Mapping[str, ClassifierConfig],
-    khm: Thresholds,
-    eng: Thresholds,
     engine: Engine,
 ) -> dict[str, Any]:
     """Train the classifier of each language that has one, or take over a ready model.
@@ -60,8 +61,6 @@ def train_classifiers(
         kept: Their final keep-lists.
         folder: The building folder; gets a folder a language.
         classifiers: The recipe's `quality.classifiers`.
-        khm: Limits for Khmer: the margin is part of the evidence that is calibrated.
-        eng: Limits for English.
         engine: Where examples are prepared.
 
     Returns:
@@ -72,7 +71,6 @@ def train_classifiers(
         DataError: One side has too few documents.
     """
     dumps = [KeptDump(key, artifact, kept[key]) for key, artifact in normalized.items()]
-    limits = {"khm": Limits.of(khm), "eng": Limits.of(eng)}
     report: dict[str, Any] = {}
     for language, config in sorted(classifiers.items()):
         place = folder / language
@@ -84,7 +82,6 @@ def train_classifiers(
             language,
             _dumps_of(dumps, language, config),
             config,
-            limits[language],
             folder / ".work" / language,
             engine=engine,
         )
@@ -156,18 +153,18 @@ def _measure(model: Any, held: pa.Table, config: ClassifierConfig, folder: Path)
     lines = held.column("line").to_pylist()
     good = held.column("good").to_numpy()
     source = np.array(held.column("source").to_pylist(), dtype=object)
-    odds = evidence(raw_scores(model, lines), held.column("margin").to_numpy())
+    num_units = num_units_of(lines)
+    odds = evidence(raw_scores(model, lines), held.column("form").to_numpy(), num_units)
     calibration = calibrate(odds, good)
     _write_calibration(folder, calibration, config)
     scores = calibration.apply(odds)
-    lengths = np.array([line.count(" ") + 1 for line in lines])
     return {
         "num_held_out": len(lines),
         "held_out_sources": list(config.held_out),
         "auc": round(auc(scores, good), 4),
         "calibration_error": round(calibration_error(scores, good), 4),
         "auc_by_source": _auc_by_source(scores, good, source),
-        "accuracy_by_length": accuracy_by_length(scores, good, lengths),
+        "accuracy_by_length": accuracy_by_length(scores, good, num_units),
         "telling_features": telling_features(model),
     }
 
@@ -187,22 +184,18 @@ def _auc_by_source(
 def _write_calibration(folder: Path, calibration: Calibration, config: ClassifierConfig) -> None:
     write_json(
         folder / "calibration.json",
-        {"slope": calibration.slope, "offset": calibration.offset, "max_units": config.max_units},
+        {**asdict(calibration), "max_units": config.max_units},
     )
 
 
 STAGE = Stage(
     "quality_classifiers",
     version=(
-        f"2+features{FEATURES_VERSION}+classifier{CLASSIFIER_VERSION}"
-        f"+signals{SIGNALS_VERSION}+rules{RULES_VERSION}"
+        f"3+features{FEATURES_VERSION}+classifier{CLASSIFIER_VERSION}"
+        f"+signals{SIGNALS_VERSION}+form{FORM_VERSION}+negatives{NEGATIVES_VERSION}"
     ),
     make=train_classifiers,
-    fields={
-        "classifiers": Fields("quality.classifiers"),
-        "khm": Fields("quality.khm"),
-        "eng": Fields("quality.eng"),
-    },
+    fields={"classifiers": Fields("quality.classifiers")},
     reads={
         "normalized": every_dump("normalized_documents", of=example_sources),
         "kept": every_dump("kept_documents_of_dump", of=example_sources),

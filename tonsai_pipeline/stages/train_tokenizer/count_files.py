@@ -64,7 +64,7 @@ def count_files(
         DataError: A file is missing, empty of text, or not UTF-8.
     """
     kinds = tuple(KINDS) if config.compare_gpt2 and config.base is None else ("ours",)
-    options = NormalizeOptions(coeng_da=normalize.coeng_da)
+    options = normalize.options()
     parts = []
     for number, path in enumerate(_files(inputs)):
         size = path.stat().st_size
