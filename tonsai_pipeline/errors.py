@@ -10,7 +10,7 @@
     ├── MissingExtraError  a package is not installed      package, extra, the command
     └── TrainError         the job stopped by itself       step, last good checkpoint
 
-Pure rooms raise `ValueError` only; stages translate it once and add *where*.
+Pure packages raise `ValueError` only; stages translate it once and add *where*.
 """
 
 from __future__ import annotations
