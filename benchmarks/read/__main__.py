@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=30, help="text of each file in `speed`")
     parser.add_argument("--repeats", type=int, default=3, help="turns of `speed`; the best counts")
     parser.add_argument("--records", type=int, default=10_000, help="records of a file in `faults`")
-    parser.add_argument("--formats", help="formats of `speed`, by comma; all without it")
+    parser.add_argument("--formats", help="formats, by comma; all without it")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     chosen = sections.chosen(parser, options.only, SECTIONS)
@@ -46,9 +46,9 @@ def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]
     from benchmarks.read import faults, files, speed
 
     texts = files.real_texts(options.data)
-    if name == "faults":
-        return faults.measure(texts, work, num_records=options.records)
     formats = options.formats.split(",") if options.formats else None
+    if name == "faults":
+        return faults.measure(texts, work, num_records=options.records, formats=formats)
     return speed.measure(
         texts, work, num_bytes=options.megabytes << 20, repeats=options.repeats, formats=formats
     )

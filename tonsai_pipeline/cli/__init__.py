@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -12,6 +13,7 @@ from tonsai_pipeline import __version__
 from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
+from tonsai_pipeline.cli.evaluate import evaluate
 from tonsai_pipeline.cli.export import export
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.init import init
@@ -24,6 +26,7 @@ from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
 from tonsai_pipeline.errors import TonsaiError, missing_extra
+from tonsai_pipeline.train.launch.launcher import waiting_policy
 
 app = typer.Typer(
     name="tonsai",
@@ -59,6 +62,7 @@ app.command(rich_help_panel="Start here")(init)
 app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
+app.command(rich_help_panel="Results")(evaluate)
 app.command(rich_help_panel="Results")(report)
 app.command(rich_help_panel="Results")(peek)
 app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
@@ -75,6 +79,8 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed without a traceback."""
+    # Before torch is loaded, here and in every process that is started from here.
+    os.environ.update(waiting_policy(os.environ))
     try:
         app()
     except TonsaiError as error:
