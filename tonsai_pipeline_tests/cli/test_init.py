@@ -19,10 +19,10 @@ from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.cli.init.model import Machine, choose
 from tonsai_pipeline.cli.init.sources import Survey, survey
 from tonsai_pipeline.errors import DataError, RecipeError
+from tonsai_pipeline.planner.network import flops_per_token
 from tonsai_pipeline.recipe import Recipe, load_recipe
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.grammar import document
-from tonsai_pipeline.planner.network import flops_per_token
 
 REAL = os.environ.get("TONSAI_REAL_DATA")
 

@@ -10,11 +10,11 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.planner.hardware import peak_flops_of
 from tonsai_pipeline.planner.network import Shape, flops_per_token, memory_per_gpu, shape_of
 from tonsai_pipeline.planner.presets import Preset, fit
+from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.train import TrainConfig
 
 #: Bytes of UTF-8 that a token holds, low for a small vocabulary (docs/tokenizer.md has more at 50,000).
 BYTES_PER_TOKEN = {"khm": 9.0, "eng": 3.5}
