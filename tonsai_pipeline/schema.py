@@ -266,3 +266,12 @@ MIXTURE_DOCUMENTS = pa.schema(
         pa.field("repeats", pa.float32(), nullable=False),
     ]
 )
+
+#: Held-out documents of a mixture as text, for models with any tokenizer.
+HELD_OUT_TEXTS = pa.schema(
+    [
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)

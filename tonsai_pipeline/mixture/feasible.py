@@ -10,13 +10,15 @@ share it is to have.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-#: A source this far from its target, in shares of the run, cannot be steered: its documents are too long.
-_COARSE_FRAC = 0.001
-#: A language this far from its share is named, in shares of the run.
+from tonsai_pipeline.mixture.budget import Budget
+
+#: A language this far from its share is named, and a source this far from its target cannot be steered, as its
+#: documents are too long; in shares of the run.
 SHIFT_FRAC = 0.005
 
 
@@ -45,12 +47,12 @@ def take_over(
         [[300, 500, 400]]
     """
     found = targets.copy()
-    off = np.abs(realised.sum(axis=0) - targets.sum(axis=0))
-    is_coarse = off > _COARSE_FRAC * targets.sum()
+    asked, given = targets.sum(axis=0), realised.sum(axis=0)
+    is_coarse = (np.abs(given - asked) > SHIFT_FRAC * targets.sum()) | ((asked > 0) & (given == 0))
     languages = np.array(groups)
     for language in dict.fromkeys(groups):
         mine = languages == language
-        steered = mine & ~is_coarse & (targets.sum(axis=0) > 0)
+        steered = mine & ~is_coarse & (asked > 0)
         if not (mine & is_coarse).any() or not steered.any():
             continue
         wanted = targets[:, mine].sum(axis=1)
@@ -84,7 +86,7 @@ def shortfalls(
     for name, target in targets.items():
         if target > 0 and realised.get(name, 0) == 0:
             number = num_documents.get(name, 0)
-            size = available.get(name, 0) / max(1, number)
+            size = _mean_tokens(name, available, num_documents)
             noun = "1 document has" if number == 1 else f"{number:,} documents have"
             said.append(
                 f"{name}: gives no token of its target share of {target / total:.2%}: its {noun} about {size:,.0f} "
@@ -102,17 +104,78 @@ def shortfalls(
     return said
 
 
+def of_whole_documents(
+    planned: Budget,
+    available: Mapping[str, float],
+    num_documents: Mapping[str, int],
+    groups: Mapping[str, str],
+    max_epochs: Mapping[str, float],
+) -> Budget:
+    """Estimate what a budget comes to when documents are read whole and sources take over from each other.
+
+    Args:
+        planned: What each source is to give.
+        available: Tokens of one pass over each source.
+        num_documents: Documents of each source.
+        groups: Language of each source.
+        max_epochs: Most passes over each source.
+    """
+    names = list(planned.target_tokens)
+    targets = np.array([[planned.target_tokens[name] for name in names]], dtype=np.int64)
+    whole = estimate_whole(planned.target_tokens, available, num_documents)
+    realised = np.array([[whole[name] for name in names]], dtype=np.int64)
+    caps = np.array([available.get(name, 0) * max_epochs[name] for name in names], dtype=np.int64)
+    moved = take_over(targets, realised, [groups[name] for name in names], caps)
+    given = np.where(moved == targets, realised, moved)[0].tolist()
+    tokens = dict(zip(names, given, strict=True))
+    total = max(1, sum(given))
+    return replace(
+        planned,
+        target_tokens=tokens,
+        epochs={name: tokens[name] / max(1.0, available.get(name, 0)) for name in names},
+        shares={name: tokens[name] / total for name in names},
+    )
+
+
 def estimate_whole(
     targets: Mapping[str, int], available: Mapping[str, float], num_documents: Mapping[str, int]
 ) -> dict[str, int]:
-    """Estimate what each source gives if its documents are read whole, all of them of the same length.
+    """Estimate what each source gives: nothing if its share asks for less than half of one of its documents.
+
+    Lengths are means and tokens are estimated from bytes: more than that they cannot tell.
 
     Example:
         >>> estimate_whole({"a": 30, "b": 70}, {"a": 99, "b": 70}, {"a": 1, "b": 7})
         {'a': 0, 'b': 70}
     """
-    found = {}
+    return {
+        name: 0 if 2 * target < _mean_tokens(name, available, num_documents) else target
+        for name, target in targets.items()
+    }
+
+
+def uncertain(
+    targets: Mapping[str, int], available: Mapping[str, float], num_documents: Mapping[str, int]
+) -> list[str]:
+    """Name the sources whose documents are so long that their share is met by chance.
+
+    Example:
+        >>> uncertain({"a": 63, "b": 300}, {"a": 100, "b": 300}, {"a": 1, "b": 3000})
+        ['a: 1 documents of about 100 tokens for a target share of 17.36%: read whole, it can be off by 13.77 points']
+    """
+    total = max(1, sum(targets.values()))
+    said = []
     for name, target in targets.items():
-        size = available.get(name, 0) / max(1, num_documents.get(name, 0))
-        found[name] = round(round(target / size) * size) if size > 0 else 0
-    return found
+        size = _mean_tokens(name, available, num_documents)
+        if target > 0 and size / 2 > SHIFT_FRAC * total and 2 * target >= size:
+            said.append(
+                f"{name}: {num_documents.get(name, 0):,} documents of about {size:,.0f} tokens for a target share of "
+                f"{target / total:.2%}: read whole, it can be off by {50 * size / total:.2f} points"
+            )
+    return said
+
+
+def _mean_tokens(
+    name: str, available: Mapping[str, float], num_documents: Mapping[str, int]
+) -> float:
+    return available.get(name, 0) / max(1, num_documents.get(name, 0))

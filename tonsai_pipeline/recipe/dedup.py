@@ -48,7 +48,9 @@ class DecontaminateConfig(Section):
     """Documents that hold text of an evaluation set, found by shared n-grams, are dropped."""
 
     evaluation_sets: tuple[EvaluationSet, ...] = ()
-    """The sets; none switches it off."""
+    """The sets, beside `evaluate.texts` and the prompt suite."""
+    prompt_suite: bool = True
+    """Whether the shipped prompt suite, question and right answer together, is one of them."""
     clusters_per_ngram: int = Field(default=25, ge=1, le=63)
     """Khmer clusters in an n-gram. 25 say as much as 8 English words (3.1 clusters a word, measured)."""
     words_per_ngram: int = Field(default=8, ge=1, le=63)

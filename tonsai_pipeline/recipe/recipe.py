@@ -57,6 +57,18 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _some_weight_is_given(self) -> Self:
+        later = {name for stage in self.mixture.stages for name, w in stage.weights.items() if w}
+        for language, share in self.mixture.languages.items():
+            mine = [source for source in self.sources if source.lang == language]
+            if mine and share > 0 and not any(one.weight or one.name in later for one in mine):
+                raise ValueError(
+                    f"every source of '{language}' has weight 0, and mixture.languages gives it {share:.0%} of all "
+                    "tokens; give a source a weight, or the language a share of 0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _limits_have_a_base(self) -> Self:
         if self.train.regression.max_rise_frac and self.model.base is None:
             raise ValueError(

@@ -108,3 +108,13 @@ def test_a_mistake_in_a_file_is_named_with_its_line(tmp_path, old, new, message)
     path.write_text(RECIPE.replace(old, new, 1))
     with pytest.raises(RecipeError, match=message):
         load_recipe(str(path))
+
+
+def test_a_language_whose_sources_all_have_weight_0_is_refused():
+    sources = [{"name": "a", "lang": "khm", "weight": 0}, {"name": "b", "lang": "eng"}]
+    raw = {"name": "small", "sources": sources}
+    with pytest.raises(RecipeError, match="every source of 'khm' has weight 0"):
+        parse_recipe(raw, where="r.yaml")
+    parse_recipe(raw | {"mixture": {"languages": {"eng": 1.0}}}, where="r.yaml")
+    stage = {"last_frac": 0.1, "weights": {"a": 1}}
+    parse_recipe(raw | {"mixture": {"stages": [stage]}}, where="r.yaml")

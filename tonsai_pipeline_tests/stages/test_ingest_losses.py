@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.engine import Engine
-from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.recipe.sources import IngestConfig
 from tonsai_pipeline.schema import QUARANTINE
-from tonsai_pipeline.stages.ingest import stage
-from tonsai_pipeline.stages.ingest.stage import say_empty, say_losses
+from tonsai_pipeline.stages.ingest import chunks as ingest_chunks
+from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
 from tonsai_pipeline.storage.store import Artifact, Store
-from tonsai_pipeline_tests.stages.test_ingest import Files, ingest_dump, table_of, write_dump
+from tonsai_pipeline_tests.stages.test_ingest import Files, ingest_dump, table_of
 
 LINES = [json.dumps({"text": f"text {n} {n * 7919 % 10007}", "n": n}) for n in range(2000)]
 
@@ -162,11 +161,9 @@ def test_fields_left_out_and_skipped_records_survive_a_kill(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was counted before a killed run is counted once."""
-    from tonsai_pipeline.stages.ingest import chunks
-
     body = "".join(f"{n},{n},{'x' * 100}\nid,id,text\n" for n in range(200))
     dump = dump_of(tmp_path / "in", a__csv=f"id,id,text\n{body}".encode())
-    write, calls = chunks.write_part, []
+    write, calls = ingest_chunks.write_part, []
 
     def failing(path: Path, *arguments: object) -> int:
         calls.append(path)
@@ -174,30 +171,13 @@ def test_fields_left_out_and_skipped_records_survive_a_kill(
             raise RuntimeError("killed")
         return write(path, *arguments)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(chunks, "write_part", failing)
+    monkeypatch.setattr(ingest_chunks, "write_part", failing)
     with pytest.raises(Exception, match="killed"):
         ingest_dump(store, dump, engine)
     report = ingest_dump(store, dump, engine).report
     assert report["num_documents"] == 200
     assert report["skipped_by_reason"] == {"repeated_header": 200}
     assert report["fields_left_out"] == {"id": 200}
-
-
-def test_a_file_that_grows_while_it_is_read_is_an_error(
-    store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dump = write_dump(tmp_path / "in", [["one", "two"]])
-    read = stage.read_dump_file
-
-    def growing(location: str, **options: object):
-        for row in read(location, **options):  # pyright: ignore[reportArgumentType]
-            with Path(location).open("ab") as stream:
-                stream.write(b"more")
-            yield row
-
-    monkeypatch.setattr(stage, "read_dump_file", growing)
-    with pytest.raises(DumpError, match=r"0\.jsonl\.gz: was changed while it was read"):
-        ingest_dump(store, dump, engine)
 
 
 def test_a_dialect_of_the_recipe_reaches_the_reader(

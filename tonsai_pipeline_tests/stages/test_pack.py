@@ -316,6 +316,27 @@ def test_a_special_token_written_in_a_text_is_only_text(store: Store, engine: En
         assert num_bytes == len(texts[0])
 
 
+def test_a_single_long_document_that_does_not_fit_leaves_its_share_to_its_language(
+    store: Store, engine: Engine
+) -> None:
+    texts = {
+        "khm_speech@20260101": [" ".join(khmer_texts(60, seed=9))],
+        "khm_news@20260101": khmer_texts(200, seed=1),
+        "eng_news@20260101": english_texts(200, seed=3),
+    }
+    shares = {"khm_speech": 0.1, "khm_news": 0.5, "eng_news": 0.4}
+    mixture = build_mixture(
+        texts, shares=shares, total_tokens=20_000, every_nth_held_out=0, every_nth_dropped=0
+    )
+    report = run_pack(store, mixture, engine).report
+    sources = report["sources"]
+    assert sources["khm_speech"]["available_tokens"] > 4_000
+    assert sources["khm_speech"]["num_tokens"] == 0
+    assert abs(report["languages"]["khm"] - 0.6) < 0.01
+    assert [line.partition(":")[0] for line in report["shortfalls"]] == ["khm_speech"]
+    assert "read whole or not at all" in report["shortfalls"][0]
+
+
 def test_a_run_longer_than_the_text_allows_is_refused(store: Store, engine: Engine) -> None:
     mixture = build_mixture({"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
     with pytest.raises(DataError, match=r"does not fit its shares.*lower total_tokens"):

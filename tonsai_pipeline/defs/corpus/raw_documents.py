@@ -6,7 +6,7 @@ import dagster as dg
 
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
-from tonsai_pipeline.stages.ingest.stage import say_empty, say_losses
+from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
@@ -21,12 +21,13 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
         warn=True,
         bad_frac=frac,
     )
-    lost_frac = made.report["max_lost_frac"]
+    found = made.report["max_lost_frac"]
+    lost_frac = 1.0 if found is None else found
     yield check(
         "files_read_whole",
-        (1.0 if lost_frac is None else lost_frac) <= limits.max_lost_frac,
+        lost_frac <= limits.max_lost_frac,
         say_losses(made.report, limits.max_lost_frac),
-        max_lost_frac=1.0 if lost_frac is None else lost_frac,
+        max_lost_frac=lost_frac,
     )
 
 
@@ -39,9 +40,7 @@ PAGE = Page(
         CheckSpec("not_empty", "The dump holds documents", blocking=True),
         CheckSpec("few_bad_rows", "Unreadable rows are few"),
         CheckSpec(
-            "files_read_whole",
-            "No stretch of a file is lost beside single rows",
-            blocking=True,
+            "files_read_whole", "No stretch of a file is lost beside single rows", blocking=True
         ),
     ),
     checks=_checks,

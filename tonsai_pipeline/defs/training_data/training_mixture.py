@@ -73,6 +73,13 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     yield check(
         "few_repeats", not warnings, "; ".join(warnings) or "no source is stretched", warn=True
     )
+    missed = report["shortfalls"]
+    yield check(
+        "shares_are_feasible",
+        not missed,
+        "; ".join(missed) or "every source can give its share, as far as bytes tell",
+        warn=True,
+    )
     yield from _split_checks(_comparison(made))
 
 
@@ -92,6 +99,7 @@ PAGE = Page(
             blocking=True,
         ),
         CheckSpec("splits_are_not_alike", "No near copy of a held-out document is trained on"),
+        CheckSpec("shares_are_feasible", "Every source and language can give its share"),
         CheckSpec("few_repeats", "No source is read more often than is worth it"),
     ),
     checks=_checks,

@@ -37,7 +37,7 @@ def read_parquet(location: str, options: ReadOptions) -> Iterator[RawRecord | Ba
             detail = (
                 f"{_say(error)}; a Parquet file keeps its index at the end: copy the file again"
             )
-            yield BadRow(0, None, "corrupt_file", detail, "", lost_bytes=num_bytes)
+            yield BadRow(0, None, "corrupt_file", detail, "", lost_bytes=num_bytes or None)
             return
         if not has_column(schema, options.text_column):
             names = ", ".join(schema.names)

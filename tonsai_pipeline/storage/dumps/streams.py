@@ -51,7 +51,7 @@ class Damage:
         detail: What the decoder said, and at which stored byte.
         offset: Where the gap is, in decompressed bytes.
         is_gap: False for a wrong checksum behind bytes that are all there.
-        lost_bytes: Stored bytes that could not be read; None if the file ends too early.
+        lost_bytes: Stored bytes that could not be read, or whose checksum is wrong; None if the file ends too early.
     """
 
     reason: Literal["truncated_file", "corrupt_file"]
@@ -197,6 +197,7 @@ class _Decoded(io.RawIOBase):
         self.num_decoded = 0
         self._raw = raw
         self._unread = b""  # stored bytes that were read ahead
+        self._member_at = 0  # stored byte at which the current member begins
         self._pieces = self._decode()
         self._piece = memoryview(b"")
 
@@ -258,6 +259,7 @@ class _Decoded(io.RawIOBase):
     def _decode_member(self, codec: Codec) -> Generator[bytes, None, _Failure | None]:
         """Yield the bytes of one member; return why it has no end, or None."""
         decoder = codec.new_decoder()
+        self._member_at = self.num_stored - len(self._unread)
         history: deque[bytes] = deque()
         num_held = 0
         for piece in self._stored_pieces(codec.piece_bytes):
@@ -332,12 +334,12 @@ class _Decoded(io.RawIOBase):
             # A wrong checksum is noticed behind the last byte: what it covers was decoded whole, unless the
             # decoder ran into the next member.
             is_gap = "check" not in (message or "") or next_at < failed_at
+            what = f"{lost_bytes:,} bytes skipped"
+            if not is_gap:
+                lost_bytes = failed_at - self._member_at
+                what = f"the text of {lost_bytes:,} bytes before it may be altered"
             damage = Damage(
-                "corrupt_file",
-                f"{detail}; {lost_bytes:,} bytes skipped" if is_gap else detail,
-                self.num_decoded,
-                is_gap=is_gap,
-                lost_bytes=lost_bytes if is_gap else 0,
+                "corrupt_file", f"{detail}; {what}", self.num_decoded, is_gap, lost_bytes
             )
         self.damages.append(damage)
 
