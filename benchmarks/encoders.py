@@ -1,6 +1,6 @@
 """Our encoder against `tokenizers` on one core, ids compared; and the ids of the real llama.cpp on every text.
 
-    uv run python benchmarks/encoders.py --data FOLDER [--vocab-size N] [--llama PACKAGE]
+    uv run python -m benchmarks.encoders --data FOLDER [--vocab-size N] [--llama PACKAGE]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`) and `vectors/`; PACKAGE is the folder of the npm
 package node-llama-cpp. The numbers of the last run are in docs/tokenizer.md and docs/serving.md.

@@ -1,6 +1,6 @@
 """How waiting threads share a machine: the demo's network trained on a CPU, alone and beside busy processes.
 
-    uv run python benchmarks/threads.py [--busy 2] [--steps 40] [--rounds 2] [--json]
+    uv run python -m benchmarks.threads [--busy 2] [--steps 40] [--rounds 2] [--json]
 
 OpenMP's threads spin while they wait for each other. On a machine with other work each spin takes the core from the
 one that is waited for. GOMP_SPINCOUNT (torch's OpenMP is GNU's) says for how long; OMP_WAIT_POLICY=PASSIVE is 0.
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from show import show
+from benchmarks.show import show
 
 POLICIES: dict[str, dict[str, str]] = {
     "default": {},
@@ -67,7 +67,7 @@ def main() -> None:
 
 def run(policy: dict[str, str], steps: int) -> float:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
-    command = [sys.executable, __file__, "--train", "--steps", str(steps)]
+    command = [sys.executable, "-m", "benchmarks.threads", "--train", "--steps", str(steps)]
     done = subprocess.run(
         command, env={**clean, **policy}, capture_output=True, text=True, check=True
     )

@@ -213,9 +213,9 @@ EVALUATION_ITEMS = pa.schema(
 )
 
 #: The documents that those of one dump were dropped for, by ascending running number in the corpus.
-KEPT_TWINS = pa.schema(
+KEPT_DUPLICATES = pa.schema(
     [
-        pa.field("ordinal", pa.int64(), nullable=False),
+        pa.field("doc_index", pa.int64(), nullable=False),
         pa.field("doc_id", pa.string(), nullable=False),
     ]
 )
@@ -264,5 +264,14 @@ MIXTURE_DOCUMENTS = pa.schema(
         pa.field("score", pa.float32(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("repeats", pa.float32(), nullable=False),
+    ]
+)
+
+#: Held-out documents of a mixture as text, for models with any tokenizer.
+HELD_OUT_TEXTS = pa.schema(
+    [
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
     ]
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def unknown_source(name: str, recipe: Recipe) -> str:
     return f"recipe '{recipe.name}' has no source '{name}'{nearest(name, source_names(recipe))}"
 
 
-def nearest(name: str, names: list[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
     """Say which name was probably meant."""
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"

@@ -259,7 +259,7 @@ def _print_sources(
             f"{row['num_documents']:,}",
             f"{row['num_bytes'] / 1e6:,.1f}",
             f"{tokens:,.0f}",
-            f"{row['wished_share']:.1%}",
+            f"{row['share']:.1%}",
             f"{passes:.1f}" if total_tokens else "-",
         )
     console.print(table)

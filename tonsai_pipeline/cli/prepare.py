@@ -28,6 +28,10 @@ def prepare(
     text_column: Annotated[
         str, typer.Option("--text-column", help="Field that holds the text.")
     ] = "text",
+    validation_frac: Annotated[
+        float,
+        typer.Option("--validation-frac", min=0.0, max=0.5, help="Share of texts held out."),
+    ] = 0.005,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     home: HomeOption = None,
     workers: WorkersOption = 0,
@@ -56,6 +60,7 @@ def prepare(
             "mixture": {
                 "languages": shares({"khm": khmer_weight, "eng": english_weight}),
                 "seed": seed,
+                "validation": {"frac": validation_frac},
             },
         },
     )

@@ -106,16 +106,21 @@ def dataset_sources(
 
 
 def hold_out(dataset_dir: Path, split: str) -> dict[str, Any]:
-    """Return the keys of `mixture` that hold out again what `tonsai prepare` held out, and nothing else.
+    """Return the keys of `mixture` that say what is held out.
 
-    Which documents those are follows from their text and these settings.
+    Of a dataset that `tonsai prepare` made, what it held out and nothing else: which documents those are follows from
+    their text and these settings. Of another one, some fifty documents, at most a tenth.
     """
+    import datasets
+
     from tonsai_pipeline.storage.files import read_json
 
-    if _read_together(dataset_dir, split) == [split]:
-        return {}
-    kept: Any = read_json(dataset_dir / HELD_OUT_NAME)
-    return kept
+    if _read_together(dataset_dir, split) != [split]:
+        kept: Any = read_json(dataset_dir / HELD_OUT_NAME)
+        return kept
+    found: Any = datasets.load_from_disk(str(dataset_dir))
+    num_rows = len(found[split] if isinstance(found, datasets.DatasetDict) else found)
+    return {"validation": {"frac": min(0.1, max(0.005, 50 / max(num_rows, 1)))}}
 
 
 def _read_together(dataset_dir: Path, split: str) -> list[str]:

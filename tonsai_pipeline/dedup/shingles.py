@@ -96,7 +96,7 @@ def shingle(
 
 
 def shingle_sets(shingles: Shingles) -> Shingles:
-    """Turn shingle lists into sets: per document sorted, without repeats.
+    """Document index shingle lists into sets: per document sorted, without repeats.
 
     Example:
         >>> sets = shingle_sets(Shingles(np.array([3, 1, 3, 7], np.uint64), np.array([0, 3, 4])))

@@ -38,7 +38,7 @@ _NUM_POWERS = 512
 #: Code points of a block. Ours: its three arrays take 24 KB of a first-level cache of 32.
 _BLOCK = 1024
 
-# uint64 throughout: numba turns uint64 and int64 into a float, and checks signed indices for wraparound.
+# uint64 throughout: numba doc_indices uint64 and int64 into a float, and checks signed indices for wraparound.
 _0, _1, _2, _3 = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 _CLASS_MASK, _LOW_32, _32 = np.uint64(7), np.uint64(0xFFFFFFFF), np.uint64(32)
 

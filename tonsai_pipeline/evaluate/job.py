@@ -1,19 +1,18 @@
-"""The evaluation job: RUN.json -> report.md, report.html, report.json, loss_curve.png, status.json.
+"""The evaluation job: RUN.json -> results.json, report.html, loss_curve.png, status.json.
 
     python -m tonsai_pipeline.evaluate.job --run RUN.json
 
-Both networks, before and after training, are measured by the same function on the same rows. `status.json` is
-written last.
+`status.json` is written last.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,15 +22,23 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.evaluate.compare import compare, name_places
 from tonsai_pipeline.evaluate.curve import loss_curve
-from tonsai_pipeline.evaluate.report import CURVE_NAME, Evaluation, html, markdown
-from tonsai_pipeline.evaluate.spec import EvalRun
+from tonsai_pipeline.evaluate.measure import Material
+from tonsai_pipeline.evaluate.report import html
+from tonsai_pipeline.evaluate.results import Results
+from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, EvalRun
+from tonsai_pipeline.evaluate.texts import CorpusPart, read_held_out
 from tonsai_pipeline.model.build import build_model, load_model
 from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_validation
 from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
+from tonsai_pipeline.storage.manifest import read_manifest
 from tonsai_pipeline.storage.shards import RowReader
+from tonsai_pipeline.text import NormalizeOptions
+
+CURVE_NAME = "loss_curve.png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,14 +61,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def evaluate(run: EvalRun, *, reporter: Reporter) -> Evaluation:
+def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
     """Measure, sample and write the report.
 
     Raises:
-        TonsaiError: The model, its tokenizer or the shards cannot be opened.
+        TonsaiError: A model, its tokenizer, the shards or a list of terms cannot be opened.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    languages, samples = _packed_rows(run, reporter)
+    material = Material(
+        texts=(read_held_out(run.held_out),) if run.held_out else (),
+        corpus=tuple(CorpusPart(*pair) for pair in run.corpus),
+        shards_dir=run.shards_dir,
+    )
+    found = compare(
+        {run.name: str(run.model_dir), **name_places(run.evaluate.compare_with)},
+        run.evaluate,
+        material,
+        NormalizeOptions(coeng_da=run.coeng_da),
+        title=run.name,
+        log=reporter.log,
+        is_trained_on_corpus=True,
+        untrained={lang: pair["before"].bits_per_byte for lang, pair in languages.items()},
+    )
+    results = replace(
+        found,
+        languages=languages,
+        samples=samples,
+        training=_status(run.training_dir),
+        corpus={
+            asset: [read_manifest(folder).report for folder in folders]
+            for asset, folders in run.reports.items()
+        },
+    )
+    write(results, run.output_dir, curve=_draw(run.training_dir))
+    write_json(
+        run.output_dir / "status.json", {"state": "finished", "fingerprint": run.fingerprint}
+    )
+    return results
+
+
+def write(results: Results, folder: Path, *, curve: bytes | None = None) -> None:
+    """Write the report and its machine-readable twin."""
+    if curve is not None:
+        write_bytes(folder / CURVE_NAME, curve)
+    write_bytes(folder / REPORT_NAME, html(results, curve=curve).encode())
+    write_json(folder / RESULTS_NAME, results.as_dict())
+
+
+def _packed_rows(
+    run: EvalRun, reporter: Reporter
+) -> tuple[dict[str, dict[str, HeldOut]], list[Any]]:
+    """Measure both networks, before and after training, by the same function on the same rows; write samples."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     validation = open_validation(run.shards_dir)
     before = _measure_all(run, _untrained(run, validation), validation, device)
@@ -79,17 +131,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Evaluation:
         run.evaluate.generation,
         coeng_da=run.coeng_da,
     )
-    evaluation = Evaluation(
-        title=run.name,
-        date=dt.datetime.now(dt.UTC).date().isoformat(),
-        before=before,
-        after=after,
-        samples=samples,
-        generation=run.evaluate.generation,
-        training=_status(run.training_dir),
-    )
-    _write(run, evaluation)
-    return evaluation
+    return {lang: {"before": before[lang], "after": after[lang]} for lang in after}, samples
 
 
 def _untrained(run: EvalRun, validation: Mapping[str, RowReader]) -> PreTrainedModel:
@@ -121,20 +163,6 @@ def _status(training_dir: Path | None) -> dict[str, Any]:
     if training_dir is None or not (training_dir / "status.json").exists():
         return {}
     return cast("dict[str, Any]", read_json(training_dir / "status.json"))
-
-
-def _write(run: EvalRun, evaluation: Evaluation) -> None:
-    folder = run.output_dir
-    curve = _draw(run.training_dir)
-    pictures = {} if curve is None else {CURVE_NAME: curve}
-    for name, data in pictures.items():
-        write_bytes(folder / name, data)
-    text = markdown(evaluation, curve=CURVE_NAME if pictures else None)
-    write_bytes(folder / "report.md", text.encode())
-    page = html(text, title=evaluation.title, pictures=pictures)
-    write_bytes(folder / "report.html", page.encode())
-    write_json(folder / "report.json", evaluation.as_dict())
-    write_json(folder / "status.json", {"state": "finished", "fingerprint": run.fingerprint})
 
 
 def _draw(training_dir: Path | None) -> bytes | None:

@@ -1,123 +1,141 @@
-"""Numbers and texts -> a report for people, in Markdown and in one self-contained HTML page; pure.
+"""Results -> one HTML page for people: offline, printable, pictures and the Khmer font inside; pure.
 
-    Evaluation ──▶ report.md (names loss_curve.png) ──▶ report.html (the picture inside)
+    Results, loss curve ──tables, bars──▶ templates/report.html.j2 ──▶ report.html
 
-Nothing in a sample can break out of its box: it is text, never markup.
+Nothing that a model wrote can break out of its box: it is text, never markup.
 """
 
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 import jinja2
-from markdown_it import MarkdownIt
+from markupsafe import Markup
 
-from tonsai_pipeline.model.held_out import HeldOut
-from tonsai_pipeline.model.samples import Sample
-from tonsai_pipeline.recipe.evaluate import GenerationConfig
+from tonsai_pipeline.evaluate.bits_per_byte import BitsPerByte
+from tonsai_pipeline.evaluate.corpus import corpus_tables
+from tonsai_pipeline.evaluate.gate import overall
+from tonsai_pipeline.evaluate.results import Results
+from tonsai_pipeline.evaluate.suite_run import answer_of
+from tonsai_pipeline.metrics.bootstrap import Estimate
+from tonsai_pipeline.metrics.suite import KINDS
 
-CURVE_NAME = "loss_curve.png"
-
-_STYLE = """
-body { font-family: system-ui, "Noto Sans", "Noto Sans Khmer", sans-serif; line-height: 1.6; color: #1c1c1c;
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left; }
-pre { background: #f6f6f4; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-img { max-width: 100%; }
-"""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that the report says.
-
-    Args:
-        title: Name of the run.
-        date: When it was measured, ISO 8601.
-        before: The untrained network on the held-out rows of each language.
-        after: The trained one on the same rows.
-        samples: What it writes.
-        generation: How the samples were drawn.
-        training: The training run's `status.json`; empty when not at hand.
-    """
-
-    title: str
-    date: str
-    before: Mapping[str, HeldOut]
-    after: Mapping[str, HeldOut]
-    samples: Sequence[Sample]
-    generation: GenerationConfig
-    training: Mapping[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all numbers and texts as JSON values, by language."""
-        return {
-            "format": "tonsai-evaluation/1",
-            "title": self.title,
-            "date": self.date,
-            "languages": {
-                language: {"before": self.before[language].as_dict(), "after": found.as_dict()}
-                for language, found in self.after.items()
-            },
-            "samples": [asdict(sample) for sample in self.samples],
-            "generation": self.generation.model_dump(mode="json"),
-            "training": dict(self.training),
-        }
+#: Generations shown side by side: more models do not fit a page.
+_MAX_SHOWN = 2
+_HEALTH = {
+    "empty_frac": "empty",
+    "khmer_frac": "Khmer letters",
+    "replacement_frac": "with bytes that are no UTF-8",
+    "invalid_cluster_frac": "clusters that no word has",
+    "stable_frac": "left alone by the normalizer",
+    "zwsp_frac": "with zero-width spaces",
+    "distinct_4": "distinct 4-grams",
+    "longest_repeat_frac": "longest repeat",
+    "loop_frac": "loops",
+    "right_language_frac": "in the prompt's script",
+    "ended_frac": "ended by the model",
+}
 
 
-def markdown(evaluation: Evaluation, *, curve: str | None) -> str:
-    """Write the report in Markdown.
+def html(results: Results, *, curve: bytes | None = None) -> str:
+    """Render the page.
 
     Args:
-        evaluation: What was measured.
-        curve: Name of the picture; None leaves its section out.
+        results: Everything measured.
+        curve: PNG of the training run; None leaves it out.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tonsai_pipeline.evaluate"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  # Markdown, not HTML: `html` escapes
-        keep_trailing_newline=True,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"fenced": _fenced, "inline": _inline, "number": _number}
-    return environment.get_template("report.md.j2").render(
-        title=_inline(evaluation.title),
-        date=evaluation.date,
-        languages={
-            language: {"before": evaluation.before[language], "after": found}
-            for language, found in evaluation.after.items()
-        },
-        facts=_facts(evaluation.training),
-        curve=curve,
-        samples=evaluation.samples,
-        generation=evaluation.generation,
+    environment.filters |= {"estimate": _estimate, "percent": _percent, "signed": _signed}
+    return environment.get_template("report.html.j2").render(
+        r=results,
+        fonts=font_faces(),
+        num_items=len(results.items),
+        curve=None if curve is None else _data(curve, "image/png"),
+        verdict=overall(results.verdicts) if results.verdicts else None,
+        bits=_bits_table(results),
+        suite=_suite_table(results),
+        health=_health_table(results),
+        health_names=_HEALTH,
+        generations=_generations(results),
+        corpus=corpus_tables(results.corpus),
+        facts=_facts(results.training),
     )
 
 
-def html(text: str, *, title: str, pictures: Mapping[str, bytes]) -> str:
-    """Turn the Markdown into one page that needs nothing else.
+def _bits_table(results: Results) -> list[dict[str, Any]]:
+    """Rows of (texts, language, group), with a cell for each model, and how long the bars are."""
+    rows = []
+    for row in results.models[0].bits_per_byte:
+        key = _part_of(row)
+        cells = [
+            next((cell for cell in model.bits_per_byte if _part_of(cell) == key), None)
+            for model in results.models
+        ]
+        longest = max(cell.bits_per_byte.high for cell in cells if cell) or 1.0
+        widths = [round(100 * cell.bits_per_byte.value / longest) if cell else 0 for cell in cells]
+        rows.append({"row": row, "cells": cells, "widths": widths})
+    return rows
 
-    Args:
-        text: From `markdown`.
-        title: Of the page.
-        pictures: PNG bytes by the name that the Markdown uses; they are put inside the page.
-    """
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    for name, data in pictures.items():
-        encoded = base64.b64encode(data).decode()
-        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{encoded}"')
-    page = jinja2.Environment(autoescape=True).from_string(
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<style>{{ style }}</style></head>\n<body>\n{{ body }}</body></html>\n"
-    )
-    from markupsafe import Markup
 
-    return page.render(title=title, style=Markup(_STYLE), body=Markup(body))  # noqa: S704
+def _part_of(row: BitsPerByte) -> tuple[str, ...]:
+    return row.texts, row.language, row.by, row.group
+
+
+def _suite_table(results: Results) -> list[dict[str, Any]]:
+    """Rows of kinds, with a cell for each model; clean and dirty items beside, where some are dirty."""
+    rows = []
+    for kind in KINDS:
+        cells = [next((s for s in model.suite if s.kind == kind), None) for model in results.models]
+        if any(cells):
+            first = next(cell for cell in cells if cell is not None)
+            clean, dirty = (
+                next((s for s in part if s.kind == kind), None)
+                for part in (results.models[0].suite_clean, results.models[0].suite_dirty)
+            )
+            rows.append({"kind": first, "cells": cells, "clean": clean, "dirty": dirty})
+    return rows
+
+
+def _health_table(results: Results) -> list[dict[str, Any]]:
+    """A row for the corpus of each language, then for every model and kind of text."""
+    rows = [
+        {"name": f"held-out text, {language}", "values": values}
+        for language, values in results.corpus_health.items()
+    ]
+    for model in results.models:
+        rows += [
+            {"name": f"{model.name}: {kind}", "values": values}
+            for kind, values in model.health.items()
+        ]
+    return rows
+
+
+def _generations(results: Results) -> list[dict[str, Any]]:
+    """What up to two models wrote, side by side, after each prompt."""
+    shown = results.models[:_MAX_SHOWN]
+    rows = []
+    for place, item in enumerate(results.items):
+        found = [model.items[place] for model in shown]
+        if found and found[0].texts:
+            texts = [
+                {
+                    "text": answer_of(item, one.texts[0].text),
+                    "score": one.score,
+                    "ended": one.texts[0].ended,
+                }
+                for one in found
+            ]
+            rows.append({"item": item, "texts": texts})
+    return rows
 
 
 def _facts(training: Mapping[str, Any]) -> dict[str, str]:
@@ -137,17 +155,38 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _fenced(text: str) -> str:
-    """Fence a text of which nothing is known, whatever backticks it holds."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+def font_faces() -> Markup:
+    """Return the style rules of the Khmer font (SIL Open Font License, beside its files), fonts inside."""
+    folder = resources.files("tonsai_pipeline.evaluate") / "fonts"
+    names = {400: "NotoSansKhmer-Regular.woff2", 700: "NotoSansKhmer-Bold.woff2"}
+    rules = [
+        f'@font-face {{ font-family: "Tonsai Khmer"; font-weight: {weight}; '
+        f'src: url({_data((folder / name).read_bytes(), "font/woff2")}) format("woff2"); '
+        "unicode-range: U+1780-17FF, U+19E0-19FF, U+200B-200D, U+25CC; }"
+        for weight, name in names.items()
+    ]
+    return Markup("\n".join(rules))  # noqa: S704  # ours
 
 
-def _inline(text: str) -> str:
-    """Make a text safe inside a line of Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", " ".join(text.split()))
+def _data(content: bytes, kind: str) -> str:
+    return Markup(f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}")  # noqa: S704  # base64
 
 
-def _number(value: float) -> str:
-    return f"{value:,.1f}" if value < 1e6 else f"{value:.2e}"
+def _estimate(value: Estimate | None, digits: int = 3) -> str:
+    if value is None:
+        return "\u2013"
+    if value.num_items < 2:
+        return f"{value.value:.{digits}f}"  # one document says nothing of others
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f}\u2013{value.high:.{digits}f})"
+
+
+def _percent(value: float | Estimate | None) -> str:
+    if value is None:
+        return "\u2013"
+    if isinstance(value, Estimate):
+        return f"{value.value:.1%} ({value.low:.1%}\u2013{value.high:.1%})"
+    return f"{value:.1%}"
+
+
+def _signed(value: Estimate) -> str:
+    return f"{value.value:+.3f} ({value.low:+.3f} to {value.high:+.3f})"

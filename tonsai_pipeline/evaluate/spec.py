@@ -1,6 +1,6 @@
 """What one evaluation is told: RUN.json, frozen, written by whoever launches it.
 
-    recipe sections + folders ──EvalRun──▶ RUN.json ──job──▶ report.md, report.html, report.json, loss_curve.png
+    recipe sections + folders ──EvalRun──▶ RUN.json ──job──▶ report.html, results.json
 
 Knows no torch: the Dagster side and the CLI write it, the job reads it.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.model import ModelConfig
@@ -17,7 +19,8 @@ from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.storage.files import read_json, write_bytes
 
 RUN_NAME = "run.json"
-REPORT_NAME = "report.json"
+RESULTS_NAME = "results.json"
+REPORT_NAME = "report.html"
 
 
 class EvalRun(Section):
@@ -37,6 +40,15 @@ class EvalRun(Section):
 
     training_dir: Path | None = None
     """Folder of the training run, for its curve and its facts; empty: the report goes without."""
+
+    held_out: Path | None = None
+    """Held-out documents as text, see `stages/held_out_texts.py`; empty: only packed rows are measured."""
+
+    corpus: tuple[tuple[Path, Path], ...] = ()
+    """What the model was trained on: parts of the mixture's pointers, and the normalized parts they point into."""
+
+    reports: dict[str, tuple[Path, ...]] = Field(default_factory=dict)
+    """Folders of the artifacts before the model, by asset: what their stages counted is told."""
 
     untrained: ModelConfig
     """The network as training began with it; measured by the same function for comparison."""

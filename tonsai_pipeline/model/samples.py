@@ -145,7 +145,7 @@ def _write(
     section: GenerationConfig,
 ) -> Sample:
     config = model.config
-    forbidden = [i for i in _marker_ids(tokenizer) if i != config.eos_token_id]
+    forbidden = [i for i in marker_ids(tokenizer) if i != config.eos_token_id]
     ids = [config.bos_token_id, *tokenizer.encode(prompt, add_special_tokens=False)]
     written = generate(
         model,
@@ -179,7 +179,7 @@ def _context(model: PreTrainedModel) -> int:
     return getattr(model.config, "max_position_embeddings", None) or 1 << 30
 
 
-def _marker_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def marker_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the ids of markers: BOS, padding, chat and reserved tokens. They are no text."""
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return sorted(added | set(tokenizer.all_special_ids))

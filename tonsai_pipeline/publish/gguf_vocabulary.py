@@ -27,15 +27,12 @@ from tonsai_pipeline.tokenizer.assemble import (
     TokenizerInfo,
     parse_info,
 )
-from tonsai_pipeline.tokenizer.pretokenize import GPT2_PATTERN, WORD_PATTERN
+from tonsai_pipeline.tokenizer.pretokenize import GPT2_PATTERN, QWEN2_PATTERN, WORD_PATTERN
 
 #: What llama.cpp calls the patterns that it knows and we can meet. Source: llama.cpp, `llama-vocab.cpp`.
 _PATTERNS = {
     "qwen35": WORD_PATTERN,
-    "qwen2": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-    ),
+    "qwen2": QWEN2_PATTERN,
     "gpt-2": GPT2_PATTERN,
 }
 _PLAIN_MODEL = {
@@ -220,8 +217,8 @@ def _name_of_words(state: dict[str, Any], folder: Path) -> str:
     if tuple(patterns) not in known:
         raise DataError(
             f"{folder}: llama.cpp knows no pre-tokenizer that cuts words like this tokenizer, and would cut Khmer in "
-            f"pieces: {patterns}. It knows those of tokenizers trained here and of {', '.join(_PATTERNS)}; a tokenizer "
-            "with Khmer added to another one's (`extend_khmer_tokens`) stays with transformers and vLLM"
+            f"pieces: {patterns}. It knows those of tokenizers trained here and of {', '.join(_PATTERNS)}; with Khmer "
+            "added to Qwen2's or Qwen3's, `tokenizer: {extend_words: qwen35}`"
         )
     return known[tuple(patterns)]
 

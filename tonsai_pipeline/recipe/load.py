@@ -59,10 +59,16 @@ def load_recipe(name_or_path: str) -> Recipe:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, yaml.SafeLoader)
         raw = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise RecipeError(f"{path}: not readable as YAML: {line}{error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(raw, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections, found {type(raw).__name__}")
+        found = "an empty file" if raw is None else type(raw).__name__
+        raise RecipeError(
+            f"{path}: a recipe is a mapping of sections, found {found}; `tonsai init FOLDER` writes one"
+        )
     lines: dict[Location, int] = {}
     if repeated := list(_find_lines(tree, (), lines)):
         raise RecipeError("\n".join(f"{path}: {problem}" for problem in repeated))

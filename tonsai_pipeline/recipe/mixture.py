@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -33,6 +34,22 @@ class ValidationSplit(Section):
 
     frac: Share = 0.005
     """Share of the texts. Raise it for a small corpus: some fifty documents of each language measure well."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_limits(cls, raw: object) -> object:
+        """Accept the limits of 0.1 for one release."""
+        if not isinstance(raw, dict):
+            return raw
+        old = [name for name in ("min_documents", "max_documents") if name in raw]
+        if old:
+            warnings.warn(
+                f"mixture.validation.{old[0]} is not used since 0.2: a text stays on its side for ever, so only "
+                "`frac` decides; the key goes in 0.3",
+                FutureWarning,
+                stacklevel=2,
+            )
+        return {name: value for name, value in raw.items() if name not in old}
 
 
 class MixtureConfig(Section):

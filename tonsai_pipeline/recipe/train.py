@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.continual import FreezePhase, RegressionConfig
 from tonsai_pipeline.recipe.deepspeed_file import check_deepspeed, read_deepspeed, stage_of
-from tonsai_pipeline.recipe.evaluate import InTrainingSamples
+from tonsai_pipeline.recipe.evaluate import EarlySignalConfig, InTrainingSamples
 from tonsai_pipeline.recipe.section import RecipePath, Section
 
 
@@ -159,7 +159,7 @@ class TrainConfig(Section):
 
     unkeyed: ClassVar = frozenset(
         # How often is saved, logged, sampled and guarded ...
-        {"checkpoint", "guards", "metrics", "regression", "samples"}
+        {"checkpoint", "guards", "metrics", "regression", "early_signal", "samples"}
         # ... and how the work is divided and stored, which changes the last digits only: a run that does not fit the
         # memory goes on with smaller micro batches or another ZeRO stage, on more or fewer GPUs.
         | {"backend", "offload_optimizer", "zero_stage", "micro_batch_rows", "compile"}
@@ -221,6 +221,9 @@ class TrainConfig(Section):
 
     samples: InTrainingSamples = InTrainingSamples()
     """Texts written from fixed prompts during the run."""
+
+    early_signal: EarlySignalConfig = EarlySignalConfig()
+    """A part of the prompt suite measured during the run."""
 
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Saving and resuming."""

@@ -24,6 +24,11 @@ WORD_PATTERN = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
+#: The words of Qwen2 and Qwen3: ours, but for marks, which end a word. Source: Qwen's tokenizer.json.
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 #: GPT-2's words, the default of `ByteLevel` in `tokenizers`; only for comparison.
 #: Source: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), their code.
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"

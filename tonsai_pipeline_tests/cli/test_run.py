@@ -55,13 +55,13 @@ def tonsai(*arguments, cwd, check=True):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Run the pipeline once; every test below looks at what is left."""
-    from tonsai_pipeline.sample.dumps import write_sample
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
 
     place = tmp_path_factory.mktemp("pipeline")
     (place / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     (place / "tiny.yaml").write_text(RECIPE)
     inbox = place / "home" / "inbox" / "tiny"
-    write_sample(place / "sample", scale=0.3)
+    write_synthetic_dumps(place / "sample", scale=0.3)
     inbox.mkdir(parents=True)
     for path in (place / "sample").iterdir():
         if path.name.startswith(KEPT):
@@ -198,9 +198,3 @@ def test_a_missing_source_file_names_source_path_and_data_folder(tmp_path):
     assert "source 'a'" in done.stderr
     assert "nowhere.jsonl" in done.stderr
     assert "--data" in done.stderr
-
-
-def test_without_an_instance_the_way_out_is_told(tmp_path):
-    done = tonsai("run", "--recipe", "demo", cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert "DAGSTER_HOME" in done.stderr

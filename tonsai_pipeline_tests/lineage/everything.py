@@ -95,7 +95,7 @@ def _other(value: Any, annotation: Any) -> Any:
     options = [one for part in _parts(annotation) for one in get_args(part)]
     if any(get_origin(part) is Literal for part in _parts(annotation)):
         others = [one for one in options if one != value and one is not None]
-        return others[0]
+        return others[0] if others else True
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):

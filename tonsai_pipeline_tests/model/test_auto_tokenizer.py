@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tonsai_pipeline.stages.train_tokenizer.base_tokenizer import load_base
 from transformers import AutoConfig, AutoTokenizer
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.model.auto_tokenizer import make_auto_tokenizer_agree, prove_auto_tokenizer
+from tonsai_pipeline.stages.train_tokenizer.base_tokenizer import load_base
 from tonsai_pipeline.text import NormalizeOptions
 from tonsai_pipeline.tokenizer.alphabet import BYTE_CHARS
 from tonsai_pipeline.tokenizer.assemble import tokenizer_files
 from tonsai_pipeline.tokenizer.baseline import train_gpt2
 from tonsai_pipeline.tokenizer.extend import extend_tokenizer
-from tonsai_pipeline.tokenizer.pretokenize import split_words, split_words_gpt2
+from tonsai_pipeline.tokenizer.pretokenize import (
+    QWEN2_PATTERN,
+    split_words,
+    split_words_gpt2,
+)
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
-QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TEXTS = english_texts(20, seed=2) + khmer_texts(20, seed=3)
 #: Every family that is trained, and those whose AutoTokenizer ignores `tokenizer_class` (qwen2, phi3, nemotron).
 MODEL_TYPES = [
@@ -46,7 +49,7 @@ def qwen2_like() -> Tokenizer:
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(QWEN2), "isolated"),
+            pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

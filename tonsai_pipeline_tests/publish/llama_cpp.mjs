@@ -8,7 +8,7 @@ const {getLlama, LlamaChatSession, JinjaTemplateChatWrapper} = await import(
     pathToFileURL(`${process.argv[2]}/dist/index.js`).href
 );
 const request = JSON.parse(readFileSync(process.argv[3], "utf8"));
-const llama = await getLlama({gpu: false, build: "never", logLevel: "error", maxThreads: 1});
+const llama = await getLlama({gpu: false, build: "never", logLevel: "disabled", maxThreads: 1});
 const vocabOnly = request.greedy == null && request.chat == null;
 const model = await llama.loadModel({modelPath: request.model, vocabOnly});
 const answer = {bos: model.tokens.bos, eos: model.tokens.eos, eot: model.tokens.eot};

@@ -23,10 +23,16 @@ from tonsai_pipeline.publish.gguf_file import export_gguf
 from tonsai_pipeline.publish.gguf_network import network_of
 from tonsai_pipeline.publish.gguf_vocabulary import rebuild
 from tonsai_pipeline.text import NormalizeOptions
-from tonsai_pipeline.tokenizer.assemble import tokenizer_files
+from tonsai_pipeline.tokenizer.assemble import BOS, EOS, PAD, tokenizer_files
 from tonsai_pipeline.tokenizer.extend import extend_tokenizer
 from tonsai_pipeline.tokenizer.pretokenize import split_words
-from tonsai_pipeline_tests.publish.conftest import KINDS, VOCAB_SIZE, write_tokenizer
+from tonsai_pipeline_tests.model.test_auto_tokenizer import gpt2_like, qwen2_like
+from tonsai_pipeline_tests.publish.conftest import (
+    KINDS,
+    VOCAB_SIZE,
+    write_model,
+    write_tokenizer,
+)
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
 TEXTS = khmer_texts(20, seed=7) + english_texts(20, seed=8)
@@ -162,6 +168,23 @@ def test_khmer_added_to_another_tokenizer_is_refused(
         (folder / name).write_bytes(data)
     with pytest.raises(DataError, match="knows no pre-tokenizer that cuts words like this"):
         export_gguf(folder, tmp_path / "model.gguf")
+
+
+def test_khmer_added_with_joined_marks_is_written(tmp_path: Path) -> None:
+    old = qwen2_like()
+    old.add_special_tokens([BOS, EOS, PAD])
+    words = Counter(word for text in khmer_texts(50, seed=9) for word in split_words(text))
+    new = extend_tokenizer(old, words, 60, join_marks=True)
+    (tmp_path / "tokenizer").mkdir()
+    for name, data in tokenizer_files(new, NormalizeOptions()).items():
+        (tmp_path / "tokenizer" / name).write_bytes(data)
+    folder = write_model(tmp_path / "model", "qwen3", tmp_path / "tokenizer")
+    export_gguf(folder, tmp_path / "model.gguf", texts=TEXTS)
+    assert fields_of(tmp_path / "model.gguf")["tokenizer.ggml.pre"] == "qwen35"
+    for text in english_texts(20, seed=8):
+        assert new.encode(text).ids == old.encode(text).ids
+    with pytest.raises(ValueError, match="for tokenizers that cut words as Qwen2"):
+        extend_tokenizer(gpt2_like(), words, 60, join_marks=True)
 
 
 def test_the_alphabet_of_characters_is_refused(

@@ -158,8 +158,32 @@ def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) 
             return right.encode_batch([text[:-1] for text in texts], parallel=parallel)
 
     encoder._fast = Wrong()
+    encoder._unseen_bytes = 1 << 20
     with pytest.raises(WrongIdsError, match="gigatoken cuts"):
         encode(encoder, TEXTS)
+
+
+def test_newer_characters_are_left_to_tokenizers(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(tokenizer)
+    nothing = (np.zeros(4, np.uint32), np.array([2, 2]))
+    monkeypatch.setattr(encoder, "_give", lambda texts: nothing)
+    assert encode(encoder, ["a \u1ad3", "\U000323d3"]) == expected(
+        tokenizer, ["a \u1ad3", "\U000323d3"]
+    )
+
+
+def test_it_is_opened_anew_before_it_keeps_too_much(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(tokenizer)
+    monkeypatch.setattr("tonsai_pipeline.tokenizer.encode._REOPEN_EVERY_BYTES", 5_000)
+    opened = {id(encoder._fast): encoder._fast}
+    for _ in range(3):
+        assert encode(encoder, TEXTS) == expected(tokenizer, TEXTS)
+        opened[id(encoder._fast)] = encoder._fast
+    assert len(opened) == 4
 
 
 def test_newer_characters_are_those_that_python_does_not_know(fast: Encoder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from tonsai_pipeline.model.build import load_model
 from tonsai_pipeline.model.held_out import measure_network, open_validation
+from tonsai_pipeline.recipe.load import load_recipe
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.spec import TrainRun, read_metrics
@@ -105,6 +107,28 @@ def test_one_graph_for_training_and_one_for_measuring(
         runs.train(plain)
     for (step, compiled), (_, eager) in zip(losses(run), losses(plain), strict=True):
         assert compiled == pytest.approx(eager, rel=1e-3), step
+
+
+@pytest.mark.parametrize("name", ["demo", "gpt2_0p5b", "gpt2_500m"])
+def test_the_settings_of_a_shipped_recipe_train_on_the_kernel(
+    tiny_data: Path, tmp_path: Path, name: str
+) -> None:
+    recipe = load_recipe(name)
+    model, train = recipe.model, recipe.train.model_dump(mode="json")
+    if model.config_file is None:
+        model = model.model_copy(update=SIZES)
+    else:
+        # The same file with a smaller network in it.
+        config = json.loads(model.config_file.read_text())
+        config |= {"n_layer": 2, "n_embd": 64, "n_head": 4, "n_inner": None}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        model = ModelConfig(config_file=tmp_path / "config.json")
+    settings = {**train, "deepspeed_config": None, "num_epochs": None, "global_batch_tokens": 512}
+    run = describe(tiny_data, f"shipped/{name}", model, **{**settings, **SHORT, "compile": False})
+    with emulated() as calls:
+        outcome, _ = runs.train(run)
+    assert outcome.finished
+    assert len(calls) > 0
 
 
 def test_with_dropout_the_masked_attention_is_taken(tiny_data: Path) -> None:

@@ -40,6 +40,7 @@ def folder(tiny_data: Path) -> Path:
             path = folder / "deepspeed.json"
             path.write_text(json.dumps(settings["deepspeed_config"]))
             settings["deepspeed_config"] = str(path)
+        # Tied: its head is written once, whatever divides it.
         model = ModelConfig.model_validate({"architecture": "llama", **SIZES})
         source = folder / name / "checkpoints" / "step-00000002"
         for output, start_from in ((name, None), (f"{name}, resumed", str(source))):
@@ -78,3 +79,17 @@ def test_the_losses_are_those_of_bf16_on_the_gpu(folder: Path, name: str) -> Non
 def test_states_in_host_memory_are_divided_with_the_gradients(folder: Path) -> None:
     status = json.loads((folder / "bf16, offload" / "status.json").read_text())
     assert status["zero_stage"] == 2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_exported_weights_have_the_names_of_an_undivided_network(
+    folder: Path, name: str
+) -> None:
+    from safetensors import safe_open
+
+    def names(run: str) -> set[str]:
+        with safe_open(folder / run / "model" / "model.safetensors", framework="pt") as file:
+            return set(file.keys())
+
+    assert names(name) == names("bf16")
+    assert "lm_head.weight" not in names(name)

@@ -156,6 +156,7 @@ def _take(
             counts.ours,
             config.extend_khmer_tokens,
             max_token_chars=config.max_token_chars,
+            join_marks=config.extend_words == "qwen35",
         )
     files = tokenizer_files(
         tokenizer,

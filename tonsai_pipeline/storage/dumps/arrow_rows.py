@@ -62,8 +62,12 @@ def records_of(
 
 
 def has_column(schema: pa.Schema, text_column: str) -> bool:
-    """Tell whether a table has the column, or one that the path begins in."""
-    return text_column in schema.names or text_column.partition(".")[0] in schema.names
+    """Tell whether a table has the column, or one that the path begins in; "" asks for none."""
+    return (
+        not text_column
+        or text_column in schema.names
+        or text_column.partition(".")[0] in schema.names
+    )
 
 
 def _inner_texts(rows: pa.RecordBatch | pa.Table, path: str) -> Sequence[Any]:

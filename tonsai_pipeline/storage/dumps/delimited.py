@@ -60,7 +60,7 @@ def read_delimited(
             found = values._replace(row=row)
         elif header is None:
             header = lines.header = values
-            if options.text_column not in header:
+            if options.text_column and options.text_column not in header:
                 bad = _missing_column(header, options.text_column, dialect, lines)
                 num_rows = max(1, sum(1 for _ in records))
                 yield bad._replace(num_rows=num_rows, lost_bytes=stream.num_stored)

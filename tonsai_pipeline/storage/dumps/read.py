@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.errors import DumpError, missing_extra
 from tonsai_pipeline.storage.dumps.archives import on_disk, read_tar, read_zip
 from tonsai_pipeline.storage.dumps.codecs import compression_suffixes
 from tonsai_pipeline.storage.dumps.delimited import read_delimited
 from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
 from tonsai_pipeline.storage.dumps.json_values import read_json
 from tonsai_pipeline.storage.dumps.lines import is_utf16, skip_byte_order_mark
-from tonsai_pipeline.storage.dumps.mediawiki import read_mediawiki
 from tonsai_pipeline.storage.dumps.parquet import read_parquet
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
@@ -32,7 +32,6 @@ from tonsai_pipeline.storage.dumps.records import (
 )
 from tonsai_pipeline.storage.dumps.streams import ByteStream, is_url, open_stream
 from tonsai_pipeline.storage.dumps.text import read_text
-from tonsai_pipeline.storage.dumps.warc import read_warc, read_wet
 
 TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc"]
 FileFormat = TextFormat | Literal["parquet", "hf_disk", "hub", "zip", "tar"]
@@ -68,11 +67,12 @@ _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "tsv": partial(read_delimited, habit=Dialect("\t", "none")),
     "text": read_text,
 }
-#: The same, where encoding is not that of the file: XML declares it, archives have it by record.
-_BINARY_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
-    "mediawiki": read_mediawiki,
-    "wet": read_wet,
-    "warc": read_warc,
+#: The same, where encoding is not that of the file: XML declares it, archives have it by record. Module and function:
+#: they need the packages of the extra `web`.
+_WEB_READERS = {
+    "mediawiki": ("mediawiki", "read_mediawiki"),
+    "wet": ("warc", "read_wet"),
+    "warc": ("warc", "read_warc"),
 }
 _SKIP_BYTES = 1 << 20
 #: A folder written by `Dataset.save_to_disk` holds one of these.
@@ -95,7 +95,8 @@ def read_dump_file(
     Args:
         location: A path, an fsspec URL, or a `hub://` location.
         format: How to read it; "auto" decides by the name.
-        text_column: Field that holds the text, in formats that have fields; `a.b` reaches inside.
+        text_column: Field that holds the text, in formats that have fields; `a.b` reaches inside. "": the text stays
+            empty and `meta` holds every field, to look what there is.
         text_layout: Plain text only: a document is a whole "file", a "line", or a "blank_line" block.
         max_document_bytes: Longer documents are bad rows, in bytes of UTF-8.
         start_row: Leave out the records before this one, as cheaply as the format allows.
@@ -195,8 +196,8 @@ def _read_member(
 def _read_stream(
     stream: ByteStream, name: FileFormat, options: ReadOptions
 ) -> Iterator[RawRecord | BadRow]:
-    if (read := _BINARY_READERS.get(name)) is not None:
-        yield from read(stream, options)
+    if name in _WEB_READERS:
+        yield from _web_reader(name, stream.location)(stream, options)
     elif is_utf16(stream):
         while stream.read(_SKIP_BYTES):
             pass
@@ -205,3 +206,12 @@ def _read_stream(
     else:
         offset = skip_byte_order_mark(stream)
         yield from _STREAM_READERS[name](stream, options, offset=offset)
+
+
+def _web_reader(name: str, location: str) -> Callable[..., Iterator[RawRecord | BadRow]]:
+    module, function = _WEB_READERS[name]
+    try:
+        return getattr(import_module(f"tonsai_pipeline.storage.dumps.{module}"), function)
+    except ModuleNotFoundError as error:
+        known = missing_extra(error)
+        raise (DumpError(f"{location}: {known}") if known is not None else error) from error

@@ -148,7 +148,7 @@ class ReadOptions:
     """How a file is read.
 
     Args:
-        text_column: Field that holds the text; `a.b` reaches into a nested object.
+        text_column: Field that holds the text; `a.b` reaches into a nested object. "": no text, all fields in `meta`.
         text_layout: Plain text only: what a document is.
         max_document_bytes: Longer texts are bad rows, in bytes of UTF-8.
         start_row: Records before this one are left out, as cheaply as the format allows.
@@ -181,7 +181,7 @@ def to_record(
         'missing_text'
     """
     others = dict(fields)
-    text = _take(others, options.text_column)
+    text = _take(others, options.text_column) if options.text_column else ""
     if text is _ABSENT:
         names = ", ".join(map(str, fields)) or "none"
         detail = f"no field '{options.text_column}'; fields: {names} (set the source's text_column)"
@@ -194,7 +194,9 @@ def to_record(
         return BadRow(row, byte_offset, "text_not_string", detail, excerpt(repr(text)))
     if (bad := check_text(text, row=row, byte_offset=byte_offset, options=options)) is not None:
         return bad
-    url, title = _take_string(others, "url"), _take_string(others, "title")
+    url = title = None
+    if options.text_column:
+        url, title = _take_string(others, "url"), _take_string(others, "title")
     return RawRecord(text, row, url, title, dump_meta(others, options.tally) if others else None)
 
 

@@ -20,6 +20,7 @@ from tonsai_pipeline.train.backends.backend import (
     finite_norm,
 )
 from tonsai_pipeline.train.backends.divided import (
+    buffers_of,
     divided_fragments,
     refresh_weights,
     whole_fragments,
@@ -85,8 +86,9 @@ class DeepSpeedBackend(Backend):
             return {k: v.cpu() for k, v in model.state_dict().items()} if self.rank == 0 else None
         import deepspeed
 
-        state = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
+        state = {name: value.cpu() for name, value in buffers_of(model).items()}
+        # A tied weight once, under its first name: two copies of it would be written as two.
+        for name, parameter in model.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter]):
                 if self.rank == 0:
                     state[name] = parameter.detach().cpu().clone()

@@ -22,6 +22,9 @@ _OURS = (
     "scheduler",
 )
 
+#: DeepSpeed's optimizer of stage 1 in bf16 leaves its states on the GPU, whatever is asked.
+_OFFLOAD_STAGE = 2
+
 
 def deepspeed_settings(
     section: TrainConfig, plan: BatchPlan, *, precision: str, on_gpu: bool
@@ -37,8 +40,7 @@ def deepspeed_settings(
     """
     is_half = precision != "fp32"
     stage = max(1, section.zero_stage) if is_half else section.zero_stage
-    # DeepSpeed's optimizer of stage 1 in bf16 leaves its states on the GPU, whatever is asked.
-    stage = max(2, stage) if section.offload_optimizer else stage
+    stage = max(_OFFLOAD_STAGE, stage) if section.offload_optimizer else stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": plan.micro_rows,
         "gradient_accumulation_steps": plan.grad_accum_steps,
@@ -81,7 +83,11 @@ def merge_settings(
         ({'bf16': {'enabled': True}}, ['scheduler'])
     """
     ignored = [key for key in users if key in _OURS]
-    return _merge(ours, {key: value for key, value in users.items() if key not in _OURS}), ignored
+    merged = _merge(ours, {key: value for key, value in users.items() if key not in _OURS})
+    zero = merged.get("zero_optimization", {})
+    if zero.get("offload_optimizer", {}).get("device", "none") != "none":
+        zero["stage"] = max(_OFFLOAD_STAGE, zero["stage"])
+    return merged, ignored
 
 
 def _merge(ours: Mapping[str, Any], users: Mapping[str, Any]) -> dict[str, Any]:

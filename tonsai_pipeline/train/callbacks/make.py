@@ -8,6 +8,7 @@ from tonsai_pipeline.model.embeddings import new_token_pieces
 from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.train.assemble import Setup
 from tonsai_pipeline.train.callbacks.callback import Callback
+from tonsai_pipeline.train.callbacks.early_signal import EarlySignal
 from tonsai_pipeline.train.callbacks.freezing import Freezing
 from tonsai_pipeline.train.callbacks.guards import Guards
 from tonsai_pipeline.train.callbacks.limits import Limits
@@ -57,6 +58,8 @@ def make_callbacks(
         callbacks.append(Limits(setup.base))
     if section.samples.every_steps is not None and backend.rank == 0:
         callbacks.append(Samples(run, section.samples.every_steps))
+    if section.early_signal.every_steps is not None and backend.rank == 0:
+        callbacks.append(EarlySignal(run, section.early_signal.every_steps))
     return callbacks
 
 

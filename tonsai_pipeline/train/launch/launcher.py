@@ -27,6 +27,10 @@ from tonsai_pipeline.train.launch.failure import first_failure, forget_failures
 
 STATUS_NAME = "status.json"
 _PR_SET_PDEATHSIG = 1
+#: How often a thread of GNU's OpenMP (torch's) looks whether it may go on before it sleeps. Its own default of
+#: 300,000 takes the cores from whatever else runs, and from the very threads that are waited for. Ours, measured
+#: with `benchmarks/threads.py` (docs/training.md, "A busy machine").
+_SPIN_COUNT = "1000"
 _POLL_S = 0.2
 
 
@@ -210,6 +214,7 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
     threads = spec.threads_per_process or max(1, _num_cores() // max(1, _num_processes(spec)))
     full = {
         "OMP_NUM_THREADS": str(threads),
+        **waiting_policy(os.environ),
         "PYTHONUNBUFFERED": "1",
         # torchrun kills workers that are still saving after 30 s unless asked to wait.
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(grace_s)),
@@ -226,6 +231,18 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
         )
     except OSError as error:
         raise TrainError(f"cannot start {spec.launcher}: {error}") from error
+
+
+def waiting_policy(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what makes waiting threads give way to others, unless a person chose a policy.
+
+    Example:
+        >>> waiting_policy({}), waiting_policy({"OMP_WAIT_POLICY": "ACTIVE"})
+        ({'GOMP_SPINCOUNT': '1000'}, {})
+    """
+    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys():
+        return {}
+    return {"GOMP_SPINCOUNT": _SPIN_COUNT}
 
 
 def _die_with_parent() -> None:

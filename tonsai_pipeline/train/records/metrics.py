@@ -1,6 +1,6 @@
 """Numbers of a run -> metrics.jsonl, the truth, and trackers, views of it.
 
-One record a line, each with `kind` (train, validation, sample, event) and `step`. A resumed run first forgets the
+One record a line, each with `kind` (train, validation, sample, signal, event) and `step`. A resumed run first forgets the
 records after its checkpoint, so that each step stands there once.
 """
 
@@ -16,7 +16,7 @@ from tonsai_pipeline.storage.files import write_bytes
 from tonsai_pipeline.train.records.trackers import Guarded, Tracker, as_text, flatten, names_of
 from tonsai_pipeline.train.spec import read_metrics
 
-TRAIN, VALIDATION, SAMPLE, EVENT = "train", "validation", "sample", "event"
+TRAIN, VALIDATION, SAMPLE, SIGNAL, EVENT = "train", "validation", "sample", "signal", "event"
 
 
 class Metrics:
