@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
@@ -33,10 +34,13 @@ EXAMPLES = pa.schema(
         pa.field("good", pa.bool_(), nullable=False),
         pa.field("held_out", pa.bool_(), nullable=False),
         pa.field("form", pa.float64(), nullable=False),
+        pa.field("num_bytes", pa.int64(), nullable=False),
         pa.field("line", pa.large_string(), nullable=False),
+        pa.field("excerpt", pa.large_string(), nullable=False),
     ]
 )
 _HELD_OUT_IN_TEN = 1
+_EXCERPT_CHARS = 200
 #: Source of the examples that `quality.negatives` makes.
 IMITATED = "imitated"
 
@@ -172,6 +176,8 @@ def _rows(
                 [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
             ),
             "form": pa.array(form_log_odds(measure(texts))),
+            "num_bytes": pc.binary_length(texts).cast(pa.int64()),
+            "excerpt": pc.utf8_slice_codeunits(texts, 0, _EXCERPT_CHARS),
             "line": pa.array(features(texts, max_units=task.config.max_units), pa.large_string()),
         }
     )
