@@ -31,7 +31,14 @@ from tonsai_pipeline.text import languages_batch, legacy_font_batch, ngrams
 from tonsai_pipeline.text.clusters import clusters
 
 #: English of many kinds whose licence is free: speech, law, plays, handbook, help, strings of programs.
-TRAINED_ON = ("masc", "state_union", "shakespeare", "debian_handbook", "libreoffice_help", "junk_ui_strings")
+TRAINED_ON = (
+    "masc",
+    "state_union",
+    "shakespeare",
+    "debian_handbook",
+    "libreoffice_help",
+    "junk_ui_strings",
+)
 #: English that is only measured.
 MEASURED = (*TRAINED_ON, "abc_news", "ntrex128", "junk_forum", "junk_bug_titles_plain", "fortunes")
 #: Codes of the declarations in English and its creoles: Pidgin and Scots are neither side.
@@ -77,18 +84,28 @@ def main() -> None:
         names = np.array(languages_batch(pa.array(measured, pa.large_string())).to_pylist())
         lengths = np.array([len(text) for text in measured])
         odds = log_odds(measured, model)
-        print(f"eng/{name}: {len(names)} documents, {np.mean(names == 'eng'):.4f} eng; of {_MIN_CHARS} characters and more "
-              f"{np.mean(names[lengths >= _MIN_CHARS] == 'eng') if (lengths >= _MIN_CHARS).any() else float('nan'):.4f}; log-odds p1 {np.percentile(odds, 1):.2f}")
+        print(
+            f"eng/{name}: {len(names)} documents, {np.mean(names == 'eng'):.4f} eng; of {_MIN_CHARS} characters and more "
+            f"{np.mean(names[lengths >= _MIN_CHARS] == 'eng') if (lengths >= _MIN_CHARS).any() else float('nan'):.4f}; log-odds p1 {np.percentile(odds, 1):.2f}"
+        )
     measure_pipeline(foreign, khmer)
     legacy = read_texts(options.data / "khm" / "junk_legacy_font.jsonl.gz")
     codes = read_codes(options.data / "legacy" / "limon_abc.tsv")
     made = [typed(t, codes[family]) for family in ("limon", "abc") for t in khmer[1::2]]
-    code = [read_code(p) for p in sorted(options.code.rglob("*")) if p.suffix in CODE_SUFFIXES][:2000]
-    others = [*bad_texts(foreign, khmer, random), *(spoken[name][1::2] for name in TRAINED_ON), code[1::2]]
+    code = [read_code(p) for p in sorted(options.code.rglob("*")) if p.suffix in CODE_SUFFIXES][
+        :2000
+    ]
+    others = [
+        *bad_texts(foreign, khmer, random),
+        *(spoken[name][1::2] for name in TRAINED_ON),
+        code[1::2],
+    ]
     model = fit([legacy[1::2], made], others, random)
     if options.write:
         keep("legacy", model)
-    measure_legacy(legacy, [typed(t, codes[f]) for f in codes for t in khmer[::2] if len(t) > 150], code[::2])
+    measure_legacy(
+        legacy, [typed(t, codes[f]) for f in codes for t in khmer[::2] if len(t) > 150], code[::2]
+    )
 
 
 def keep(question: str, model: tuple[Any, float, float]) -> None:
@@ -99,7 +116,11 @@ def keep(question: str, model: tuple[Any, float, float]) -> None:
 
 
 def measure_legacy(legacy: list[str], made: list[str], code: list[str]) -> None:
-    for name, texts in {"law pages, even": legacy[::2], "encyclopaedia typed in Limon and ABC, even": made, "program text, even": code}.items():
+    for name, texts in {
+        "law pages, even": legacy[::2],
+        "encyclopaedia typed in Limon and ABC, even": made,
+        "program text, even": code,
+    }.items():
         found = legacy_font_batch(pa.array(texts, pa.large_string())).to_pylist()
         counts = {reason: found.count(reason) for reason in sorted({str(f) for f in found if f})}
         print(f"{name}: {len(texts)}, {counts}")
@@ -108,15 +129,25 @@ def measure_legacy(legacy: list[str], made: list[str], code: list[str]) -> None:
 def measure_pipeline(foreign: list[Declaration], khmer: list[str]) -> None:
     """Print what `languages_batch` calls the even paragraphs, whole and by document, accents taken out too."""
     sets = {
-        "declarations, pieces of 200 to 400 characters": [p for d in foreign for p in pieces(d.paragraphs[::2], 200)],
-        "the same without accents": [bare(p) for d in foreign for p in pieces(d.paragraphs[::2], 200)],
+        "declarations, pieces of 200 to 400 characters": [
+            p for d in foreign for p in pieces(d.paragraphs[::2], 200)
+        ],
+        "the same without accents": [
+            bare(p) for d in foreign for p in pieces(d.paragraphs[::2], 200)
+        ],
         "whole declarations (even paragraphs)": ["\n".join(d.paragraphs[::2]) for d in foreign],
-        "Vietnamese without accents": [bare(p) for d in foreign if d.code == "vie" for p in pieces(d.paragraphs[::2], 200)],
-        "romanised Khmer": [romanise(t, np.random.default_rng(len(t))) for t in khmer[::2] if len(t) > 150],
+        "Vietnamese without accents": [
+            bare(p) for d in foreign if d.code == "vie" for p in pieces(d.paragraphs[::2], 200)
+        ],
+        "romanised Khmer": [
+            romanise(t, np.random.default_rng(len(t))) for t in khmer[::2] if len(t) > 150
+        ],
     }
     for name, texts in sets.items():
         found = languages_batch(pa.array(texts, pa.large_string())).to_pylist()
-        print(f"{name}: {len(texts)}, {found.count('eng')} called eng ({found.count('eng') / len(texts):.4f})")
+        print(
+            f"{name}: {len(texts)}, {found.count('eng')} called eng ({found.count('eng') / len(texts):.4f})"
+        )
         if name.startswith("whole"):
             print("   ", [d.name for d, f in zip(foreign, found, strict=True) if f == "eng"])
 
@@ -201,9 +232,17 @@ def typed(text: str, codes: dict[str, str]) -> str:
 
 
 _LEFT = ("\u17c1", "\u17c2", "\u17c3", "\u17d2\u179a")
-_HALVES = {"\u17be": ("\u17c1", "\u17b8"), "\u17c4": ("\u17c1", "\u17b6"), "\u17c5": ("\u17c1", "\u17c5")}
+_HALVES = {
+    "\u17be": ("\u17c1", "\u17b8"),
+    "\u17c4": ("\u17c1", "\u17b6"),
+    "\u17c5": ("\u17c1", "\u17c5"),
+}
 _CONSONANTS = dict(
-    zip("កខគឃងចឆជឈញដឋឌឍណតថទធនបផពភមយរលវសហឡអ", "k kh k kh ng ch chh ch chh nh d th d th n t th t th n b ph p ph m y r l v s h l a".split(), strict=True)
+    zip(
+        "កខគឃងចឆជឈញដឋឌឍណតថទធនបផពភមយរលវសហឡអ",
+        "k kh k kh ng ch chh ch chh nh d th d th n t th t th n b ph p ph m y r l v s h l a".split(),
+        strict=True,
+    )
 )
 _VOWELS = {
     "ា": "a ea", "ិ": "e i", "ី": "ei i", "ឹ": "oe eu", "ឺ": "eu ue", "ុ": "o u", "ូ": "o ou", "ួ": "uo our", "ើ": "ae er", "ឿ": "oeu eua",
@@ -257,7 +296,11 @@ def fit(
     v /= v.sum()
     lengths = np.array([len(s) for s in slots])
     flat, ends = np.concatenate(slots), np.cumsum(lengths)
-    w, m, r = np.zeros(ngrams.NUM_SLOTS + 1), np.zeros(ngrams.NUM_SLOTS + 1), np.zeros(ngrams.NUM_SLOTS + 1)
+    w, m, r = (
+        np.zeros(ngrams.NUM_SLOTS + 1),
+        np.zeros(ngrams.NUM_SLOTS + 1),
+        np.zeros(ngrams.NUM_SLOTS + 1),
+    )
     for step in range(1, _NUM_STEPS + 1):  # Adam on the whole set; the last weight is the bias
         gradient = _gradient(flat, ends, y, v, w)
         m, r = 0.9 * m + 0.1 * gradient, 0.99 * r + 0.01 * gradient**2
@@ -295,14 +338,18 @@ def _chunks(text: str, random: np.random.Generator) -> Iterable[str]:
 
 def log_odds(texts: list[str], model: tuple[Any, float, float]) -> npt.NDArray[np.float64]:
     weights, scale, bias = model
-    found = [weights[s].mean() * scale + bias if len(s := ngrams.slots_of(t)) else 0.0 for t in texts]
+    found = [
+        weights[s].mean() * scale + bias if len(s := ngrams.slots_of(t)) else 0.0 for t in texts
+    ]
     return np.array(found)
 
 
 def show(name: str, declarations: list[Declaration], model: tuple[Any, float, float]) -> None:
     texts = [p for d in declarations for p in pieces(d.paragraphs[::2], _MIN_CHARS)]
     odds = log_odds(texts, model)
-    print(f"{name}: {len(texts)} pieces of {_MIN_CHARS} characters and more; log-odds of English above 0: {np.mean(odds > 0):.4f}, p99 {np.percentile(odds, 99):.2f}")
+    print(
+        f"{name}: {len(texts)} pieces of {_MIN_CHARS} characters and more; log-odds of English above 0: {np.mean(odds > 0):.4f}, p99 {np.percentile(odds, 99):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -163,4 +163,3 @@ def _loss(
     odds = inputs @ theta
     entropy = np.logaddexp(0.0, odds) - target * odds
     return float(weight @ entropy + 0.5 * _PULL @ (theta - _START) ** 2)
-

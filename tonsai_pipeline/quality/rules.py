@@ -146,7 +146,20 @@ def judge(
     return reasons
 
 
-def too_few(count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+def all_reasons(
+    signals: Signals, limits: Limits, *, bad_clusters_frac: npt.NDArray[np.floating] | None = None
+) -> list[tuple[DropReason, ...]]:
+    """Return every reason against each document, in the order of the checks; arguments as for `judge`."""
+    found: list[list[DropReason]] = [[] for _ in signals.values]
+    for reason, hit in _checks(signals, limits, bad_clusters_frac):
+        for row in np.flatnonzero(hit):
+            found[row].append(reason)
+    return [tuple(reasons) for reasons in found]
+
+
+def too_few(
+    count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
     """Tell where a count is too small for the one that text at its limit would have.
 
     True where a Poisson variable of mean `expected` is at most `count` with a chance of 2 % or less. Seeing none is
@@ -163,7 +176,9 @@ def too_few(count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating])
     return expected >= shape * (1 - 1 / (9 * shape) + _Z / (3 * np.sqrt(shape))) ** 3
 
 
-def too_many(count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+def too_many(
+    count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
     """Tell where a count is too large for the one that text at its limit would have; as `too_few`.
 
     Example:
@@ -270,7 +285,10 @@ def _checks(
         (
             DropReason.short_without_sentence,
             (words < limits.min_words_alone)
-            & ((of(Signal.ended_char_frac) < 0.5) | ((of(Signal.last_line_ends) == 0) & (lines == 1)))
+            & (
+                (of(Signal.ended_char_frac) < 0.5)
+                | ((of(Signal.last_line_ends) == 0) & (lines == 1))
+            )
             & ~reads_as_headline(signals, limits),
         ),
         (
@@ -317,7 +335,9 @@ def _checks(
 
 def _too_many_per_1000(signals: Signals, limits: Limits, name: str) -> npt.NDArray[np.bool_]:
     thousands = signals.of(Signal.num_chars) / 1000
-    return too_many(signals.of(Signal(f"num_{name}")) * thousands, getattr(limits, f"max_{name}") * thousands)
+    return too_many(
+        signals.of(Signal(f"num_{name}")) * thousands, getattr(limits, f"max_{name}") * thousands
+    )
 
 
 def _repeats_a_phrase(signals: Signals, limits: Limits) -> npt.NDArray[np.bool_]:

@@ -173,7 +173,11 @@ def _known_words() -> MarkedPhrases:
             [*word_list("stop_words_khm"), *word_list("stop_words_eng")],
             word_list("verbs_khm"),
             [word for lang in ("khm", "eng") for word in word_list(f"interface_words_{lang}")],
-            [word for lang in ("khm", "eng") for word in word_list(f"ambiguous_interface_words_{lang}")],
+            [
+                word
+                for lang in ("khm", "eng")
+                for word in word_list(f"ambiguous_interface_words_{lang}")
+            ],
         ]
     )
 

@@ -96,7 +96,9 @@ def legacy_font_batch(texts: Texts) -> pa.StringArray:
 def cut_damage_batch(texts: Texts) -> Undamaged:
     r"""Cut damaged lines out of each text; where little would be left, say why the text is to be rejected.
 
-    >>> page = pa.array(["The law of 1993 says:\nRkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM\nThat was its title."])
+    >>> page = pa.array(
+    ...     ["The law of 1993 says:\nRkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM\nThat was its title."]
+    ... )
     >>> cut_damage_batch(page).texts[0].as_py()
     'The law of 1993 says:\nThat was its title.'
     """
@@ -132,7 +134,9 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
         for code, reason in _REASONS.items():
             cut_lines[reason][row] = (verdict == code).sum()
         changed[row] = "\n".join(line for line, gone in zip(lines, bad, strict=True) if not gone)
-        cut_bytes[row] = sum(len(line.encode()) for line, gone in zip(lines, bad, strict=True) if gone)
+        cut_bytes[row] = sum(
+            len(line.encode()) for line, gone in zip(lines, bad, strict=True) if gone
+        )
     if changed:
         body = kept.to_pylist()
         for row, text in changed.items():

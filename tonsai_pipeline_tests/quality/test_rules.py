@@ -43,7 +43,9 @@ def test_prose_stays(seed: int) -> None:
     assert reason(khmer_prose(12, seed), KHMER) is None
 
 
-TITLES = "\n".join(f"{a.title()} {b} {c} of broken {d}" for a, b, c, d in zip(*[iter(words_of(1, 160))] * 4))
+TITLES = "\n".join(
+    f"{a.title()} {b} {c} of broken {d}" for a, b, c, d in zip(*[iter(words_of(1, 160))] * 4)
+)
 LEGACY = "RkmrdæbevNI siT§ieRCIserIs tavkalik BIkarRbKl karpþl;siT§i EdlmanbBaØtþi " * 6
 EXAMPLES = {
     DropReason.legacy_font: LEGACY,
@@ -177,15 +179,35 @@ def test_a_name_said_thrice_in_a_short_report_is_no_spam() -> None:
 
 
 def test_a_list_of_titles_is_no_prose_and_a_transcript_without_marks_is_no_list() -> None:
-    talk = "\n".join(f"and then somebody said to her that they were the {w} of them all" for w in PROSE.split()[:40])
+    talk = "\n".join(
+        f"and then somebody said to her that they were the {w} of them all"
+        for w in PROSE.split()[:40]
+    )
     assert reason(TITLES) == DropReason.too_few_sentences
-    assert reason(talk, replace(ENGLISH, max_top_4_gram_frac=1, max_top_3_gram_frac=1, max_top_2_gram_frac=1,
-        **{f"max_duplicate_{n}_gram_frac": 1.0 for n in range(5, 11)})) is None
+    assert (
+        reason(
+            talk,
+            replace(
+                ENGLISH,
+                max_top_4_gram_frac=1,
+                max_top_3_gram_frac=1,
+                max_top_2_gram_frac=1,
+                **{f"max_duplicate_{n}_gram_frac": 1.0 for n in range(5, 11)},
+            ),
+        )
+        is None
+    )
 
 
 # --- kinds ---------------------------------------------------------------------------------------
 
-SENTENCES = ("She likes her new dog.", "ខ្ញុំស្រឡាញ់អ្នក។", "Birds sing.", "តើអ្នកទៅណា?", "He died later in hospital")
+SENTENCES = (
+    "She likes her new dog.",
+    "ខ្ញុំស្រឡាញ់អ្នក។",
+    "Birds sing.",
+    "តើអ្នកទៅណា?",
+    "He died later in hospital",
+)
 MENUS = ("Save As...", "File", "Page layout", "ទទឹង", "ពណ៌របស់", "Zoom In:")
 ENTRY = "កល់កែ [កល់-កែ] ន. (ម.ព. កូវកែ)។"
 VERSE = "\n".join(["ទឹកហូរតាមស្ទឹង", "ចិត្តខ្ញុំនឹករឭក", "ស្រុកភូមិកំណើត", "ដែលនៅឆ្ងាយណាស់"])
@@ -210,19 +232,42 @@ def test_menu_strings_are_no_sentences(text: str) -> None:
 
 def test_each_kind_keeps_what_prose_drops() -> None:
     chat = "<sok> are you there\n<dara> :)\n<sok> i was at the river\n<dara> ok\n<sok> see you then"
-    for kind, text in (("lexicon", ENTRY), ("verse", VERSE), ("dialogue", chat), ("headlines", "Tsunami toll soars")):
+    for kind, text in (
+        ("lexicon", ENTRY),
+        ("verse", VERSE),
+        ("dialogue", chat),
+        ("headlines", "Tsunami toll soars"),
+    ):
         assert of_kind(kind, text) is None, kind
         assert of_kind("prose", text) is not None, kind
 
 
 def test_ten_lines_of_verse_with_a_khan_at_the_end_stay_in_prose() -> None:
-    lines = [*VERSE.splitlines(), "ផ្ទះតូចក្បែរវត្ត", "ម្តាយចាំផ្លូវកូន", "រដូវភ្លៀងមកដល់", "ស្រែបៃតងហើយ", "ខ្យល់បក់រំភើយ", "បេះដូងខ្ញុំស្ងប់"]
+    lines = [
+        *VERSE.splitlines(),
+        "ផ្ទះតូចក្បែរវត្ត",
+        "ម្តាយចាំផ្លូវកូន",
+        "រដូវភ្លៀងមកដល់",
+        "ស្រែបៃតងហើយ",
+        "ខ្យល់បក់រំភើយ",
+        "បេះដូងខ្ញុំស្ងប់",
+    ]
     assert of_kind("prose", "\n".join(lines) + " ។") is None
 
 
 def test_a_short_complete_sentence_stays_in_prose_unless_it_is_about_a_program() -> None:
-    assert of_kind("prose", "The government of Wales gave the assembly the power to change its own laws.") is None
-    assert of_kind("prose", "The dialog shows the toolbar and the buttons that you have to click in it.") is not None
+    assert (
+        of_kind(
+            "prose", "The government of Wales gave the assembly the power to change its own laws."
+        )
+        is None
+    )
+    assert (
+        of_kind(
+            "prose", "The dialog shows the toolbar and the buttons that you have to click in it."
+        )
+        is not None
+    )
 
 
 def test_every_limit_stands_in_the_recipe() -> None:

@@ -71,7 +71,9 @@ def test_a_legacy_body_between_unicode_lines_is_cut_out_and_counted() -> None:
     assert found.texts.to_pylist() == [f"{KHMER_LINE}\n{KHMER_LINE}", KHMER_LINE, None]
     assert found.reasons.to_pylist() == [None, None, None]
     assert found.cut_lines[LEGACY_KHMER_FONT].tolist() == [9, 0, 0], "the page number goes along"
-    assert found.cut_bytes[0] == sum(len(line.encode()) for line in (*LEGACY_LINES, *LEGACY_LINES, "12"))
+    assert found.cut_bytes[0] == sum(
+        len(line.encode()) for line in (*LEGACY_LINES, *LEGACY_LINES, "12")
+    )
 
 
 def test_english_between_legacy_lines_stays() -> None:
@@ -81,13 +83,20 @@ def test_english_between_legacy_lines_stays() -> None:
 
 
 def test_a_page_of_numbers_and_a_table_of_contents_in_a_legacy_font_is_named() -> None:
-    contents = "\n".join(f"CMBUk {n} GMBIkarkan;kab;GclnvtßúrbseGñk {10 * n} 2007 {n} 1993" for n in range(12))
+    contents = "\n".join(
+        f"CMBUk {n} GMBIkarkan;kab;GclnvtßúrbseGñk {10 * n} 2007 {n} 1993" for n in range(12)
+    )
     assert legacy_font_batch(pa.array([contents])).to_pylist() == [LEGACY_KHMER_FONT]
 
 
 @pytest.mark.parametrize(
     "text",
-    [CODE, CODE * 5, "MB_RETRYCANCEL\n" * 3 + ENGLISH_SENTENCE, f"{KHMER_SENTENCE} iPad Air 2 RAM 2GB iPhone iWatch 8GB"],
+    [
+        CODE,
+        CODE * 5,
+        "MB_RETRYCANCEL\n" * 3 + ENGLISH_SENTENCE,
+        f"{KHMER_SENTENCE} iPad Air 2 RAM 2GB iPhone iWatch 8GB",
+    ],
 )
 def test_code_and_camel_case_are_never_accused(text: str) -> None:
     found = cut_damage_batch(pa.array([text]))
@@ -96,7 +105,14 @@ def test_code_and_camel_case_are_never_accused(text: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from([*LEGACY_LINES, KHMER_LINE, ENGLISH_SENTENCE, CODE, "", "7"]), any_text), max_size=8))
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([*LEGACY_LINES, KHMER_LINE, ENGLISH_SENTENCE, CODE, "", "7"]), any_text
+        ),
+        max_size=8,
+    )
+)
 def test_what_stays_are_lines_of_the_text_in_their_order(lines: list[str]) -> None:
     page = "\n".join(lines)
     found = cut_damage_batch(pa.array([page], pa.large_string()))
