@@ -98,7 +98,8 @@ def _other(value: Any, annotation: Any) -> Any:
     if isinstance(value, Path):
         return value.with_name("lid.bin" if value.name != "lid.bin" else "words.txt")
     if isinstance(value, Mapping):
-        return {**value, "new": "value"}
+        first = next(iter(value), None)
+        return {"eng_b": 1.0} if first is None else {**value, first: _other(value[first], Any)}
     if isinstance(value, tuple):
         return (*value, "email")
     if isinstance(value, str):
