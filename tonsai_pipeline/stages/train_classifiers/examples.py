@@ -150,23 +150,38 @@ def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
             rows.append(row)
             hashes.append(hashed)
     texts = batch.column("text").take(pa.array(rows, pa.int64()))
-    found = _rows(texts, hashes, task.source, task, good=good)
+    return examples_of(texts, hashes, task.source, config)
+
+
+def examples_of(
+    texts: pa.Array | pa.ChunkedArray, hashes: list[int], source: str, config: ClassifierConfig
+) -> pa.Table:
+    """Return the examples that texts of a source give, and their imitations; schema `EXAMPLES`.
+
+    Args:
+        texts: Normalized texts.
+        hashes: A hash of each: decides the order, and what is held out.
+        source: A positive or a negative of `config`.
+        config: How they are prepared.
+    """
+    good, whole = source in config.positives, source in config.held_out
+    found = _rows(texts, hashes, source, config, good=good, whole=whole)
     if not (good and config.imitations):
         return found
     fakes = pa.array(imitate_junk(texts.to_pylist(), config.seed), pa.large_string())
-    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, task, good=False)])
+    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, config, good=False, whole=whole)])
 
 
 def _rows(
     texts: pa.Array | pa.ChunkedArray,
     hashes: list[int],
     source: str,
-    task: _ExampleTask,
+    config: ClassifierConfig,
     *,
     good: bool,
+    whole: bool,
 ) -> pa.Table:
     """Return examples of one truth; an imitation is held out where its original is."""
-    whole = task.source in task.config.held_out
     return pa.table(
         {
             "hash": pa.array(hashes, pa.uint64()),
@@ -178,7 +193,7 @@ def _rows(
             "form": pa.array(form_log_odds(measure(texts))),
             "num_bytes": pc.binary_length(texts).cast(pa.int64()),
             "excerpt": pc.utf8_slice_codeunits(texts, 0, _EXCERPT_CHARS),
-            "line": pa.array(features(texts, max_units=task.config.max_units), pa.large_string()),
+            "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
         }
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def train_classifiers(
             folder / ".work" / language,
             engine=engine,
         )
-        report[language] = {"trained": True, **_train(examples, config, place)}
+        report[language] = {"trained": True, **train_on(examples, config, place)}
     return report
 
 
@@ -120,7 +121,8 @@ def _take_over(config: ClassifierConfig, model: Path, folder: Path) -> dict[str,
     return {"trained": False}
 
 
-def _train(examples: pa.Table, config: ClassifierConfig, folder: Path) -> dict[str, Any]:
+def train_on(examples: pa.Table, config: ClassifierConfig, folder: Path) -> dict[str, Any]:
+    """Train on examples (`EXAMPLES`), calibrate and measure on those held out; write model and numbers to a folder."""
     held_out = examples.column("held_out")
     trained = examples.filter(pc.call_function("invert", [held_out]))
     held = examples.filter(held_out)
