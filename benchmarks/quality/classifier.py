@@ -19,7 +19,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from benchmarks.dedup.pipeline import Pipeline, real_recipe
 from benchmarks.quality.corpus import CLEAN, TextFile, read_files
 from tonsai_pipeline.quality.classifier import Calibration, evidence, num_units_of, raw_scores
 from tonsai_pipeline.quality.evaluation import auc, calibration_error
@@ -71,6 +70,7 @@ def measure_known(data: Path, work: Path) -> list[dict[str, Any]]:
 
     The good files are held out whole, of each junk file a tenth of the documents is: what the stage itself reports.
     """
+    files = read_files(data)
     junk = [name for names in KINDS.values() for name in names]
     rows = []
     for lang in LANGUAGES:
@@ -120,10 +120,12 @@ def train(
     for name, rows in left.items():
         source = _source(name)
         if source in config.positives:
-            rows = rows[files[name].judged_as()[rows] == lang]
+            rows = rows[files[name].judged_as()[rows] == lang]  # noqa: PLW2901
         if source in (*config.positives, *config.negatives):
             hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in rows]
-            tables.append(examples_of(files[name].texts.take(pa.array(rows)), hashes, source, config))
+            tables.append(
+                examples_of(files[name].texts.take(pa.array(rows)), hashes, source, config)
+            )
     key = xxhash.xxh3_64_hexdigest(repr((lang, config)).encode())
     folder = work / f"classifier-{key}"
     (folder / ".work").mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,9 @@ def measure_drops(data: Path, work: Path) -> list[dict[str, Any]]:
     `..._as_kind` says what the file loses where its source declares the kind that it is (`KINDS`). The classifiers of
     `..._with_min_score` are trained on no clean file.
     """
-    from benchmarks.quality import classifier  # it imports the stages, which `labels` can do without
+    from benchmarks.quality import (
+        classifier,  # it imports the stages, which `labels` can do without
+    )
 
     files = read_files(data)
     junk = [name for names in classifier.KINDS.values() for name in names]

@@ -171,7 +171,10 @@ def _rules(
         folder = classifiers.path / language
         min_score = limits.min_score
         if folder.is_dir():
-            min_score = max(min_score, cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"])
+            min_score = max(
+                min_score,
+                cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"],
+            )
         rules[language] = LanguageRules(
             limits=Limits.of(limits),
             min_score=min_score,
