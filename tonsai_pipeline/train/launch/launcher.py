@@ -31,6 +31,7 @@ _PR_SET_PDEATHSIG = 1
 #: whatever else runs, and from the very threads that are waited for: five to eight times slower on a busy machine
 #: (`benchmarks/threads.py`; docs/runbook.md, "A busy machine").
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
