@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     sections.add_option(parser, SECTIONS)
     parser.add_argument("--work", type=Path, help="scratch folder; a temporary one by default")
-    parser.add_argument("--unseen", type=Path, help="`form`: user interfaces of other programs, khm.txt and eng.txt")
+    parser.add_argument(
+        "--unseen", type=Path, help="`form`: user interfaces of other programs, khm.txt and eng.txt"
+    )
     word_tokenizers.add_option(parser)
     parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
     parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")

@@ -70,6 +70,7 @@ def measure_known(data: Path, work: Path) -> list[dict[str, Any]]:
 
     The good files are held out whole, of each junk file a tenth of the documents is: what the stage itself reports.
     """
+    files = read_files(data)
     junk = [name for names in KINDS.values() for name in names]
     rows = []
     for lang in LANGUAGES:
@@ -118,11 +119,14 @@ def train(
     tables = []
     for name, rows in left.items():
         source = _source(name)
+        mine = rows
         if source in config.positives:
-            rows = rows[files[name].judged_as()[rows] == lang]
+            mine = rows[files[name].judged_as()[rows] == lang]
         if source in (*config.positives, *config.negatives):
-            hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in rows]
-            tables.append(examples_of(files[name].texts.take(pa.array(rows)), hashes, source, config))
+            hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in mine]
+            tables.append(
+                examples_of(files[name].texts.take(pa.array(mine)), hashes, source, config)
+            )
     key = xxhash.xxh3_64_hexdigest(repr((lang, config)).encode())
     folder = work / f"classifier-{key}"
     (folder / ".work").mkdir(parents=True, exist_ok=True)

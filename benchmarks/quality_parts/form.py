@@ -22,12 +22,34 @@ from tonsai_pipeline.quality.signals import measure
 
 #: Files and how much each weighs; each side weighs alike.
 GOOD = {
-    "khm": {"news": 1.0, "wikipedia": 1.0, "web_oscar": 1.0, "law_ocr_pages": 1.0, "ntrex128": 1.0, "dictionary": 0.5, "libreoffice_help": 0.5},
-    "eng": {"abc_news": 1.0, "state_union": 1.0, "debian_handbook": 1.0, "masc": 1.0, "ntrex128": 1.0, "fortunes": 0.5, "shakespeare": 1.0, "libreoffice_help": 0.5},
+    "khm": {
+        "news": 1.0,
+        "wikipedia": 1.0,
+        "web_oscar": 1.0,
+        "law_ocr_pages": 1.0,
+        "ntrex128": 1.0,
+        "dictionary": 0.5,
+        "libreoffice_help": 0.5,
+    },
+    "eng": {
+        "abc_news": 1.0,
+        "state_union": 1.0,
+        "debian_handbook": 1.0,
+        "masc": 1.0,
+        "ntrex128": 1.0,
+        "fortunes": 0.5,
+        "shakespeare": 1.0,
+        "libreoffice_help": 0.5,
+    },
 }
 JUNK = {
     "khm": {"junk_ui_strings": 1.0, "imitated": 1.0},
-    "eng": {"junk_ui_strings": 1.0, "junk_bug_titles_plain": 1.0, "junk_forum": 0.5, "imitated": 1.0},
+    "eng": {
+        "junk_ui_strings": 1.0,
+        "junk_bug_titles_plain": 1.0,
+        "junk_forum": 0.5,
+        "imitated": 1.0,
+    },
 }
 _PULL = 1e-3
 
@@ -36,23 +58,43 @@ def fit_form(data: Path, unseen: Path | None) -> list[dict[str, Any]]:
     """Return a row for each good file and kind of junk, and one for each language with the weights."""
     files, rows = read_files(data), []
     for lang, good in GOOD.items():
-        texts = {name: files[f"{lang}/{name}"].texts.to_pylist() for name in (*good, *JUNK[lang]) if name != "imitated"}
-        prose = [t for name in good if name not in ("dictionary", "libreoffice_help") for t in texts[name]]
-        kinds = [kind for kind in KINDS if kind != "salad"]  # the form of a salad is that of its page
+        texts = {
+            name: files[f"{lang}/{name}"].texts.to_pylist()
+            for name in (*good, *JUNK[lang])
+            if name != "imitated"
+        }
+        prose = [
+            t
+            for name in good
+            if name not in ("dictionary", "libreoffice_help")
+            for t in texts[name]
+        ]
+        kinds = [
+            kind for kind in KINDS if kind != "salad"
+        ]  # the form of a salad is that of its page
         texts["imitated"] = [text for text in imitate_junk(prose, kinds=kinds) if text]
-        found = {name: form_features(measure(pa.array(t, pa.large_string()))) for name, t in texts.items()}
+        found = {
+            name: form_features(measure(pa.array(t, pa.large_string())))
+            for name, t in texts.items()
+        }
         weights, bias = _fit(found, good, JUNK[lang])
         shipped = WEIGHTS[lang]
-        rows.append({
-            "language": lang,
-            "weights": dict(zip(FORM_FEATURES, weights.round(4).tolist(), strict=True)),
-            "bias": round(bias, 3),
-            "furthest from the shipped ones": float(np.abs(weights - np.array(shipped[0])).max()),
-        })
+        rows.append(
+            {
+                "language": lang,
+                "weights": dict(zip(FORM_FEATURES, weights.round(4).tolist(), strict=True)),
+                "bias": round(bias, 3),
+                "furthest from the shipped ones": float(
+                    np.abs(weights - np.array(shipped[0])).max()
+                ),
+            }
+        )
         tests = {name: half(found[name], 1) for name in JUNK[lang]}
         if unseen is not None:
             lines = (unseen / f"{lang}.txt").read_text(encoding="utf-8").split("\0")
-            tests["unseen user interfaces"] = form_features(measure(pa.array(lines, pa.large_string())))
+            tests["unseen user interfaces"] = form_features(
+                measure(pa.array(lines, pa.large_string()))
+            )
         for junk, negative in tests.items():
             for name in good:
                 both = np.concatenate([half(found[name], 1), negative]) @ np.array(shipped[0])
@@ -91,7 +133,9 @@ def _fit(
         used &= ~wrong
 
 
-def _newton(z: npt.NDArray[np.float64], y: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _newton(
+    z: npt.NDArray[np.float64], y: npt.NDArray[np.float64], v: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     theta = np.zeros(z.shape[1])
     pull = np.r_[np.full(len(theta) - 1, _PULL), 0.0]
     for _ in range(80):

@@ -225,7 +225,9 @@ class ClassifierConfig(Section):
         if self.model is None and not taught:
             raise ValueError("name sources in both positives and negatives, or a ready model")
         if self.model is not None and self.max_lost_frac:
-            raise ValueError("max_lost_frac is measured on positives; with a ready model set min_score")
+            raise ValueError(
+                "max_lost_frac is measured on positives; with a ready model set min_score"
+            )
         if self.model is not None and (self.positives or self.negatives):
             raise ValueError(
                 "a ready model needs no positives and negatives; remove one of the two"
@@ -280,7 +282,11 @@ class QualityConfig(Section):
 
     def kind_of(self, source: Source) -> Kind:
         """Return what kind of text a source has."""
-        return "sentences" if source.kind == "prose" and source.name in self.short_text else source.kind
+        return (
+            "sentences"
+            if source.kind == "prose" and source.name in self.short_text
+            else source.kind
+        )
 
     def of(self, language: str, kind: Kind = "prose") -> Thresholds:
         """Return the limits of a document's language (`khm`, `mixed`, `eng`, `other`) in a source of this kind."""

@@ -182,7 +182,9 @@ class _Totals:
             for start, end, language in paragraphs:
                 self.mixed_bytes_by_language[language] += len(text[start:end].encode())
 
-    def count_cuts(self, lines: Mapping[str, npt.NDArray[np.int32]], num_bytes: npt.NDArray[np.int64]) -> None:
+    def count_cuts(
+        self, lines: Mapping[str, npt.NDArray[np.int32]], num_bytes: npt.NDArray[np.int64]
+    ) -> None:
         """Add the damaged lines that were cut out of documents that stay."""
         self.num_bytes_cut += int(num_bytes.sum())
         self.num_cut += int((num_bytes > 0).sum())

@@ -161,7 +161,9 @@ def drift(previous: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, 
     return moved
 
 
-def _rules(source: Source, config: QualityConfig, classifiers: Artifact) -> dict[str, LanguageRules]:
+def _rules(
+    source: Source, config: QualityConfig, classifiers: Artifact
+) -> dict[str, LanguageRules]:
     """Return what decides about the documents of a source, by language."""
     rules = {}
     for language in ("khm", "eng"):
@@ -169,7 +171,10 @@ def _rules(source: Source, config: QualityConfig, classifiers: Artifact) -> dict
         folder = classifiers.path / language
         min_score = limits.min_score
         if folder.is_dir():
-            min_score = max(min_score, cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"])
+            min_score = max(
+                min_score,
+                cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"],
+            )
         rules[language] = LanguageRules(
             limits=Limits.of(limits),
             min_score=min_score,

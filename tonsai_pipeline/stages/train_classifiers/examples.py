@@ -169,7 +169,9 @@ def examples_of(
     if not (good and config.imitations):
         return found
     fakes = pa.array(imitate_junk(texts.to_pylist(), config.seed), pa.large_string())
-    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, config, good=False, whole=whole)])
+    return pa.concat_tables(
+        [found, _rows(fakes, hashes, IMITATED, config, good=False, whole=whole)]
+    )
 
 
 def _rows(

@@ -192,7 +192,9 @@ def _auc_by_source(
     return table
 
 
-def _border(scores: npt.NDArray[np.float32], held: pa.Table, max_lost_frac: float) -> dict[str, Any]:
+def _border(
+    scores: npt.NDArray[np.float32], held: pa.Table, max_lost_frac: float
+) -> dict[str, Any]:
     """Return the least score at which good documents lose at most that share of their bytes, and what lies beside it."""
     good = held.column("good").to_numpy()
     num_bytes = held.column("num_bytes").to_numpy()
@@ -205,11 +207,16 @@ def _border(scores: npt.NDArray[np.float32], held: pa.Table, max_lost_frac: floa
     rows = {side: held.take(pa.array(chosen)).to_pylist() for side, chosen in sides.items()}
     return {
         "min_score": round(min_score, 6),
-        "lost_frac": round(float(num_bytes[good & (scores < min_score)].sum() / num_bytes[good].sum()), 6),
+        "lost_frac": round(
+            float(num_bytes[good & (scores < min_score)].sum() / num_bytes[good].sum()), 6
+        ),
         "junk_kept_frac": round(float((scores[~good] >= min_score).mean()), 6),
         **{
             side: [
-                {"score": round(float(score), 4), **{name: row[name] for name in ("source", "good", "excerpt")}}
+                {
+                    "score": round(float(score), 4),
+                    **{name: row[name] for name in ("source", "good", "excerpt")},
+                }
                 for score, row in zip(scores[sides[side]], rows[side], strict=True)
             ]
             for side in sides
