@@ -119,12 +119,13 @@ def train(
     tables = []
     for name, rows in left.items():
         source = _source(name)
+        mine = rows
         if source in config.positives:
-            rows = rows[files[name].judged_as()[rows] == lang]  # noqa: PLW2901
+            mine = rows[files[name].judged_as()[rows] == lang]
         if source in (*config.positives, *config.negatives):
-            hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in rows]
+            hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in mine]
             tables.append(
-                examples_of(files[name].texts.take(pa.array(rows)), hashes, source, config)
+                examples_of(files[name].texts.take(pa.array(mine)), hashes, source, config)
             )
     key = xxhash.xxh3_64_hexdigest(repr((lang, config)).encode())
     folder = work / f"classifier-{key}"

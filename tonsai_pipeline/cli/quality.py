@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 8 << 20
 _WIDTH = 110
+_STYLE = (
+    "body{max-width:60rem;margin:2rem auto;font:1rem/1.6 sans-serif}"
+    "pre{white-space:pre-wrap;background:#f4f4f4;padding:.6rem}mark{background:#fd8}"
+)
 
 
 class KindName(StrEnum):
@@ -232,8 +236,7 @@ class _Tally:
         """Return a web page that a reader of Khmer can judge: every reason, and its examples whole."""
         parts = [
             f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title>",
-            "<style>body{max-width:60rem;margin:2rem auto;font:1rem/1.6 sans-serif}pre{white-space:pre-wrap;"
-            "background:#f4f4f4;padding:.6rem}mark{background:#fd8}</style>",
+            f"<style>{_STYLE}</style>",
             f"<h1>{html.escape(title)}</h1>",
         ]
         for reason, count in self._ordered():

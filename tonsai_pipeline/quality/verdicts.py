@@ -68,7 +68,7 @@ def judge_texts(
     by_language = {
         code: all_reasons(signals, of, bad_clusters_frac=bad) for code, of in limits.items()
     }
-    cut = sum(left.cut_lines.values())
+    cut = np.sum(list(left.cut_lines.values()), axis=0)
     verdicts = []
     for row, (text, spoken, damage) in enumerate(
         zip(left.texts.to_pylist(), languages, left.reasons.to_pylist(), strict=True)

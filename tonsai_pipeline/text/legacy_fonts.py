@@ -117,9 +117,8 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
     changed: dict[int, str] = {}
     at = 0
     for row, lines in zip(suspects.tolist(), pages, strict=True):
-        verdict, size, spoken = (
-            column[at : at + len(lines)] for column in (verdicts, letters, english)
-        )
+        mine = slice(at, at + len(lines))
+        verdict, size, spoken = verdicts[mine], letters[mine], english[mine]
         at += len(lines)
         if (verdict == _LEGACY).sum() >= _MIN_LEGACY_LINES:
             verdict = np.where((verdict == _CLEAN) & ~spoken, _LEGACY, verdict)
