@@ -112,7 +112,7 @@ def keep(question: str, model: tuple[Any, float, float]) -> None:
     """Write the weights into the package."""
     path = Path(ngrams.__file__).with_name(f"{question}_ngrams.npz")
     np.savez_compressed(path, **dict(zip(("weights", "scale", "bias"), model, strict=True)))
-    ngrams._model.cache_clear()  # noqa: SLF001 - the table was just written
+    ngrams._model.cache_clear()
 
 
 def measure_legacy(legacy: list[str], made: list[str], code: list[str]) -> None:
