@@ -87,7 +87,7 @@ def _datatrove(
     config = MinhashConfig(norm_config=TextNormConfig(norm_unicode_diacritics=strips_marks))
     signature = MinhashDedupSignature(str(folder / "signatures"), config, language=lang)
     # 0.10.1 hands str to xxhash, which since version 4 takes bytes alone: the same hash, encoded here.
-    signature._hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())  # noqa: SLF001
+    signature._hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())
     signature.get_shingles(texts[0])  # loads the tokenizer's model
     started, cpu_started = time.perf_counter(), time.process_time()
     signature.run(Document(text=text, id=str(index)) for index, text in enumerate(texts))

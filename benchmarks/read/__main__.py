@@ -43,11 +43,13 @@ def main() -> None:
 
 def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]:
     """Run one section."""
-    from benchmarks.read import faults, files, speed
+    from benchmarks.read import files, speed
 
     texts = files.real_texts(options.data)
     formats = options.formats.split(",") if options.formats else None
     if name == "faults":
+        from benchmarks.read import faults
+
         return faults.measure(texts, work, num_records=options.records, formats=formats)
     return speed.measure(
         texts, work, num_bytes=options.megabytes << 20, repeats=options.repeats, formats=formats

@@ -18,6 +18,8 @@ import zstandard
 
 #: Most bytes that a decoder gives at once.
 _DECODED_BYTES = 1 << 20
+#: Text of bzip2 that waits for its checksum: four blocks; blocks that are all repetition may be longer.
+_HELD_BYTES = 4 << 20
 #: Largest window of zstd that is read: the format's limit for `--long=31`, as dumps of Reddit are packed.
 _ZSTD_WINDOW_BYTES = 1 << 31
 
@@ -38,6 +40,8 @@ class Codec:
         errors: What the decoder raises.
         piece_bytes: Stored bytes for one call of `feed`.
         magic: The first bytes of a member.
+        history_bytes: Stored bytes to look through for the next member when damage is noticed: a block with a wrong
+            length runs over its end (zstd: 128 kB, a stored block of gzip: 64 kB, bzip2: 900 kB).
     """
 
     name: str
@@ -46,6 +50,7 @@ class Codec:
     errors: tuple[type[Exception], ...]
     piece_bytes: int
     magic: re.Pattern[bytes]
+    history_bytes: int = 256 << 10
 
     def starts(self, data: bytes) -> bool:
         """Tell whether bytes can be decoded from here: to the end of a member, or to their own end."""
@@ -74,6 +79,20 @@ def _feed_blocks(decoder: Any, data: bytes) -> Iterator[bytes]:
         yield decoder.decompress(b"", _DECODED_BYTES)
 
 
+def _feed_bzip2(decoder: Any, data: bytes) -> Iterator[bytes]:
+    """Give blocks whose checksum was seen: the decoder gives the text of a damaged one before it fails."""
+    held: list[bytes] = []
+    piece = decoder.decompress(data, _DECODED_BYTES)
+    # It says that it needs input while text is left, where the input ended with a block.
+    while piece or not (decoder.eof or decoder.needs_input):
+        held.append(piece)
+        if sum(map(len, held)) > _HELD_BYTES:
+            yield from held
+            held.clear()
+        piece = b"" if decoder.eof else decoder.decompress(b"", _DECODED_BYTES)
+    yield from held
+
+
 def _feed_whole(decoder: Any, data: bytes) -> Iterator[bytes]:
     yield decoder.decompress(data)
 
@@ -89,10 +108,11 @@ GZIP = Codec(
 BZIP2 = Codec(
     "bzip2",
     bz2.BZ2Decompressor,
-    _feed_blocks,
+    _feed_bzip2,
     (OSError, ValueError),
     1 << 10,
     re.compile(rb"BZh[1-9](?:\x31\x41\x59\x26\x53\x59|\x17\x72\x45\x38\x50\x90)"),
+    2 << 20,
 )
 XZ = Codec(
     "xz",

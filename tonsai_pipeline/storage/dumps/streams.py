@@ -26,7 +26,8 @@ from typing import Any, BinaryIO, Literal, cast
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps.codecs import Codec, codec_of
+from tonsai_pipeline.storage.dumps.bzip2_blocks import salvage
+from tonsai_pipeline.storage.dumps.codecs import BZIP2, Codec, codec_of
 from tonsai_pipeline.storage.dumps.records import BadRow, excerpt
 
 #: The last stored bytes are decoded one by one: a wrong checksum in a trailer then costs no text.
@@ -34,9 +35,6 @@ _TRAILER_BYTES = 64
 _PLAIN_BYTES = 256 << 10
 _STORED_BYTES = 16 << 10
 _BUFFER_BYTES = 256 << 10
-#: Stored bytes kept of a member: damage may be noticed only behind the start of the next one, as a zstd block
-#: (128 kB) or a stored block of gzip (64 kB) with a wrong length runs over it.
-_HISTORY_BYTES = 256 << 10
 #: Stored bytes that must decode before a place is taken as the start of a member.
 _PROOF_BYTES = 32 << 10
 _MAGIC_BYTES = 16
@@ -243,7 +241,11 @@ class _Decoded(io.RawIOBase):
             self.damages.append(Damage("truncated_file", detail, 0, is_gap=True, lost_bytes=None))
         while self._skip_padding():
             failure = yield from self._decode_member(codec)
-            if failure is not None:
+            if failure is None:
+                continue
+            if codec is BZIP2 and failure.message is not None:
+                yield from self._salvage_blocks(failure)
+            else:
                 self._go_on_behind(failure, codec)
 
     def _skip_padding(self) -> bool:
@@ -266,7 +268,12 @@ class _Decoded(io.RawIOBase):
             backup = decoder.copy() if hasattr(decoder, "copy") else None
             before = self.num_decoded
             try:
-                yield from codec.feed(decoder, piece)
+                for data in codec.feed(decoder, piece):
+                    yield data
+                    if data and codec is BZIP2:
+                        # Blocks are decoded one by one: those before this piece are done with.
+                        history.clear()
+                        num_held = 0
             except codec.errors as error:
                 place = 0
                 if backup is not None:
@@ -278,7 +285,7 @@ class _Decoded(io.RawIOBase):
                 return None
             history.append(piece)
             num_held += len(piece)
-            while num_held > _HISTORY_BYTES:
+            while num_held > codec.history_bytes:
                 num_held -= len(history.popleft())
         return _Failure(None, b"".join(history), b"")
 
@@ -318,6 +325,34 @@ class _Decoded(io.RawIOBase):
             position = match.start() + (not found)
         self._unread = held[position:] if found else b""
         self._note(failure, codec, failed_at, found=found)
+
+    def _salvage_blocks(self, failure: _Failure) -> Iterator[bytes]:
+        """Yield the blocks behind a fault in a bzip2 stream, with a gap where one is lost."""
+        failed_at = self.num_stored - len(self._unread) - len(failure.piece)
+        held, self._unread = failure.history + failure.piece + self._unread, b""
+        blocks = salvage(held, self._read)
+        num_before = len(self.damages)
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration as end:
+                self._unread = end.value
+                if len(self.damages) == num_before:
+                    # Every block is whole: what is wrong is the checksum of them all.
+                    detail = f"bzip2: {failure.message}, near stored byte {failed_at:,}"
+                    offset = self.num_decoded
+                    self.damages.append(
+                        Damage("corrupt_file", detail, offset, is_gap=False, lost_bytes=0)
+                    )
+                return
+            if isinstance(block, bytes):
+                yield block
+                continue
+            detail = (
+                f"bzip2: {failure.message}, near stored byte {failed_at:,}; {block:,} bytes skipped"
+            )
+            damage = Damage("corrupt_file", detail, self.num_decoded, is_gap=True, lost_bytes=block)
+            self.damages.append(damage)
 
     def _note(self, failure: _Failure, codec: Codec, failed_at: int, *, found: bool) -> None:
         """Remember the gap that ends at the next unread byte."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -227,3 +228,34 @@ def test_a_damaged_member_costs_itself_and_the_others_are_read(
     assert "corrupt_file" in {row.reason for row in bad}
     assert all(row.lost_bytes is not None for row in bad)
     assert sum(row.lost_bytes or 0 for row in bad) <= 2 * len(members[20]) + 64
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.5, 0.9, 0.999])
+def test_a_flipped_bit_in_bzip2_costs_its_block_and_the_others_are_read(
+    tmp_path: Path, place: float
+) -> None:
+    lines = [f"line {n} {n * 2654435761 % 4294967291:x}" for n in range(130_000)]
+    packed = bytearray(bz2.compress(jsonl({"text": line} for line in lines)))
+    packed[int(place * len(packed))] ^= 0x10
+    path = tmp_path / "a.jsonl.bz2"
+    path.write_bytes(packed)
+    good, bad = read(path)
+    # A block holds 900 kB: some 28,000 of the lines.
+    assert len(good) > len(lines) - 30_000
+    found = [row.text for row in good]
+    assert set(found) <= set(lines)
+    assert len(set(found)) == len(found)
+    assert found == sorted(found, key=lambda line: int(line.split()[1]))
+    assert bad
+    assert sum(row.lost_bytes or 0 for row in bad) < len(packed) / 3
+
+
+def test_bzip2_streams_behind_a_damaged_one_are_read(tmp_path: Path) -> None:
+    streams = [bz2.compress(jsonl({"text": f"{n} {i}"} for i in range(5000))) for n in range(3)]
+    broken = bytearray(streams[1])
+    broken[len(broken) // 2] ^= 0xFF
+    path = tmp_path / "a.jsonl.bz2"
+    path.write_bytes(streams[0] + bytes(broken) + streams[2])
+    good, bad = read(path)
+    assert len(good) == 10_000
+    assert [row.reason for row in bad] == ["corrupt_file"]
