@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import sections
 
-# The room itself is single-threaded; nothing beside it shall help either.
+# The package itself is single-threaded; nothing beside it shall help either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pyarrow as pa

@@ -10,7 +10,7 @@
     ├── MissingExtraError  a package is not installed      package, extra, the command
     └── TrainError         the job stopped by itself       step, last good checkpoint
 
-Pure rooms raise `ValueError` only; stages translate it once and add *where*.
+Pure packages raise `ValueError` only; stages translate it once and add *where*.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from importlib import metadata
 
 _DISTRIBUTION = "tonsai-pipeline"
 #: Packages that are imported under another name than they are installed.
-_INSTALLED_AS = {"yaml": "pyyaml", "markdown_it": "markdown-it-py"}
+_INSTALLED_AS = {"yaml": "pyyaml"}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
 
 

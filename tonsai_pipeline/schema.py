@@ -150,7 +150,7 @@ MINHASH_SIGNATURES = pa.schema(
 SCHEME_ID_KEY = b"tonsai.scheme_id"
 
 
-class DropReason(StrEnum):
+class DedupReason(StrEnum):
     """Why deduplication dropped a document."""
 
     #: Its dedup key is the same as an earlier document's.

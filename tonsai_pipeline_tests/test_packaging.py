@@ -103,7 +103,7 @@ def test_every_package_of_an_extra_is_found_by_the_name_it_is_imported_by(
     written = [f"{row}; extra == '{extra}'" for extra in sorted(extras) for row in rows(extra)]
     monkeypatch.setattr(metadata, "requires", lambda _: written)
     modules = {
-        "dagster": "pipeline", "yaml": "pipeline", "markdown_it": "pipeline", "warcio": "web",
+        "dagster": "pipeline", "yaml": "pipeline", "warcio": "web",
         "torch": "train", "ray": "ray",
     }  # fmt: skip
     for module, extra in modules.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tonsai_pipeline.dedup.units import mix64_array
+from tonsai_pipeline.dedup.shingle_units import mix64_array
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS
 
 COPY_FRAC = 0.1

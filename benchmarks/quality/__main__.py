@@ -21,7 +21,7 @@ from benchmarks import sections, word_tokenizers
 # One core: read by BLAS and OpenMP when they are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SECTIONS = ("percentiles", "drops", "classifier", "known", "speed", "shares")
+SECTIONS = ("percentiles", "form", "labels", "drops", "classifier", "known", "speed", "shares")
 
 
 def main() -> None:
@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     sections.add_option(parser, SECTIONS)
     parser.add_argument("--work", type=Path, help="scratch folder; a temporary one by default")
+    parser.add_argument(
+        "--unseen", type=Path, help="`form`: user interfaces of other programs, khm.txt and eng.txt"
+    )
     word_tokenizers.add_option(parser)
     parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
     parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")
@@ -53,6 +56,14 @@ def run(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, An
         from benchmarks.quality import percentiles
 
         return percentiles.measure_percentiles(options.data)
+    if name == "form":
+        from benchmarks.quality import form
+
+        return form.fit_form(options.data, options.unseen)
+    if name == "labels":
+        from benchmarks.quality import labels
+
+        return labels.measure_losses(options.data)
     if name == "drops":
         from benchmarks.quality import drops
 

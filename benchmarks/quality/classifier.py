@@ -1,6 +1,6 @@
 """Classifiers trained on some files -> AUC on other files, kind of junk by kind of junk.
 
-    good files A, junk of other kinds ──make_classifier──▶ one model a language
+    good files A, junk of other kinds ──train_on──▶ one model a language
     good files B, junk of this kind ──score as `score` does──▶ AUC        and again with A and B exchanged
 
 Neither a good file nor a kind of junk is ever on both sides; a legacy font is never trained on, because the
@@ -16,8 +16,9 @@ from typing import Any, cast
 import fasttext
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import xxhash
 
-from benchmarks.dedup.pipeline import Pipeline, real_recipe
 from benchmarks.quality.corpus import CLEAN, TextFile, read_files
 from tonsai_pipeline.quality.classifier import Calibration, evidence, num_units_of, raw_scores
 from tonsai_pipeline.quality.evaluation import auc, calibration_error
@@ -25,8 +26,8 @@ from tonsai_pipeline.quality.features import features
 from tonsai_pipeline.quality.form import form_log_odds
 from tonsai_pipeline.quality.signals import Signals, measure
 from tonsai_pipeline.recipe.quality import ClassifierConfig
-from tonsai_pipeline.stages.train_classifiers.examples import KeptDump
-from tonsai_pipeline.stages.train_classifiers.stage import make_classifier
+from tonsai_pipeline.stages.train_classifiers.examples import examples_of
+from tonsai_pipeline.stages.train_classifiers.stage import train_on
 from tonsai_pipeline.storage.files import read_json
 
 LANGUAGES = ("khm", "eng")
@@ -55,12 +56,11 @@ KINDS = {
 def measure_auc(data: Path, work: Path) -> list[dict[str, Any]]:
     """Return a row for each junk file and half: AUC of the score, of the form alone, of the words alone."""
     files = read_files(data)
-    pipeline, dumps = kept_dumps(data, work)
     rows = []
     for kind, junk in KINDS.items():
         for trained, tested in (GOOD, GOOD[::-1]):
             negatives = [name for other, names in KINDS.items() if other != kind for name in names]
-            models = {lang: train(lang, trained, negatives, dumps, pipeline) for lang in LANGUAGES}
+            models = {lang: train(lang, trained, negatives, files, work) for lang in LANGUAGES}
             rows += [_row(files[name], files, tested, models) for name in junk]
     return rows
 
@@ -70,11 +70,11 @@ def measure_known(data: Path, work: Path) -> list[dict[str, Any]]:
 
     The good files are held out whole, of each junk file a tenth of the documents is: what the stage itself reports.
     """
-    pipeline, dumps = kept_dumps(data, work)
+    files = read_files(data)
     junk = [name for names in KINDS.values() for name in names]
     rows = []
     for lang in LANGUAGES:
-        folder = train(lang, [*GOOD[0], *GOOD[1]], junk, dumps, pipeline, held_out=GOOD[0])
+        folder = train(lang, [*GOOD[0], *GOOD[1]], junk, files, work, held_out=GOOD[0])
         measured = cast("dict[str, Any]", read_json(folder / "evaluation.json"))
         clean = [_source(name) for name in GOOD[0] if name.startswith(lang)]
         rows += [
@@ -91,24 +91,12 @@ def measure_known(data: Path, work: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def kept_dumps(data: Path, work: Path) -> tuple[Pipeline, list[KeptDump]]:
-    """Run every file up to deduplication."""
-    pipeline = Pipeline(work, real_recipe(data))
-    normalized = pipeline.normalized(data)
-    keep = pipeline.deduplicated(pipeline.signed(normalized), normalized)
-    catalog = cast("dict[str, Any]", read_json(keep.path / "dumps.json"))
-    return pipeline, [
-        KeptDump(key, artifact, pipeline.store.resolve(catalog[key]["path"]))
-        for key, artifact in normalized.items()
-    ]
-
-
 def train(
     lang: str,
     good: Sequence[str],
     junk: Sequence[str],
-    dumps: Sequence[KeptDump],
-    pipeline: Pipeline,
+    files: Mapping[str, TextFile],
+    work: Path,
     *,
     held_out: Sequence[str] = (),
 ) -> Path:
@@ -118,29 +106,32 @@ def train(
         lang: `khm` or `eng`.
         good: Files of good text; those of other languages are left out.
         junk: Files of junk; those that normalization left nothing of are left out.
-        dumps: Every dump.
-        pipeline: Where they were made.
+        files: Every file.
+        work: Scratch folder.
         held_out: Files among these that are not trained on and only measured.
     """
-    present = {dump.source for dump in dumps if count(dump)}
+    left = {name: np.flatnonzero(~files[name].rejected) for name in (*good, *junk)}
     config = ClassifierConfig(
         positives=tuple(_source(name) for name in good if name.startswith(lang)),
-        negatives=tuple(_source(name) for name in junk if _source(name) in present),
+        negatives=tuple(_source(name) for name in junk if len(left[name])),
         held_out=tuple(_source(name) for name in held_out if name.startswith(lang)),
     )
-    artifact = make_classifier(
-        lang,
-        list(dumps),
-        config,
-        engine=pipeline.engine,
-        store=pipeline.store,
-    )
-    return artifact.path
-
-
-def count(dump: KeptDump) -> int:
-    """Return how many documents of a dump the normalizer left."""
-    return int(dump.normalized.report["num_documents"])
+    tables = []
+    for name, rows in left.items():
+        source = _source(name)
+        mine = rows
+        if source in config.positives:
+            mine = rows[files[name].judged_as()[rows] == lang]
+        if source in (*config.positives, *config.negatives):
+            hashes = [xxhash.xxh3_64_intdigest(f"{name}/{row}".encode()) for row in mine]
+            tables.append(
+                examples_of(files[name].texts.take(pa.array(mine)), hashes, source, config)
+            )
+    key = xxhash.xxh3_64_hexdigest(repr((lang, config)).encode())
+    folder = work / f"classifier-{key}"
+    (folder / ".work").mkdir(parents=True, exist_ok=True)
+    train_on(pa.concat_tables(tables).sort_by("hash"), config, folder)
+    return folder
 
 
 def scores(file: TextFile, models: Mapping[str, Path]) -> Mapping[str, npt.NDArray[np.floating]]:

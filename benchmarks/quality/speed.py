@@ -37,13 +37,12 @@ FILES = {
 def measure_speed(data: Path, work: Path, *, peer_kb: int) -> list[dict[str, Any]]:
     """Return a row for each language: our steps on all documents, and both programs on the first of them."""
     files = read_files(data)
-    pipeline, dumps = classifier.kept_dumps(data, work)
     junk = [name for names in classifier.KINDS.values() for name in names]
     return [
         _row(
             lang,
             [files[name] for name in names],
-            classifier.train(lang, classifier.GOOD[0], junk, dumps, pipeline),
+            classifier.train(lang, classifier.GOOD[0], junk, files, work),
             peer_kb,
         )
         for lang, names in FILES.items()

@@ -74,8 +74,8 @@ def fill(data: Path, work: Path, *, vocab_size: int) -> dict[str, object]:
     ):
         folder = work / f"{strategy}-{seq_len}"
         folder.mkdir()
-        wish = PackingConfig(seq_len=seq_len, strategy=strategy)
-        report = pack(mixture, normalized, tokenizer, folder, config=wish, **common)
+        config = PackingConfig(seq_len=seq_len, strategy=strategy)
+        report = pack(mixture, normalized, tokenizer, folder, config=config, **common)
         train = report.splits["train"]
         planned = sum(entry["num_tokens"] for entry in report.sources.values())
         found[f"{strategy} {seq_len}"] = {
@@ -127,9 +127,9 @@ def peak_mb() -> float:
 
 
 def _plan(num_documents: int) -> dict[str, float]:
-    dice = np.random.default_rng(0)
-    lengths = np.clip(dice.lognormal(6, 1.2, num_documents), 2, 200_000).astype(np.int64)
-    source = dice.integers(0, 8, num_documents)
+    generator = np.random.default_rng(0)
+    lengths = np.clip(generator.lognormal(6, 1.2, num_documents), 2, 200_000).astype(np.int64)
+    source = generator.integers(0, 8, num_documents)
     targets = np.bincount(source, lengths, minlength=8).astype(np.int64)
     best_fit([1, 2, 3], 4)
     started = time.perf_counter()

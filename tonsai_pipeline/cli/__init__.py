@@ -22,6 +22,7 @@ from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.plan import plan
 from tonsai_pipeline.cli.prepare import prepare
 from tonsai_pipeline.cli.pretrain import pretrain
+from tonsai_pipeline.cli.quality import quality
 from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
@@ -69,6 +70,7 @@ app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
 app.command(rich_help_panel="Results")(export)
 app.command(rich_help_panel="Results")(generate)
 app.command(rich_help_panel="Single steps")(normalize)
+app.command(rich_help_panel="Single steps")(quality)
 app.command(rich_help_panel="Single steps")(prepare)
 app.command("train-tokenizer", rich_help_panel="Single steps")(train_tokenizer)
 app.command(rich_help_panel="Single steps")(pretrain)

@@ -70,6 +70,7 @@ def _compare(runs: Sequence[str], output: Path, home: Path | None) -> None:
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
     from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.evaluate.compare import name_places
     from tonsai_pipeline.evaluate.measure import differences
     from tonsai_pipeline.evaluate.report import html
     from tonsai_pipeline.evaluate.results import Results, read_models
@@ -80,19 +81,20 @@ def _compare(runs: Sequence[str], output: Path, home: Path | None) -> None:
     if len(runs) < 2:
         raise RecipeError("--compare needs two runs or more")
     models, suites = [], set()
-    for run in runs:
+    names = name_places(runs)
+    for name, run in names.items():
         place = Path(run)
         if not place.exists():
             loaded, workspace = open_workspace(run, GraphOptions(home=home))
             place = workspace.store(loaded).current("evaluation_report").path
         own, suite = read_models(place / RESULTS_NAME if place.is_dir() else place)
         # Two runs may call their models the same.
-        models.append(dataclasses.replace(own[0], name=f"{run}: {own[0].name}"))
+        models.append(dataclasses.replace(own[0], name=f"{name}: {own[0].name}"))
         suites.add(suite)
     paired, unpaired = differences(models)
     same = suites.pop() if len(suites) == 1 else ""
     results = Results(
-        title=" and ".join(runs),
+        title=" and ".join(names),
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         models=models,
         differences=paired,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from tonsai_pipeline.dedup.units import mix64
+from tonsai_pipeline.dedup.shingle_units import mix64
 
 #: Of the entries that meet no key an eighth lies in a stretch with one; more stretches would leave the caches.
 _STRETCHES_PER_KEY = 8

@@ -19,7 +19,13 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from tonsai_pipeline.dedup.units import MAX_UNITS, UNITS_VERSION, cut, make_cutter, make_scratch
+from tonsai_pipeline.dedup.shingle_units import (
+    MAX_UNITS,
+    UNITS_VERSION,
+    cut,
+    make_cutter,
+    make_scratch,
+)
 
 #: Bumped when the same text would give other shingle hashes; part of every scheme id.
 SHINGLE_VERSION = UNITS_VERSION

@@ -91,6 +91,23 @@ def population_stability(before: Sequence[float], after: Sequence[float]) -> flo
     return float(((a - b) * np.log(a / b)).sum())
 
 
+def quantile_by_weight(
+    values: npt.NDArray[np.floating], weights: npt.NDArray[np.integer], share: float
+) -> float:
+    """Return the largest value such that at most `share` of the weight lies below it.
+
+    Example:
+        >>> quantile_by_weight(np.array([0.1, 0.2, 0.9]), np.array([1, 1, 98]), 0.02)
+        0.9
+    """
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order]) - weights[order]
+    # Equal values lie on the same side: only the first of a run has all of them above it.
+    first = np.searchsorted(values[order], values[order])
+    allowed = below[first] <= share * weights.sum()
+    return float(values[order][allowed].max())
+
+
 def quantile_borders(histogram: Sequence[int], num_buckets: int) -> list[float]:
     """Return the scores that divide a histogram of [0, 1] into buckets of equal size.
 

@@ -63,9 +63,10 @@ def _words(text: str) -> list[str]:
 
 def _menu(words: list[str], random: np.random.Generator) -> str:
     """Lines of one to three words: navigation, lists of commands, of names."""
-    lines = []
-    for at in _starts(words, random, most=60):
-        lines.append(" ".join(words[at : at + int(random.integers(1, 4))]).rstrip(".\u17d4, "))
+    lines = [
+        " ".join(words[at : at + int(random.integers(1, 4))]).rstrip(".\u17d4, ")
+        for at in _starts(words, random, most=60)
+    ]
     return "\n".join(lines)
 
 

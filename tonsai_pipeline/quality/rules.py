@@ -146,6 +146,17 @@ def judge(
     return reasons
 
 
+def all_reasons(
+    signals: Signals, limits: Limits, *, bad_clusters_frac: npt.NDArray[np.floating] | None = None
+) -> list[tuple[DropReason, ...]]:
+    """Return every reason against each document, in the order of the checks; arguments as for `judge`."""
+    found: list[list[DropReason]] = [[] for _ in signals.values]
+    for reason, hit in _checks(signals, limits, bad_clusters_frac):
+        for row in np.flatnonzero(hit):
+            found[row].append(reason)
+    return [tuple(reasons) for reasons in found]
+
+
 def too_few(
     count: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.bool_]:

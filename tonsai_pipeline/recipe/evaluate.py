@@ -36,7 +36,7 @@ class GenerationConfig(Section):
 
 
 class InTrainingSamples(Section):
-    """Texts that the network writes while it learns, from the same prompts with the same dice each time."""
+    """Texts that the network writes while it learns, from the same prompts with the same random draws each time."""
 
     every_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps between samples, from 1; also at the end. Empty: none are written."""

@@ -63,7 +63,7 @@ class MixtureConfig(Section):
     temperature: float = Field(default=1.0, gt=0, le=100)
     """For `temperature`: 1 is by size, higher is more even."""
     on_shortage: Literal["redistribute", "error"] = "redistribute"
-    """A source too small for its share at `max_epochs`: leave the rest to its sisters of the same language, or
+    """A source too small for its share at `max_epochs`: leave the rest to the other sources of its language, or
     stop. A language too small for its share is always an error."""
     max_epochs: float = Field(default=4.0, gt=0)
     """Most passes over a source in the run. 4 are almost as good as new text; more warns; more than 16 is refused

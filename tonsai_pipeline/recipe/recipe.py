@@ -20,7 +20,7 @@ from tonsai_pipeline.recipe.train import TrainConfig
 
 
 class Recipe(Section):
-    """Everything that decides what a run produces. Sections follow the street."""
+    """Everything that decides what a run produces. Sections follow the pipeline."""
 
     name: Name
     """Name of the run; current results and the inbox are kept by this name."""

@@ -63,7 +63,7 @@ class Source(Section):
     lang: Literal["khm", "eng"]
     """Language whose share of the mixture this source fills."""
     weight: float = Field(default=1.0, ge=0)
-    """Wish for this source's share of its language's tokens, relative to its sister sources. 0: not trained on."""
+    """Target share of its language's tokens, relative to the language's other sources. 0: not trained on."""
     path: str | tuple[str, ...] | None = None
     """File, folder, glob or fsspec URL, or several. Relative paths start at the data folder
     (`--data`, TONSAI_DATA, or the folder of the recipe)."""

@@ -23,6 +23,10 @@ class SampleConfig(Section):
     max_repeats: float = Field(default=4.0, ge=1, le=100)
     """How often a scarce source's words may be counted to reach its share, from 1."""
 
+    max_source_frac: float = Field(default=0.5, gt=0, le=1)
+    """Largest share of a language's part of the sample that one source may give, where there are others: a vocabulary
+    learned from the help pages of one program is a book of its phrases. What is cut goes to the other sources."""
+
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the choice of documents."""
 
@@ -52,6 +56,9 @@ class TokenizerConfig(Section):
 
     max_token_chars: int = Field(default=24, ge=2, le=256)
     """Longest token, in code points; keeps whole phrases out of the vocabulary."""
+
+    max_token_clusters: int = Field(default=8, ge=1, le=256)
+    """Longest token, in Khmer clusters: 8 are about three words. Measured in docs/quality.md."""
 
     min_frequency: int = Field(default=2, ge=1)
     """Least count of a pair of tokens that is merged."""

@@ -37,17 +37,30 @@ _MIN_STRANGE_WORDS = 2
 _MIN_STRANGE_FRAC = 0.05
 #: A line is in a legacy font from these log-odds on; those of a line of fewer letters count in proportion.
 _MIN_LEGACY_LOG_ODDS = 1.5
+_SURE_LEGACY_LOG_ODDS = 7.0
 _LETTERS_OF_FULL_WEIGHT = 25
 _MAX_ENGLISH_FRAC = 0.25
-#: A line is garbage if half of its words are strange, it is no English, and it has enough of both.
-_MIN_GARBAGE_FRAC = 0.5
+#: Where fewer of its words are strange, the log-odds must be beyond doubt.
+_MIN_STRANGE_FRAC_OF_LINE = 0.2
+#: Damaged lines are cut where they have so many letters together: a name of a constant is no paragraph.
+_MIN_LETTERS_TO_CUT = 40
+#: A line is garbage if a quarter of its words are strange, it is no English, and it has enough of both.
+_MIN_GARBAGE_FRAC = 0.25
 _MIN_WORDS_OF_GARBAGE = 5
 _MAX_ENGLISH_FRAC_OF_GARBAGE = 0.08
-_MAX_ENGLISH_LOG_ODDS_OF_GARBAGE = -1.0
+_MAX_ENGLISH_LOG_ODDS_OF_GARBAGE = -2.0
+#: Between so many lines in a legacy font, a Latin line is one too unless it is English.
+_MIN_LEGACY_LINES = 3
 #: A line of fewer Latin letters says nothing by itself: its neighbours do.
 _MIN_LETTERS_TO_JUDGE = 10
-#: A text that keeps less than this share of its letters is rejected whole.
-_MIN_KEPT_FRAC = 0.4
+#: A line with a Khmer cluster to so many Latin letters is Khmer with names in it.
+_LETTERS_PER_CLUSTER = 4
+#: A text that would keep fewer letters, or a smaller share of them, is rejected whole.
+_MIN_KEPT_LETTERS = 60
+_MIN_KEPT_FRAC = 0.1
+
+#: What stands in program text and in no line of a legacy font.
+_CODE_MARKS = ("()", " = ", "=>", "0x", "://", "</", "/>", "};", "==", "&&")
 
 _UNSURE, _CLEAN, _LEGACY, _GARBAGE = range(4)
 _REASONS = {_LEGACY: LEGACY_KHMER_FONT, _GARBAGE: GARBAGE_OCR}
@@ -100,17 +113,20 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
     cut_lines = {reason: np.zeros(len(texts), np.int32) for reason in _REASONS.values()}
     cut_bytes = np.zeros(len(texts), np.int64)
     pages = [kept[row].as_py().split("\n") for row in suspects.tolist()]
-    verdicts, letters = _judge_lines(pages)
+    verdicts, letters, english = _judge_lines(pages)
     changed: dict[int, str] = {}
     at = 0
     for row, lines in zip(suspects.tolist(), pages, strict=True):
-        verdict, size = (column[at : at + len(lines)] for column in (verdicts, letters))
+        mine = slice(at, at + len(lines))
+        verdict, size, spoken = verdicts[mine], letters[mine], english[mine]
         at += len(lines)
+        if (verdict == _LEGACY).sum() >= _MIN_LEGACY_LINES:
+            verdict = np.where((verdict == _CLEAN) & ~spoken, _LEGACY, verdict)
         verdict = _ask_neighbours(verdict)
         bad = verdict >= _LEGACY
-        if not bad.any():
+        if not bad.any() or size[bad].sum() < min(_MIN_LETTERS_TO_CUT, size.sum()):
             continue
-        if size[~bad].sum() < _MIN_KEPT_FRAC * size.sum():
+        if size[~bad].sum() < max(_MIN_KEPT_LETTERS, _MIN_KEPT_FRAC * size.sum()):
             legacy = size[verdict == _LEGACY].sum() >= size[verdict == _GARBAGE].sum()
             reasons[row] = LEGACY_KHMER_FONT if legacy else GARBAGE_OCR
             continue
@@ -133,24 +149,31 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
 
 def _judge_lines(
     pages: list[list[str]],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the verdict on each line of all pages, and its letters."""
-    batch = batch_of_arrow(pa.array([line for page in pages for line in page], pa.large_string()))
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the verdict on each line of all pages, its letters, and whether it is English or Khmer."""
+    lines = [line for page in pages for line in page]
+    batch = batch_of_arrow(pa.array(lines, pa.large_string()))
     counts = count_words(batch)
     words, latin, khmer = (counts[:, i] for i in (_WORDS, _LETTERS, _CLUSTERS))
-    judged = (latin >= _MIN_LETTERS_TO_JUDGE) & (latin > khmer)
+    judged = (latin >= _MIN_LETTERS_TO_JUDGE) & (latin > _LETTERS_PER_CLUSTER * khmer)
     english = _lexicon().count_in(batch)[:, 0] / np.maximum(words, 1)
     weight = np.minimum(latin / _LETTERS_OF_FULL_WEIGHT, 1.0)
-    legacy = judged & (ngram_log_odds("legacy", batch, judged) * weight > _MIN_LEGACY_LOG_ODDS)
-    legacy &= english < _MAX_ENGLISH_FRAC
+    legacy_odds = ngram_log_odds("legacy", batch, judged) * weight
+    english_odds = ngram_log_odds("english", batch, judged)
+    strange = counts[:, _STRANGE] >= np.maximum(1, _MIN_STRANGE_FRAC_OF_LINE * words)
+    legacy = judged & (legacy_odds > np.where(strange, _MIN_LEGACY_LOG_ODDS, _SURE_LEGACY_LOG_ODDS))
+    legacy &= (english < _MAX_ENGLISH_FRAC) & (english_odds < 0)
     garbage = judged & (words >= _MIN_WORDS_OF_GARBAGE)
     garbage &= counts[:, _STRANGE] >= _MIN_GARBAGE_FRAC * words
     garbage &= english < _MAX_ENGLISH_FRAC_OF_GARBAGE
-    garbage &= ngram_log_odds("english", batch, garbage) < _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE
+    garbage &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE
     verdict = np.where(judged | (khmer >= 2), _CLEAN, _UNSURE)
     verdict[garbage] = _GARBAGE
     verdict[legacy] = _LEGACY
-    return verdict, latin + khmer
+    code = np.array([any(mark in line for mark in _CODE_MARKS) for line in lines], dtype=bool)
+    verdict[code & (verdict >= _LEGACY)] = _CLEAN
+    spoken = code | (khmer > latin) | (english_odds > 0) | (english >= _MAX_ENGLISH_FRAC)
+    return verdict, latin + khmer, spoken
 
 
 def _ask_neighbours(verdict: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -181,7 +204,7 @@ def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
     """Count in each text: Latin words, the strange ones among them, their letters, Khmer clusters; shape (num_texts, 4).
 
     A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a
-    capital, a digit among letters, or three letters and more without a vowel.
+    capital, a digit among letters, three letters and more without a vowel, or five consonants in a row.
     """
     return _count_words(*batch, ch.character_kinds())
 
@@ -215,7 +238,7 @@ def _read_word(data, at, stop, kinds):
     letters, capitals, digits, high, vowels = 0, 0, 0, 0, 0
     inner, camel = False, True
     part, part_vowels = 0, 0  # of the stretch since the last capital after a small letter
-    small = False
+    small, consonants, longest = False, 0, 0
     while at < stop:
         code_point, length = decode(data, at)
         at += length
@@ -232,12 +255,15 @@ def _read_word(data, at, stop, kinds):
             part, part_vowels = 0, 0
         vowel = _is_vowel(code_point | 0x20) or code_point >= 0x80
         part, part_vowels, vowels = part + 1, part_vowels + vowel, vowels + vowel
+        consonants = 0 if vowel else consonants + 1
+        longest = max(longest, consonants)
         small = not is_capital
     camel = camel and part >= 2 and part_vowels > 0
     strange = inner and not camel
     strange = strange or (high > 0 and capitals > 0 and inner)
     strange = strange or (digits > 0 and letters > 1 and inner)
     strange = strange or (letters >= 3 and vowels == 0 and capitals < letters)
+    strange = strange or (longest >= 5 and capitals < letters)
     return letters, strange
 
 

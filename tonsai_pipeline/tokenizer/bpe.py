@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from tonsai_pipeline.text import clusters
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.tokenizer.alphabet import (
     BYTE_CHARS,
@@ -45,6 +46,7 @@ class BpeOptions:
         min_cluster_per_million: A Khmer cluster that occurs so often, per million clusters, is one symbol from
             the start; None learns from characters.
         max_token_chars: Longest token, in code points; keeps whole phrases out of the vocabulary.
+        max_token_clusters: The same in Khmer clusters, which are two and a half to the word.
         min_frequency: Least count of a pair that is merged.
         min_char_count: "char" only: a character that occurs so often has a token of its own.
     """
@@ -53,6 +55,7 @@ class BpeOptions:
     alphabet: AlphabetName = "byte"
     min_cluster_per_million: float | None = 2.0
     max_token_chars: int = 24
+    max_token_clusters: int = 8
     min_frequency: int = 2
     min_char_count: int = 10
 
@@ -120,9 +123,16 @@ def train_bpe(
             _write(units.expand(left), options.alphabet),
             _write(units.expand(right), options.alphabet),
         )
-        if num_chars(token_bytes("".join(tokens), options.alphabet)) <= options.max_token_chars:
+        if _is_short(token_bytes("".join(tokens), options.alphabet), options):
             model.merge(*tokens)
     return model
+
+
+def _is_short(token: bytes, options: BpeOptions) -> bool:
+    if num_chars(token) > options.max_token_chars:
+        return False
+    # A token may begin or end inside a letter; what is left of it is no cluster more.
+    return len(clusters(token.decode("utf-8", errors="ignore"))) <= options.max_token_clusters
 
 
 def learn_merges(

@@ -19,6 +19,41 @@ class SourceSample(NamedTuple):
     repeats: float
 
 
+def cap_shares(
+    shares: Mapping[str, float], languages: Mapping[str, str], max_frac: float
+) -> dict[str, float]:
+    """Limit what one source gives to its language's part; the others get what it loses, in proportion.
+
+    Args:
+        shares: Share of each source.
+        languages: Language of each source.
+        max_frac: Largest share of its language; where there are too few sources to fill it up, they give alike.
+
+    Returns:
+        Shares with the same sum in each language.
+
+    Example:
+        >>> cap_shares({"a": 0.4, "b": 0.1, "e": 0.5}, {"a": "khm", "b": "khm", "e": "eng"}, 0.6)
+        {'a': 0.3, 'b': 0.2, 'e': 0.5}
+    """
+    capped = dict(shares)
+    for language in dict.fromkeys(languages[name] for name in shares):
+        names = [name for name in shares if languages[name] == language and shares[name] > 0]
+        total = sum(shares[name] for name in names)
+        free, left = names, total
+        most = max(max_frac, 1 / max(len(names), 1)) * total
+        while over := [n for n in free if shares[n] / sum(shares[m] for m in free) * left > most]:
+            for name in over:
+                capped[name] = most
+            left -= most * len(over)
+            free = [name for name in free if name not in over]
+            if not free:
+                break
+        weight = sum(shares[name] for name in free)
+        capped |= {name: round(shares[name] / weight * left, 12) for name in free}
+    return capped
+
+
 def plan_sample(
     content_bytes: Mapping[str, float],
     shares: Mapping[str, float],

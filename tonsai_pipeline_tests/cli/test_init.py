@@ -211,15 +211,16 @@ def test_what_is_no_text_is_named_with_its_reason(home: Path) -> None:
         folder / "french.txt",
         "\n\n".join(["Le chat est sur la table et il regarde par la fenêtre été à côté."] * 40),
     )
-    with zipfile.ZipFile(folder / "old.zip", "w") as archive:
-        archive.writestr("x.txt", "x")
+    write(folder / "old.rar", b"Rar!\x1a\x07\x01\x00" + bytes(100))
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("a/x.jsonl", jsonl("eng", 30))
     (folder / "nowhere.txt").symlink_to(folder / "missing")
     (folder / "loop").symlink_to(folder)
     os.mkfifo(folder / "pipe.jsonl")
     found = survey(folder)
     names = sorted(file.path.name for source in found.sources for file in source.files)
-    assert names == ["good.jsonl", "half.jsonl.gz"]
-    assert found.sources[1].look.num_bad or found.sources[0].look.num_bad
+    assert names == ["good.jsonl", "half.jsonl.gz", "more.zip"]
+    assert any(source.look.num_bad for source in found.sources)
     assert reason(found, "photo.jpg") == "a file of kind .jpg; no text that can be read"
     assert "binary" in reason(found, "fake.txt")
     assert reason(found, "same.jsonl") == "a copy of good.jsonl"
@@ -229,7 +230,7 @@ def test_what_is_no_text_is_named_with_its_reason(home: Path) -> None:
     assert "category" in reason(found, "ids.csv")
     assert "corrupt_file" in reason(found, "cut.parquet")
     assert reason(found, "french.txt") == "neither Khmer nor English"
-    assert "archive" in reason(found, "old.zip")
+    assert reason(found, "old.rar") == "an archive; unpack it"
     assert reason(found, "nowhere.txt") == "a link to nothing"
     assert "link to a folder" in reason(found, "loop")
     assert reason(found, "pipe.jsonl") == "not a regular file"

@@ -44,7 +44,8 @@ def test_prose_stays(seed: int) -> None:
 
 
 TITLES = "\n".join(
-    f"{a.title()} {b} {c} of broken {d}" for a, b, c, d in zip(*[iter(words_of(1, 160))] * 4)
+    f"{a.title()} {b} {c} of broken {d}"
+    for a, b, c, d in zip(*[iter(words_of(1, 160))] * 4, strict=True)
 )
 LEGACY = "RkmrdæbevNI siT§ieRCIserIs tavkalik BIkarRbKl karpþl;siT§i EdlmanbBaØtþi " * 6
 EXAMPLES = {
@@ -210,7 +211,7 @@ SENTENCES = (
 )
 MENUS = ("Save As...", "File", "Page layout", "ទទឹង", "ពណ៌របស់", "Zoom In:")
 ENTRY = "កល់កែ [កល់-កែ] ន. (ម.ព. កូវកែ)។"
-VERSE = "\n".join(["ទឹកហូរតាមស្ទឹង", "ចិត្តខ្ញុំនឹករឭក", "ស្រុកភូមិកំណើត", "ដែលនៅឆ្ងាយណាស់"])
+VERSE = "ទឹកហូរតាមស្ទឹង\nចិត្តខ្ញុំនឹករឭក\nស្រុកភូមិកំណើត\nដែលនៅឆ្ងាយណាស់"
 
 
 def of_kind(kind: Kind, text: str) -> DropReason | None:

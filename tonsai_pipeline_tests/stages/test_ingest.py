@@ -206,7 +206,7 @@ def test_two_files_of_one_name_are_an_error_and_not_one_id_twice(
         ingest_dump(store, Files(dump.key, dump.files[:2], ("same", "same")), engine)
 
 
-def test_only_records_with_the_wished_fields_are_taken(
+def test_only_records_with_the_wanted_fields_are_taken(
     store: Store, engine: Engine, tmp_path: Path
 ) -> None:
     lines = [f'{{"text": "{n}", "lang": "{"km" if n % 3 else "en"}", "n": {n}}}' for n in range(90)]

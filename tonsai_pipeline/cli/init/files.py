@@ -31,7 +31,7 @@ _METADATA = re.compile(
     r"special_tokens_map|generation_config|tsconfig|datapackage)\.json$",
     re.IGNORECASE,
 )
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|tar\.(gz|bz2|xz|zst))$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(7z|rar|lzh?|arj|cab|iso)$", re.IGNORECASE)
 #: Folders of tools, and of this pipeline itself.
 _OTHERS_FOLDERS = {"__pycache__", "node_modules", "tonsai_data"}
 #: Formats whose name says little: what is inside decides whether they are text at all.

@@ -170,7 +170,10 @@ def _read_start(
     bad: list[BadRow] = []
     num_bytes = 0
     found = read_dump_file(
-        str(file.path), format=file.format, text_column="", text_layout=layout or "blank_line"
+        str(file.path),
+        format="auto" if file.by_name else file.format,
+        text_column="",
+        text_layout=layout or "blank_line",
     )
     for record in found:
         if isinstance(record, BadRow):

@@ -24,7 +24,7 @@ from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.schema import EVALUATION_ITEMS
 from tonsai_pipeline.storage.documents import write_part
 from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
-from tonsai_pipeline.storage.runs import save_array
+from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.text import NORMALIZER_VERSION, normalize_batch_report
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
 

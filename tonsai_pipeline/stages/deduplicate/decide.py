@@ -20,7 +20,7 @@ from tonsai_pipeline.stages.deduplicate.corpus import Scope, locate
 from tonsai_pipeline.stages.deduplicate.join import join_bands, join_exact
 from tonsai_pipeline.stages.deduplicate.rounds import RoundCounts, Verification, decide
 from tonsai_pipeline.stages.sign.stage import scheme_of
-from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.storage.sorted_arrays import load_array
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tonsai_pipeline.dedup.lsh import Wanted, bucket
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.index import read_bands, read_exact
-from tonsai_pipeline.storage.runs import NUM_RANGES, load_array, save_array
+from tonsai_pipeline.storage.sorted_arrays import NUM_RANGES, load_array, save_array
 
 #: Entries of the dump in one join. Ours: half a million take about 40 MB while they are sorted, and a small dump
 #: still has work for a few processes.

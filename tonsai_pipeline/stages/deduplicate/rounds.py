@@ -32,7 +32,7 @@ from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part, locate
 from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
-from tonsai_pipeline.storage.runs import load_array, save_array
+from tonsai_pipeline.storage.sorted_arrays import load_array, save_array
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 #: Shingles of both sides in one verification task: 64 MB of hashes.

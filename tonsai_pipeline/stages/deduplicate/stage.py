@@ -34,7 +34,7 @@ from tonsai_pipeline.stages.deduplicate.corpus import Scope, place_all
 from tonsai_pipeline.stages.deduplicate.decide import decide_scope
 from tonsai_pipeline.stages.deduplicate.summary import Summary, summarize
 from tonsai_pipeline.stages.deduplicate.tables import write_tables
-from tonsai_pipeline.storage.runs import save_array
+from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tonsai_pipeline.dedup.units import mix64_array
+from tonsai_pipeline.dedup.shingle_units import mix64_array
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_DUPLICATES, DumpKey
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.stages.deduplicate.tables import KEPT_FILE
 from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
-from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.storage.sorted_arrays import load_array
 from tonsai_pipeline.storage.store import Artifact
 
 GROUPS_FILE = "groups.parquet"

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from tonsai_pipeline.dedup.exact import NOT_DUPLICATE
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, KEPT_DUPLICATES, DropReason
+from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, KEPT_DUPLICATES, DedupReason
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
 from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
-from tonsai_pipeline.storage.runs import load_array, save_array
+from tonsai_pipeline.storage.sorted_arrays import load_array, save_array
 
 KEPT_FILE = "kept_duplicates.parquet"
 
@@ -165,8 +165,8 @@ def _write_part_tables(task: _TableTask, folder: Path) -> dict[str, Any]:
 
 
 def _reasons(is_copy: np.ndarray, has_kept: np.ndarray) -> np.ndarray:
-    near = np.where(has_kept, DropReason.NEAR.value, DropReason.CONTAMINATED.value)
-    return np.where(is_copy, DropReason.EXACT.value, near)
+    near = np.where(has_kept, DedupReason.NEAR.value, DedupReason.CONTAMINATED.value)
+    return np.where(is_copy, DedupReason.EXACT.value, near)
 
 
 def _kept_columns(

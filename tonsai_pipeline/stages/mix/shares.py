@@ -113,12 +113,12 @@ def _stage_shares(
 ) -> list[tuple[float, dict[str, float]]]:
     """Return (part of the run, shares) for the main stretch and each stage after it."""
     before = 1.0 - sum(stage.last_frac for stage in config.stages)
-    wishes: list[tuple[float, Mapping[str, float], Mapping[str, float]]] = [
+    stretches: list[tuple[float, Mapping[str, float], Mapping[str, float]]] = [
         (before, cast("Mapping[str, float]", config.languages), weights)
     ]
     for stage in config.stages:
-        shares = cast("Mapping[str, float]", stage.languages or wishes[-1][1])
-        wishes.append((stage.last_frac, shares, {**weights, **stage.weights}))
+        shares = cast("Mapping[str, float]", stage.languages or stretches[-1][1])
+        stretches.append((stage.last_frac, shares, {**weights, **stage.weights}))
     try:
         return [
             (
@@ -133,7 +133,7 @@ def _stage_shares(
                     max_epochs={name: config.epochs_of(name) for name in tokens},
                 ),
             )
-            for frac, shares, weight in wishes
+            for frac, shares, weight in stretches
         ]
     except ValueError as error:
         raise DataError(f"mixture: {error}") from error

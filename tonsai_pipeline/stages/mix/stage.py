@@ -45,7 +45,7 @@ class MixReport:
         num_validation: Documents held out, by language.
         num_bytes: Their text to train on, UTF-8.
         estimated_total_tokens: Length of the run, estimated from bytes.
-        by_source: For each source: `lang`, documents and bytes to train on, documents held out, wished share,
+        by_source: For each source: `lang`, documents and bytes to train on, documents held out, target share,
             and estimates: tokens of one pass, tokens in the run, epochs, effective tokens, share.
         warnings: What a person should look at: repeats above four, sources that give less than their share.
         shortfalls: Sources that will give no token and languages that will miss their share, with what would be

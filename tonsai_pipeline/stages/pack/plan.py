@@ -2,7 +2,7 @@
 
     pointers, docs.npy of every part ──▶ DocumentTable ──budget, plan──▶ order of documents ──▶ RunPlan
 
-Shares are realised here, in tokens of the tokenizer that is really used; the mixture only wished for them.
+Shares are realised here, in tokens of the tokenizer that is really used; the mixture has their targets.
 """
 
 from __future__ import annotations
@@ -206,9 +206,12 @@ def _stage_targets(targets: Budget, shares: Shares) -> npt.NDArray[np.int64]:
     tokens = np.zeros((len(shares.stages), len(shares.sources)), dtype=np.int64)
     for place, name in enumerate(shares.sources):
         target = targets.target_tokens.get(name, 0)
-        wished = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
+        shares_of_stages = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
         if target > 0:
-            exact = {str(n): target * part / sum(wished) for n, part in enumerate(wished)}
+            exact = {
+                str(n): target * part / sum(shares_of_stages)
+                for n, part in enumerate(shares_of_stages)
+            }
             tokens[:, place] = list(round_to_total(exact, target).values())
     return tokens
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import RecipeError
@@ -169,9 +169,15 @@ def _rules(
     for language in ("khm", "eng"):
         limits = config.of(language, config.kind_of(source))
         folder = classifiers.path / language
+        min_score = limits.min_score
+        if folder.is_dir():
+            min_score = max(
+                min_score,
+                cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"],
+            )
         rules[language] = LanguageRules(
             limits=Limits.of(limits),
-            min_score=limits.min_score,
+            min_score=min_score,
             phrases=_word_list(language, config),
             classifier=folder if folder.is_dir() else None,
         )

@@ -2,7 +2,7 @@
 
     part ──features, form──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
 
-A tenth of every source, and whole sources on wish, are marked as held out.
+A tenth of every source, and whole sources where the recipe says so, are marked as held out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
@@ -33,10 +34,13 @@ EXAMPLES = pa.schema(
         pa.field("good", pa.bool_(), nullable=False),
         pa.field("held_out", pa.bool_(), nullable=False),
         pa.field("form", pa.float64(), nullable=False),
+        pa.field("num_bytes", pa.int64(), nullable=False),
         pa.field("line", pa.large_string(), nullable=False),
+        pa.field("excerpt", pa.large_string(), nullable=False),
     ]
 )
 _HELD_OUT_IN_TEN = 1
+_EXCERPT_CHARS = 200
 #: Source of the examples that `quality.negatives` makes.
 IMITATED = "imitated"
 
@@ -146,23 +150,40 @@ def _example_table(batch: pa.Table, task: _ExampleTask) -> pa.Table:
             rows.append(row)
             hashes.append(hashed)
     texts = batch.column("text").take(pa.array(rows, pa.int64()))
-    found = _rows(texts, hashes, task.source, task, good=good)
+    return examples_of(texts, hashes, task.source, config)
+
+
+def examples_of(
+    texts: pa.Array | pa.ChunkedArray, hashes: list[int], source: str, config: ClassifierConfig
+) -> pa.Table:
+    """Return the examples that texts of a source give, and their imitations; schema `EXAMPLES`.
+
+    Args:
+        texts: Normalized texts.
+        hashes: A hash of each: decides the order, and what is held out.
+        source: A positive or a negative of `config`.
+        config: How they are prepared.
+    """
+    good, whole = source in config.positives, source in config.held_out
+    found = _rows(texts, hashes, source, config, good=good, whole=whole)
     if not (good and config.imitations):
         return found
     fakes = pa.array(imitate_junk(texts.to_pylist(), config.seed), pa.large_string())
-    return pa.concat_tables([found, _rows(fakes, hashes, IMITATED, task, good=False)])
+    return pa.concat_tables(
+        [found, _rows(fakes, hashes, IMITATED, config, good=False, whole=whole)]
+    )
 
 
 def _rows(
     texts: pa.Array | pa.ChunkedArray,
     hashes: list[int],
     source: str,
-    task: _ExampleTask,
+    config: ClassifierConfig,
     *,
     good: bool,
+    whole: bool,
 ) -> pa.Table:
     """Return examples of one truth; an imitation is held out where its original is."""
-    whole = task.source in task.config.held_out
     return pa.table(
         {
             "hash": pa.array(hashes, pa.uint64()),
@@ -172,7 +193,9 @@ def _rows(
                 [whole or (h >> 8) % 10 < _HELD_OUT_IN_TEN for h in hashes], pa.bool_()
             ),
             "form": pa.array(form_log_odds(measure(texts))),
-            "line": pa.array(features(texts, max_units=task.config.max_units), pa.large_string()),
+            "num_bytes": pc.binary_length(texts).cast(pa.int64()),
+            "excerpt": pc.utf8_slice_codeunits(texts, 0, _EXCERPT_CHARS),
+            "line": pa.array(features(texts, max_units=config.max_units), pa.large_string()),
         }
     )
 

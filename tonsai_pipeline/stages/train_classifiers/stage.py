@@ -32,7 +32,12 @@ from tonsai_pipeline.quality.classifier import (
     raw_scores,
     telling_features,
 )
-from tonsai_pipeline.quality.evaluation import accuracy_by_length, auc, calibration_error
+from tonsai_pipeline.quality.evaluation import (
+    accuracy_by_length,
+    auc,
+    calibration_error,
+    quantile_by_weight,
+)
 from tonsai_pipeline.quality.features import FEATURES_VERSION
 from tonsai_pipeline.quality.form import FORM_VERSION
 from tonsai_pipeline.quality.negatives import NEGATIVES_VERSION
@@ -44,6 +49,9 @@ from tonsai_pipeline.stages.train_classifiers.examples import KeptDump, gather_e
 from tonsai_pipeline.stages.train_classifiers.fit import fit_model
 from tonsai_pipeline.storage.files import atomic_path, write_json
 from tonsai_pipeline.storage.store import Artifact
+
+#: Documents shown on each side of the line that `max_lost_frac` draws.
+_NUM_BESIDE = 5
 
 
 def train_classifiers(
@@ -85,7 +93,7 @@ def train_classifiers(
             folder / ".work" / language,
             engine=engine,
         )
-        report[language] = {"trained": True, **_train(examples, config, place)}
+        report[language] = {"trained": True, **train_on(examples, config, place)}
     return report
 
 
@@ -109,11 +117,12 @@ def _take_over(config: ClassifierConfig, model: Path, folder: Path) -> dict[str,
     """Take a ready model into the artifact, so that a score can be traced to its bytes."""
     with atomic_path(folder / "model.bin") as temporary:
         shutil.copyfile(model, temporary)
-    _write_calibration(folder, Calibration(), config)
+    _write_calibration(folder, Calibration(), config, 0.0)
     return {"trained": False}
 
 
-def _train(examples: pa.Table, config: ClassifierConfig, folder: Path) -> dict[str, Any]:
+def train_on(examples: pa.Table, config: ClassifierConfig, folder: Path) -> dict[str, Any]:
+    """Train on examples (`EXAMPLES`), calibrate and measure on those held out; write model and numbers to a folder."""
     held_out = examples.column("held_out")
     trained = examples.filter(pc.call_function("invert", [held_out]))
     held = examples.filter(held_out)
@@ -156,8 +165,9 @@ def _measure(model: Any, held: pa.Table, config: ClassifierConfig, folder: Path)
     num_units = num_units_of(lines)
     odds = evidence(raw_scores(model, lines), held.column("form").to_numpy(), num_units)
     calibration = calibrate(odds, good)
-    _write_calibration(folder, calibration, config)
     scores = calibration.apply(odds)
+    border = _border(scores, held, config.max_lost_frac)
+    _write_calibration(folder, calibration, config, border["min_score"])
     return {
         "num_held_out": len(lines),
         "held_out_sources": list(config.held_out),
@@ -165,6 +175,7 @@ def _measure(model: Any, held: pa.Table, config: ClassifierConfig, folder: Path)
         "calibration_error": round(calibration_error(scores, good), 4),
         "auc_by_source": _auc_by_source(scores, good, source),
         "accuracy_by_length": accuracy_by_length(scores, good, num_units),
+        "border": border,
         "telling_features": telling_features(model),
     }
 
@@ -181,10 +192,44 @@ def _auc_by_source(
     return table
 
 
-def _write_calibration(folder: Path, calibration: Calibration, config: ClassifierConfig) -> None:
+def _border(
+    scores: npt.NDArray[np.float32], held: pa.Table, max_lost_frac: float
+) -> dict[str, Any]:
+    """Return the least score at which good documents lose at most that share of their bytes, and what lies beside it."""
+    good = held.column("good").to_numpy()
+    num_bytes = held.column("num_bytes").to_numpy()
+    min_score = 0.0
+    if max_lost_frac:
+        min_score = quantile_by_weight(scores[good], num_bytes[good], max_lost_frac)
+    order = np.argsort(scores, kind="stable")
+    at = int(np.searchsorted(scores[order], min_score))
+    sides = {"below": order[max(0, at - _NUM_BESIDE) : at], "above": order[at : at + _NUM_BESIDE]}
+    rows = {side: held.take(pa.array(chosen)).to_pylist() for side, chosen in sides.items()}
+    return {
+        "min_score": round(min_score, 6),
+        "lost_frac": round(
+            float(num_bytes[good & (scores < min_score)].sum() / num_bytes[good].sum()), 6
+        ),
+        "junk_kept_frac": round(float((scores[~good] >= min_score).mean()), 6),
+        **{
+            side: [
+                {
+                    "score": round(float(score), 4),
+                    **{name: row[name] for name in ("source", "good", "excerpt")},
+                }
+                for score, row in zip(scores[sides[side]], rows[side], strict=True)
+            ]
+            for side in sides
+        },
+    }
+
+
+def _write_calibration(
+    folder: Path, calibration: Calibration, config: ClassifierConfig, min_score: float
+) -> None:
     write_json(
         folder / "calibration.json",
-        {**asdict(calibration), "max_units": config.max_units},
+        {**asdict(calibration), "max_units": config.max_units, "min_score": min_score},
     )
 
 

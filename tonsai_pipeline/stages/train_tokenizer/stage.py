@@ -47,7 +47,7 @@ from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import NORMALIZER_VERSION
 from tonsai_pipeline.tokenizer import TOKENIZER_VERSION
-from tonsai_pipeline.tokenizer.sample import SourceSample, plan_sample
+from tonsai_pipeline.tokenizer.sample import SourceSample, cap_shares, plan_sample
 
 #: Held-out text that is measured, per language, in bytes: enough for three digits of bytes per token.
 _MAX_MEASURED_BYTES = 4_000_000
@@ -134,11 +134,14 @@ def _plan(
     mixture: Artifact, parts: Sequence[TextPart], config: TokenizerConfig
 ) -> dict[str, SourceSample]:
     """Decide what is taken of each source."""
-    shares = cast("dict[str, Any]", read_json(mixture.path / SHARES_NAME))
+    sources = cast("dict[str, Any]", read_json(mixture.path / SHARES_NAME))["sources"]
+    content = content_by_source(parts, config)
+    shares = {name: float(entry["share"]) for name, entry in sources.items() if content.get(name)}
+    languages = {name: str(entry["lang"]) for name, entry in sources.items()}
     try:
         return plan_sample(
-            content_by_source(parts, config),
-            {name: float(entry["share"]) for name, entry in shares["sources"].items()},
+            content,
+            cap_shares(shares, languages, config.sample.max_source_frac),
             max_content_bytes=config.sample.max_content_bytes,
             max_repeats=config.sample.max_repeats,
         )

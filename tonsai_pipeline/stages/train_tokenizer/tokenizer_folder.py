@@ -226,6 +226,7 @@ def _bpe_options(config: TokenizerConfig) -> BpeOptions:
         alphabet=config.alphabet,
         min_cluster_per_million=config.min_cluster_per_million,
         max_token_chars=config.max_token_chars,
+        max_token_clusters=config.max_token_clusters,
         min_frequency=config.min_frequency,
         min_char_count=config.min_char_count,
     )

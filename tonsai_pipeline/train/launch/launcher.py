@@ -27,10 +27,10 @@ from tonsai_pipeline.train.launch.failure import first_failure, forget_failures
 
 STATUS_NAME = "status.json"
 _PR_SET_PDEATHSIG = 1
-#: How often a thread of GNU's OpenMP (torch's) looks whether it may go on before it sleeps. Its own default of
-#: 300,000 takes the cores from whatever else runs, and from the very threads that are waited for. Ours, measured
-#: with `benchmarks/threads.py` (docs/training.md, "A busy machine").
-_SPIN_COUNT = "1000"
+#: OpenMP's threads sleep while they wait for each other. By default they look again and again, and take the cores from
+#: whatever else runs, and from the very threads that are waited for: five to eight times slower on a busy machine
+#: (`benchmarks/threads.py`; docs/runbook.md, "A busy machine").
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 _POLL_S = 0.2
 
 
@@ -238,11 +238,11 @@ def waiting_policy(environment: Mapping[str, str]) -> dict[str, str]:
 
     Example:
         >>> waiting_policy({}), waiting_policy({"OMP_WAIT_POLICY": "ACTIVE"})
-        ({'GOMP_SPINCOUNT': '1000'}, {})
+        ({'OMP_WAIT_POLICY': 'PASSIVE'}, {})
     """
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys():
         return {}
-    return {"GOMP_SPINCOUNT": _SPIN_COUNT}
+    return dict(_WAITING)
 
 
 def _die_with_parent() -> None:

@@ -1,6 +1,6 @@
 """Sorted runs on disk: (key, value) entries <-> three arrays that give back any range of keys.
 
-    keys, values ──write_run──▶ <name>.keys.npy, <name>.values.npy, <name>.bounds.npy ──read_run──▶ a range
+    keys, values ──write_sorted──▶ <name>.keys.npy, <name>.values.npy, <name>.bounds.npy ──read_sorted──▶ a range
 
 A key's range is its first 12 bits, so a shuffle is a layout of files: every part writes one sorted run, and a
 join of range r reads the same narrow slice of every run. Keys must be spread evenly (hashes are).
@@ -20,7 +20,7 @@ NUM_RANGES = 4096
 _SHIFT = np.uint64(52)
 
 
-def write_run(folder: Path, name: str, keys: np.ndarray, values: np.ndarray) -> None:
+def write_sorted(folder: Path, name: str, keys: np.ndarray, values: np.ndarray) -> None:
     """Sort entries by key, equal keys in the order given, and write them.
 
     Args:
@@ -39,7 +39,7 @@ def write_run(folder: Path, name: str, keys: np.ndarray, values: np.ndarray) -> 
     save_array(folder / f"{name}.bounds.npy", bounds)
 
 
-def read_run(folder: Path, name: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+def read_sorted(folder: Path, name: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (keys, values) of the ranges `first` up to but not including `last`, in key order.
 
     Both are read-only views of the mapped files: what is not looked at is not read.

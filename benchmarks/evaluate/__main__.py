@@ -2,7 +2,7 @@
 
 shards, tokenizer ──train, save at 2^n steps──▶ models ──measure──▶ rank correlation with step, noise between seeds
 
-uv run python benchmarks/evaluate.py --shards DIR --tokenizer DIR --work DIR --ntrex FILE [--seeds 0 1] [--steps 640]
+uv run python -m benchmarks.evaluate --shards DIR --tokenizer DIR --work DIR --ntrex FILE [--seeds 0 1] [--steps 640]
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from evaluate_parts.checkpoints import train
 
+from benchmarks.evaluate.checkpoints import train
 from tonsai_pipeline.evaluate.bits_per_byte import score_texts
 from tonsai_pipeline.evaluate.subject import open_subject
 from tonsai_pipeline.evaluate.texts import read_texts
