@@ -34,7 +34,9 @@ def test_the_table_counts_every_document_once(pages: str) -> None:
     shown = run(pages, "-n", "1")
     assert shown.startswith("4 documents")
     assert "kept " in shown
-    counts = [int(line.split()[1]) for line in shown.splitlines()[2:] if "/" in line and " / " in line]
+    counts = [
+        int(line.split()[1]) for line in shown.splitlines()[2:] if "/" in line and " / " in line
+    ]
     assert sum(counts) == 4
     assert "pages.jsonl:3" in shown, "an example says where it stands"
 
@@ -51,7 +53,10 @@ def test_as_a_filter_each_line_has_verdict_score_reasons_and_places(pages: str) 
 
 
 def test_a_kind_keeps_what_prose_drops(pages: str) -> None:
-    kept = [json.loads(line)["row"] for line in run(pages, "--json", "--only", "kept", "--kind", "sentences").splitlines()]
+    kept = [
+        json.loads(line)["row"]
+        for line in run(pages, "--json", "--only", "kept", "--kind", "sentences").splitlines()
+    ]
     assert 3 in kept
 
 
