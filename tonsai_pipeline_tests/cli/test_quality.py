@@ -85,5 +85,5 @@ def test_the_page_has_every_reason_and_marks_its_places(tmp_path: Path, pages: s
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DumpError, match="none.jsonl"):
+    with pytest.raises(DumpError, match=r"none\.jsonl"):
         run(str(tmp_path / "none.jsonl"))
