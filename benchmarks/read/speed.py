@@ -95,7 +95,8 @@ def _datasets(path: Path) -> Iterator[str] | None:
 
 def _datatrove(path: Path) -> Iterator[str] | None:
     try:
-        from datatrove.pipeline.readers import CsvReader, JsonlReader, ParquetReader, WarcReader
+        from datatrove.pipeline.readers import JsonlReader, ParquetReader, WarcReader
+        from datatrove.pipeline.readers.csv import CsvReader
     except ImportError:
         return None
     readers = {

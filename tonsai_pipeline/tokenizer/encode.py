@@ -18,7 +18,6 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-import awkward as ak
 import gigatoken
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +152,9 @@ class Encoder:
 
     def _give(self, texts: list[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
         found = self._fast.encode_batch(texts, parallel=self._parallel)
-        return ak.to_numpy(ak.flatten(found)), ak.to_numpy(ak.num(found)).astype(np.int64)
+        lists = found.layout.to_ListOffsetArray64(start_at_zero=True)
+        ends = np.asarray(lists.offsets.data)
+        return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
 
     def _normalized(self, texts: pa.Array) -> list[str]:
         said: list[str] = texts.to_pylist()

@@ -69,7 +69,6 @@ def told(
         ("dumps add khm_new a.jsonl --date 20260101", "has no source 'khm_new'; did you mean 'khm_news'?"),
         ("dumps add khm_news a.jsonl --date 20260101", "'a.jsonl' matches no file"),
         ("dumps remove khm_news@20260101", "not in the catalog"),
-        ("plan --preset h1", "--preset h1: unknown; known are: h100"),
         ("normalize missing.txt", "missing.txt: No such file"),
         ("init nowhere", "nowhere: no such folder"),
         ("init x.yaml", "x.yaml: is a file; name its folder"),

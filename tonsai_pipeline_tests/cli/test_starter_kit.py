@@ -13,7 +13,7 @@ import pytest
 
 from tonsai_pipeline_tests.cli.test_run import ROOT, tonsai
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CONFIG = {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128}
 #: As people have it: written for another trainer, on a GPU.

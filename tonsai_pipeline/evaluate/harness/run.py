@@ -106,6 +106,10 @@ def run_task(subject: Subject, task: str, *, limit: int | None = None) -> dict[s
         raise RecipeError(f"evaluate.harness: lm-eval has no task '{task}'; ours are: {known}")
     loaded: Any = manager.load([task])["tasks"]
     is_rolled = any(one.OUTPUT_TYPE == _ROLLED for one in loaded.values())
+    # Ours adds no BOS by itself, and lm-eval hands `add_bos_token` on only to a tokenizer that it opens. Those whose BOS is
+    # their end stay as they are.
+    if subject.tokenizer.bos_token not in (None, subject.tokenizer.eos_token):
+        subject.tokenizer.add_bos_token = not is_rolled
     make: Any = HFLM  # its registration hides the signature
     model = make(
         pretrained=subject.model,

@@ -102,7 +102,7 @@ GZIP = Codec(
     lambda: zlib.decompressobj(wbits=31),
     _feed_zlib,
     (zlib.error,),
-    16 << 10,
+    64 << 10,
     re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
 )
 BZIP2 = Codec(

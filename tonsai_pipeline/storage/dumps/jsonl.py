@@ -47,10 +47,17 @@ def read_jsonl(
                 )
             row += 1
         elif data.strip():
+            if row >= options.start_row:
+                record = parse_record(data, row=row, byte_offset=line.offset, options=options)
+                # Nearly every line is one record: only one that is none is looked at for several.
+                if isinstance(record, RawRecord) or not _SEVERAL.search(data):
+                    yield record if line.ended else _cut(record)
+                    row += 1
+                    continue
             for piece in _split_line(data):
                 if row >= options.start_row:
                     record = parse_record(piece, row=row, byte_offset=line.offset, options=options)
-                    yield _cut(record) if not line.ended else record
+                    yield record if line.ended else _cut(record)
                 row += 1
 
 

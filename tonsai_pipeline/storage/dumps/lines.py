@@ -64,7 +64,7 @@ def iter_lines(stream: ByteStream, max_bytes: int, *, offset: int = 0) -> Iterat
         offset: Bytes already read from the stream.
     """
     source = _with_newlines(stream)
-    num_damages = 0
+    damages, num_damages = stream.damages, 0
     while data := source.readline(max_bytes + 2):
         start, num_bytes = offset, len(data)
         ended = data.endswith(b"\n")
@@ -76,16 +76,19 @@ def iter_lines(stream: ByteStream, max_bytes: int, *, offset: int = 0) -> Iterat
             num_bytes += len(more)
             ended = more.endswith(b"\n")
         offset += num_bytes
-        new = [damage for damage in stream.damages[num_damages:] if damage.offset <= offset]
+        length = num_bytes - ended if too_long else len(kept)
+        line = Line(kept, start, offset, length, too_long, ended)
+        if len(damages) == num_damages:
+            yield line
+            continue
+        new = [damage for damage in damages[num_damages:] if damage.offset <= offset]
         gaps = [one for one in new if one.is_gap and (one.offset < offset or not ended)]
         checksums = [one for one in new if not one.is_gap]
         num_damages += len(gaps) + len(checksums)
-        length = num_bytes - ended if too_long else len(kept)
-        line = Line(kept, start, offset, length, too_long, ended)
         yield from _torn(line, gaps) if gaps else [line]
         if checksums:
             yield _nothing(offset, checksums)
-    if rest := stream.damages[num_damages:]:
+    if rest := damages[num_damages:]:
         yield _nothing(offset, rest)
 
 

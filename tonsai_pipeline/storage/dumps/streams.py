@@ -71,11 +71,7 @@ class ByteStream(io.BufferedReader):
         super().__init__(raw, _BUFFER_BYTES)
         self._decoded = raw
         self.location = raw.location
-
-    @property
-    def damages(self) -> list[Damage]:
-        """See the class."""
-        return self._decoded.damages
+        self.damages = raw.damages
 
     def stored_bytes(self, num_bytes: int) -> int:
         """Estimate how many stored bytes a stretch of decompressed bytes took."""
@@ -232,7 +228,7 @@ class _Decoded(io.RawIOBase):
             offset = self.num_decoded
             lost_bytes = cast("int | None", getattr(self._raw, "lost_bytes", None))
             damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=lost_bytes)
-            self.damages = [one for one in self.damages if one.offset < offset] + [damage]
+            self.damages[:] = [*(one for one in self.damages if one.offset < offset), damage]
 
     def _decompress(self, codec: Codec, head: bytes) -> Iterator[bytes]:
         self._unread = head
@@ -293,7 +289,7 @@ class _Decoded(io.RawIOBase):
         """Yield stored bytes; whoever stops in the middle finds the rest in `_unread`."""
         while True:
             if len(self._unread) < piece_bytes + _TRAILER_BYTES:
-                self._unread += self._read(_STORED_BYTES)
+                self._unread += self._read(max(_STORED_BYTES, piece_bytes))
             if not self._unread:
                 return
             num_bytes = min(piece_bytes, len(self._unread) - _TRAILER_BYTES)

@@ -130,7 +130,7 @@ class _Block:
 
 
 def _unix_lines(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
 def _record(data: bytes, row: int, offset: int, options: ReadOptions) -> RawRecord | BadRow:

@@ -139,7 +139,7 @@ def _read_headers(cursor: _Cursor) -> dict[str, str] | None:
     name = ""
     for _ in range(_MAX_HEADER_LINES):
         line = cursor.readline()
-        if _START.fullmatch(line):
+        if line.startswith(b"WARC/") and _START.fullmatch(line):
             cursor.unread(line)
             return None
         if not line.endswith(b"\n"):
@@ -186,7 +186,7 @@ def _read_body(cursor: _Cursor, length: int, max_bytes: int) -> _Body:
         num_bytes += len(piece)
         if next_start is not None:
             next_start += piece if len(next_start) < max_bytes + _READ_BYTES else b""
-        elif (found := _NEXT.search(tail + piece)) is not None:
+        elif b"\nWARC/" in piece and (found := _NEXT.search(tail + piece)) is not None:
             next_start = bytearray((tail + piece)[found.end() :])
         tail = piece[-_NEXT_BYTES:]
     data = b"".join(pieces)
@@ -220,14 +220,16 @@ class _Cursor:
     def __init__(self, stream: ByteStream) -> None:
         self.offset = 0
         self._stream = stream
+        self._damages = stream.damages
         self._held = b""
         self._num_damages = 0
 
     @property
     def at_gap(self) -> bool:
         """Tell whether bytes are missing here."""
-        damages = self._stream.damages[self._num_damages :]
-        return any(damage.offset <= self.offset for damage in damages)
+        damages = self._damages
+        is_new = len(damages) > self._num_damages
+        return is_new and damages[self._num_damages].offset <= self.offset
 
     @property
     def is_at_end(self) -> bool:
@@ -236,7 +238,9 @@ class _Cursor:
 
     def pass_damages(self) -> list[Damage]:
         """Return the damages up to here, each once."""
-        damages = self._stream.damages[self._num_damages :]
+        if len(self._damages) == self._num_damages:
+            return []
+        damages = self._damages[self._num_damages :]
         found = [damage for damage in damages if damage.offset <= self.offset]
         self._num_damages += len(found)
         return found
@@ -252,8 +256,9 @@ class _Cursor:
         """Return a line with its end, or the beginning of a very long one; none at a gap or at the end."""
         if self.at_gap:
             return b""
-        end = self._held.find(b"\n") + 1
-        if end:
+        if not self._held:
+            data = self._stream.readline(_LINE_BYTES)
+        elif end := self._held.find(b"\n") + 1:
             data, self._held = self._held[:end], self._held[end:]
         else:
             data, self._held = self._held + self._stream.readline(_LINE_BYTES), b""
@@ -265,8 +270,11 @@ class _Cursor:
         self.offset -= len(data)
 
     def _up_to_gap(self, data: bytes) -> bytes:
+        if len(self._damages) == self._num_damages:
+            self.offset += len(data)
+            return data
         end = self.offset + len(data)
-        for damage in self._stream.damages[self._num_damages :]:
+        for damage in self._damages[self._num_damages :]:
             if damage.offset < end:
                 num_bytes = max(0, damage.offset - self.offset)
                 data, self._held = data[:num_bytes], data[num_bytes:] + self._held
