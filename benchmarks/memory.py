@@ -1,6 +1,6 @@
 """Peak memory of every data stage on 1x and 8x input: it should stay flat.
 
-    uv run python benchmarks/memory.py [--small 1] [--times 8] [--json]
+    uv run python -m benchmarks.memory [--small 1] [--times 8] [--json]
 
 Writes generated dumps of both sizes, runs each stage in a process of its own with one worker, and prints the
 peak resident memory, and the part of it above what the process had after its imports.
@@ -53,17 +53,17 @@ def main() -> None:
 
 
 def write_dumps(root: Path, scale: float) -> None:
-    from tonsai_pipeline.sample.dumps import write_sample
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
 
-    write_sample(root / "sample", scale=scale)
+    write_synthetic_dumps(root / "synthetic", scale=scale)
     inbox = root / "inbox" / "demo"
     inbox.mkdir(parents=True)
-    for path in (root / "sample").glob("*@*"):
+    for path in (root / "synthetic").glob("*@*"):
         path.rename(inbox / path.name)
 
 
 def measure(stage: str, root: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--stage", stage, "--root", str(root)]
+    command = [sys.executable, "-m", "benchmarks.memory", "--stage", stage, "--root", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{stage}: {done.stderr[-3000:]}")

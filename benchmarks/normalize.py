@@ -1,6 +1,6 @@
 """Khmer normalization, measured: speed beside three peers, agreement with pheasa and with labels, hostile input.
 
-    uv run --group bench python benchmarks/normalize.py --data FOLDER [--json] [--only speed,agreement,...]
+    uv run --group bench python -m benchmarks.normalize --data FOLDER [--json] [--only speed,agreement,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). One process, one core. Ours is timed on whole
 files, best of seven; the peers, a hundred times slower and more, on the first documents of each file, once. What the
@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sections
+from benchmarks import sections
 
-# The room itself is single-threaded; nothing beside it shall help either.
+# The package itself is single-threaded; nothing beside it shall help either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pyarrow as pa

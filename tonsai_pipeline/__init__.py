@@ -2,7 +2,7 @@
 
     raw dumps -> documents -> normalized -> deduplicated -> scored -> mixture -> tokenizer -> shards -> model -> report
 
-Importing this package imports nothing heavy. The rooms and what may import what are drawn in `docs/architecture.md`.
+Importing this package imports nothing heavy. The packages and what may import what are drawn in `docs/architecture.md`.
 """
 
 __version__ = "0.1.0"

@@ -7,12 +7,22 @@
     ├── ManifestError      a folder is unfinished, damaged or missing
     ├── StorageError       the disk or the bucket said no
     ├── PartError          one part of a stage failed      stage, part, cause
+    ├── MissingExtraError  a package is not installed      package, extra, the command
     └── TrainError         the job stopped by itself       step, last good checkpoint
 
-Pure rooms raise `ValueError` only; stages translate it once and add *where*.
+Pure packages raise `ValueError` only; stages translate it once and add *where*.
 """
 
 from __future__ import annotations
+
+import re
+from collections import Counter
+from importlib import metadata
+
+_DISTRIBUTION = "tonsai-pipeline"
+#: Packages that are imported under another name than they are installed.
+_INSTALLED_AS = {"yaml": "pyyaml"}
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
 
 
 class TonsaiError(Exception):
@@ -39,6 +49,10 @@ class StorageError(TonsaiError):
     """The disk or the bucket refused: full, read-only, no permission."""
 
 
+class MissingExtraError(TonsaiError):
+    """A package that one of the extras brings is not installed."""
+
+
 class PartError(TonsaiError):
     """One part of a stage failed with an error that is not ours; the cause is attached."""
 
@@ -58,3 +72,24 @@ class TrainError(TonsaiError):
         super().__init__(message)
         self.step = step
         self.checkpoint = checkpoint
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Say which extra brings a module that could not be imported; None if none does."""
+    module = (error.name or "").partition(".")[0]
+    package = _INSTALLED_AS.get(module, module.replace("_", "-"))
+    try:
+        requirements = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = [row for row in map(_REQUIREMENT.match, requirements) if row is not None]
+    # Larger extras hold smaller ones: the smallest that brings the package is enough.
+    sizes = Counter(row[2] for row in found)
+    extras = [row[2] for row in found if row[1].lower() == package]
+    if not extras:
+        return None
+    extra = min(extras, key=lambda name: sizes[name])
+    return MissingExtraError(
+        f"this needs {package}, which is not installed; "
+        f"install it with: pip install '{_DISTRIBUTION}[{extra}]'"
+    )

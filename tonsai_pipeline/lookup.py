@@ -45,7 +45,7 @@ class Match:
         similarity: Jaccard similarity or containment, by the recipe's measure; 1 for a copy.
         is_copy: Whether the two are the same text once folded.
         fate: `kept`, the reason why it was dropped, or `undecided` if the corpus was not deduplicated yet.
-        kept_doc_id: The kept twin of a dropped document.
+        kept_doc_id: The kept duplicate of a dropped document.
         url: Where the document came from, if the dump says.
         text: The beginning of its text.
     """
@@ -213,7 +213,9 @@ def _verified(
     for (query, row, is_copy), where, similarity in zip(pairs, place, measured, strict=True):
         if similarity >= min_similarity or is_copy:
             document = documents.slice(int(where), 1).to_pylist()[0]
-            fate, twin = fates.get(row, ("kept" if keep is not None else "undecided", None))
+            fate, kept_duplicate = fates.get(
+                row, ("kept" if keep is not None else "undecided", None)
+            )
             yield Match(
                 query=query,
                 doc_id=document["doc_id"],
@@ -221,14 +223,14 @@ def _verified(
                 similarity=1.0 if is_copy else float(similarity),
                 is_copy=is_copy,
                 fate=fate,
-                kept_doc_id=twin,
+                kept_doc_id=kept_duplicate,
                 url=document["url"],
                 text=document["text"][:_EXCERPT_CHARS],
             )
 
 
 def _fates(keep: Artifact | None, part: str) -> dict[int, tuple[str, str | None]]:
-    """Return (reason, kept twin) of the dropped documents of a part, by row."""
+    """Return (reason, kept duplicate) of the dropped documents of a part, by row."""
     if keep is None or not (keep.path / "dropped" / part).is_file():
         return {}
     table = read_part(keep.path / "dropped" / part, ["row_in_part", "reason", "kept_doc_id"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
 from tonsai_pipeline.engine import Engine, open_engine
-from tonsai_pipeline.eval import stage as evaluate
+from tonsai_pipeline.evaluate import stage as evaluate
 from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, document
 from tonsai_pipeline.lineage.builder import OnMade
 from tonsai_pipeline.recipe import Recipe

@@ -70,8 +70,9 @@ class Split(StrEnum):
 
 
 #: raw_documents: one row a document, exactly as the dump had it.
-#: `doc_id` = "<dump>/<file index>/<row>": stable as long as the raw file is. `row` counts records in the
-#: file from 0, bad ones included. `meta` is the record's other fields as JSON.
+#: `doc_id` = "<dump>/<XXH3-64 of `file`>/<row>": the same whichever other files the dump has. `file` is the
+#: name relative to the data folder, the inbox or the added folder. `row` counts records in the file from 0, bad
+#: and skipped ones included. `meta` is the record's other fields as JSON.
 RAW_DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
@@ -118,7 +119,8 @@ REJECTED_DOCUMENTS = pa.schema(
 )
 
 #: quarantine/: a row or a stretch of a file that could not be read. `excerpt` is at most 500 characters.
-#: `num_rows` is 1, or for a stretch the records it stands for, as far as they are known.
+#: `num_rows` is 1, or for a stretch the records it stands for, as far as they are known. `lost_bytes` are stored
+#: bytes of the file lost beside the record itself: 0 for a record that costs only itself, null if unknown.
 QUARANTINE = pa.schema(
     [
         pa.field("dump", pa.string(), nullable=False),
@@ -129,6 +131,7 @@ QUARANTINE = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("excerpt", pa.string(), nullable=False),
         pa.field("num_rows", pa.int64(), nullable=False),
+        pa.field("lost_bytes", pa.int64()),
     ]
 )
 
@@ -147,7 +150,7 @@ MINHASH_SIGNATURES = pa.schema(
 SCHEME_ID_KEY = b"tonsai.scheme_id"
 
 
-class DropReason(StrEnum):
+class DedupReason(StrEnum):
     """Why deduplication dropped a document."""
 
     #: Its dedup key is the same as an earlier document's.
@@ -210,9 +213,9 @@ EVALUATION_ITEMS = pa.schema(
 )
 
 #: The documents that those of one dump were dropped for, by ascending running number in the corpus.
-KEPT_TWINS = pa.schema(
+KEPT_DUPLICATES = pa.schema(
     [
-        pa.field("ordinal", pa.int64(), nullable=False),
+        pa.field("doc_index", pa.int64(), nullable=False),
         pa.field("doc_id", pa.string(), nullable=False),
     ]
 )
@@ -261,5 +264,14 @@ MIXTURE_DOCUMENTS = pa.schema(
         pa.field("score", pa.float32(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("repeats", pa.float32(), nullable=False),
+    ]
+)
+
+#: Held-out documents of a mixture as text, for models with any tokenizer.
+HELD_OUT_TEXTS = pa.schema(
+    [
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
     ]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
+
+# Images of containers often forbid bytecode; every process of the tests would then compile Dagster and torch anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")

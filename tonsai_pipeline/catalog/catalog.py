@@ -29,7 +29,7 @@ from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, is_hub, is_url, location_stamp
-from tonsai_pipeline.storage.dumps.locations import expand_path, name_files
+from tonsai_pipeline.storage.dumps.locations import expand_path, name_files, why_nothing
 from tonsai_pipeline.storage.files import digest_json, read_json, write_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.registry import AddedDump, load_registry, save_registry
@@ -215,9 +215,12 @@ def add_dump(
     registry = load_registry(layout.registry).switch(f"{source}@{date}", is_on=True)
     for file in map(str, files):
         path = file if is_url(file) else str(Path(file).expanduser().absolute())
-        if not expand_path(path, Path("/"), []):
+        known = next(one for one in recipe.sources if one.name == source).format != "auto"
+        problems: list[str] = []
+        if not expand_path(path, Path("/"), problems, any_format=known):
+            detail = "".join(f"; {problem}" for problem in problems) or why_nothing(file)
             raise DumpError(
-                f"'{file}' matches no file; quote a glob so that the shell leaves it alone"
+                f"'{file}' matches no file; quote a glob so that the shell leaves it alone{detail}"
             )
         registry = registry.add(AddedDump(source, date, path))
     save_registry(layout.registry, registry)

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import HubDataset, Source
-from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, detect_format
-from tonsai_pipeline.storage.dumps.locations import expand_path, is_unfinished
+from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, detect_format, is_url
+from tonsai_pipeline.storage.dumps.folders import is_unfinished
+from tonsai_pipeline.storage.dumps.locations import expand_path, name_root, why_nothing
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.registry import Registry
 
@@ -37,8 +39,16 @@ class Found:
     def add(self, source: str, date: str, locations: list[str], *, base: Path | None) -> None:
         """Add files to a dump; `base` is the folder their names are relative to."""
         known = self.files.setdefault((source, date), {})
+        places = {_place(location) for location in known}
         for location in locations:
-            known.setdefault(location, base)
+            if _place(location) not in places:
+                known[location] = base
+                places.add(_place(location))
+
+
+def _place(location: str) -> str:
+    """Return where a location is, so that a file reached by two ways is one."""
+    return location if is_url(location) else str(Path(location).resolve())
 
 
 def find_in_recipe(source: Source, data_folder: Path, hashes: ContentHashes, found: Found) -> None:
@@ -57,9 +67,10 @@ def find_in_recipe(source: Source, data_folder: Path, hashes: ContentHashes, fou
         if not locations:
             raise RecipeError(
                 f"source '{source.name}': path '{pattern}' matches no file; relative paths start at the data "
-                f"folder {data_folder} (set it with --data or TONSAI_DATA)"
+                f"folder {data_folder} (set it with --data or TONSAI_DATA){why_nothing(pattern)}"
             )
-        found.add(source.name, source.date, locations, base=data_folder)
+        base = name_root(pattern, data_folder)
+        found.add(source.name, source.date, locations, base=base)
 
 
 def find_added(recipe: Recipe, layout: Layout, registry: Registry, found: Found) -> None:
@@ -68,19 +79,22 @@ def find_added(recipe: Recipe, layout: Layout, registry: Registry, found: Found)
     Raises:
         DumpError: The files of a dump that is switched on are gone.
     """
+    sources = {source.name: source for source in recipe.sources}
     for added in registry.added:
-        if added.source not in source_names(recipe):
+        if added.source not in sources:
             unknown = unknown_source(added.source, recipe)
             found.problems.append(f"{layout.registry}: dump {added.key}: {unknown}")
             continue
-        locations = expand_path(added.path, Path("/"), found.problems)
+        known = sources[added.source].format != "auto"
+        locations = expand_path(added.path, Path("/"), found.problems, any_format=known)
         if not locations and added.key not in registry.off:
             raise DumpError(
                 f"dump {added.key}, added by hand: '{added.path}' matches no file; bring it back, or take "
                 f"the entry out of {layout.registry}"
             )
         if locations:
-            found.add(added.source, added.date, locations, base=None)
+            base = name_root(added.path)
+            found.add(added.source, added.date, locations, base=base)
 
 
 def find_in_inbox(recipe: Recipe, layout: Layout, found: Found) -> None:
@@ -146,7 +160,7 @@ def unknown_source(name: str, recipe: Recipe) -> str:
     return f"recipe '{recipe.name}' has no source '{name}'{nearest(name, source_names(recipe))}"
 
 
-def nearest(name: str, names: list[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
     """Say which name was probably meant."""
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"

@@ -25,7 +25,7 @@ def demo(home: HomeOption = None, workers: WorkersOption = 0) -> None:
     recipe, workspace = open_workspace("demo", options)
     store = workspace.store(recipe)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    _fill_inbox(store.layout.root / "sample", store.layout.inbox)
+    _fill_inbox(store.layout.root / "synthetic", store.layout.inbox)
     console.print(f"[bold]tonsai demo[/bold]  dumps in {_short(store.layout.inbox)}")
     run_graph(recipe, workspace, options)
     report = store.current("evaluation_report")
@@ -38,15 +38,15 @@ def demo(home: HomeOption = None, workers: WorkersOption = 0) -> None:
     console.print('  try        uv run tonsai generate --recipe demo "ភ្នំពេញ"')
 
 
-def _fill_inbox(sample: Path, inbox: Path) -> None:
+def _fill_inbox(folder: Path, inbox: Path) -> None:
     """Write the generated dumps once; files that a person put or changed there are left alone."""
-    from tonsai_pipeline.sample.dumps import write_sample
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
 
-    if not (sample / "truth.jsonl").is_file():
-        typer.echo("writing the sample dumps", err=True)
-        write_sample(sample)
+    if not (folder / "truth.jsonl").is_file():
+        typer.echo("writing generated dumps", err=True)
+        write_synthetic_dumps(folder)
     inbox.mkdir(parents=True, exist_ok=True)
-    for path in sorted(sample.iterdir()):
+    for path in sorted(folder.iterdir()):
         target = inbox / path.name
         if "@" in path.name and not target.exists():
             shutil.copyfile(path, target)

@@ -32,7 +32,7 @@ def generate(
     Example: `tonsai generate --recipe demo "The river"`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.eval.samples import continue_text
+    from tonsai_pipeline.model.samples import continue_text
 
     if model is None:
         loaded, workspace = open_workspace(recipe, GraphOptions(home=home))

@@ -23,11 +23,12 @@ from tonsai_pipeline.defs.graph import PAGES, build_definitions
 from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.stage_asset import Graph, Made
-from tonsai_pipeline.errors import ManifestError, RecipeError, TonsaiError
+from tonsai_pipeline.errors import ManifestError, RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.pipeline import CATALOG
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.layout import default_root
 
 #: Metadata shown on the terminal after an asset's name, in this order.
 _HEADLINES = (
@@ -36,6 +37,8 @@ _HEADLINES = (
     "val_bpb_khm", "val_bpb_eng",
 )  # fmt: skip
 _INSTANCE_FILE = "dagster.yaml"
+#: For a history in the data root; the project's own file says more.
+_QUIET_INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
 
 
 _OUR_ERRORS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
@@ -55,20 +58,28 @@ class GraphOptions:
 
 
 def open_instance() -> dg.DagsterInstance:
-    """Open the persistent Dagster instance: DAGSTER_HOME, or `dagster.yaml` in the working folder.
+    """Open the persistent Dagster instance: DAGSTER_HOME, `dagster.yaml` in the working folder, or the data root.
 
     Raises:
-        RecipeError: There is neither, so the history would be lost.
+        StorageError: DAGSTER_HOME is no folder that can be used.
     """
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    if os.environ.get("DAGSTER_HOME"):
-        return dg.DagsterInstance.get()
-    if Path(_INSTANCE_FILE).is_file():
+    given = os.environ.get("DAGSTER_HOME")
+    if not given and Path(_INSTANCE_FILE).is_file():
         return dg.DagsterInstance.from_config(str(Path.cwd()), _INSTANCE_FILE)
-    raise RecipeError(
-        f"no {_INSTANCE_FILE} in {Path.cwd()} and DAGSTER_HOME is not set: run from the project's folder, "
-        "or set DAGSTER_HOME to a folder of your own"
-    )
+    home = Path(given) if given else default_root() / "dagster"
+    if not home.is_absolute():
+        raise StorageError(
+            f"DAGSTER_HOME={given}: write the whole path, for example {home.absolute()}"
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"DAGSTER_HOME={home}: cannot be used: {error.strerror}") from error
+    if not given and not (home / _INSTANCE_FILE).exists():
+        (home / _INSTANCE_FILE).write_text(_QUIET_INSTANCE)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
 
 
 def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Workspace]:
@@ -82,7 +93,22 @@ def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Wor
             f"'{recipe_name}' names several recipes, which the web UI shows side by side; a command takes one: "
             "--recipe NAME"
         )
-    return resources.open_workspace(recipe_name, root=options.home, data=options.data)
+    recipe, workspace = resources.open_workspace(recipe_name, root=options.home, data=options.data)
+    _check_root(workspace.store(recipe).layout.root)
+    return recipe, workspace
+
+
+def _check_root(root: Path) -> None:
+    """Find out before any work whether the data root can be written."""
+    place = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not place.is_dir():
+        raise StorageError(
+            f"data root {root}: {place} is a file; set TONSAI_HOME or --home to a folder"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"data root {root}: {place} may not be written; set TONSAI_HOME or --home to a folder of your own"
+        )
 
 
 def open_reader(recipe: Recipe, workspace: Workspace) -> Builder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,9 +11,9 @@ from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tonsai_pipeline.planner.network import MemoryEstimate, Shape
     from tonsai_pipeline.recipe import Recipe
     from tonsai_pipeline.storage.store import Store
-    from tonsai_pipeline.train.flops import MemoryEstimate, Shape
 
 #: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
 _MANY_EPOCHS = 4
@@ -35,9 +35,13 @@ def plan(
         float,
         typer.Option("--mfu", min=0.01, max=1.0, help="Share of the GPU's promise that is kept."),
     ] = 0.4,
+    price: Annotated[
+        float | None,
+        typer.Option("--price", min=0.0, help="Price of one GPU for an hour, in any currency."),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Predict parameters, memory, speed and hours, and the passes over each source.
+    """Predict parameters, memory, speed, hours and cost, and the passes over each source.
 
     Hours follow from operations per token and the MFU you state; 0.35 to 0.5 is usual for this size on an
     H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then. With
@@ -48,20 +52,17 @@ def plan(
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.tokenizer.assemble import VOCAB_MULTIPLE
-    from tonsai_pipeline.train.flops import shape_of
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     console = Console(highlight=False, soft_wrap=True)
-    # The embedding is padded, as the tokenizer stage does it.
-    vocab_size = -(-loaded.tokenizer.vocab_size // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
-    shape = shape_of(loaded.model, vocab_size=vocab_size, seq_len=loaded.packing.seq_len)
+    shape = _count(loaded)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
     if preset is None:
-        _print_cost(console, loaded, shape, gpu=gpu, num_gpus=num_gpus, mfu=mfu, total_tokens=total)
+        wanted = _Machine(gpu, num_gpus, mfu, price)
+        _print_cost(console, loaded, shape, wanted, total_tokens=total)
     else:
-        _print_preset(console, loaded, shape, preset, total_tokens=total)
+        _print_preset(console, loaded, shape, preset, price=price, total_tokens=total)
     _print_measured(console, workspace.store(loaded))
     _print_sources(console, loaded, workspace.store(loaded), total)
 
@@ -70,10 +71,40 @@ def _planned_tokens(recipe: Recipe) -> int | None:
     return recipe.train.max_tokens or recipe.mixture.total_tokens
 
 
-def _print_network(console: Console, recipe: Recipe, shape: Shape) -> None:
-    from tonsai_pipeline.train.flops import flops_per_token, num_parameters
+def _count(recipe: Recipe) -> Shape:
+    """Count a network from its sizes at once, any other on torch's meta device, which takes seconds to load."""
+    from tonsai_pipeline.planner.network import shape_of
+    from tonsai_pipeline.tokenizer.assemble import VOCAB_MULTIPLE
 
-    count = num_parameters(shape)
+    wanted = recipe.tokenizer.vocab_size
+    seq_len = recipe.packing.seq_len
+    # The embedding is padded, as the tokenizer stage does it.
+    vocab_size = -(-wanted // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+    if recipe.model.from_sizes:
+        return shape_of(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
+    from tonsai_pipeline.model.size import measure_shape
+
+    own = measure_shape(recipe.model, vocab_size=None, seq_len=seq_len)
+    if recipe.tokenizer.base is None:
+        return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
+    if not recipe.tokenizer.extend_khmer_tokens:
+        return own
+    wanted = own.vocab_size + recipe.tokenizer.extend_khmer_tokens
+    vocab_size = -(-wanted // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+    return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
+
+
+class _Machine(NamedTuple):
+    gpu: str
+    num_gpus: int
+    mfu: float
+    price: float | None
+
+
+def _print_network(console: Console, recipe: Recipe, shape: Shape) -> None:
+    from tonsai_pipeline.planner.network import flops_per_token
+
+    count = shape.num_parameters
     console.print(f"[bold]{recipe.name}[/bold]  {recipe.description}")
     console.print(
         f"  network      {shape.family}, {shape.num_layers} layers, width {shape.hidden_size}, "
@@ -89,64 +120,62 @@ def _print_network(console: Console, recipe: Recipe, shape: Shape) -> None:
 
 
 def _print_cost(
-    console: Console,
-    recipe: Recipe,
-    shape: Shape,
-    *,
-    gpu: str,
-    num_gpus: int,
-    mfu: float,
-    total_tokens: int | None,
+    console: Console, recipe: Recipe, shape: Shape, machine: _Machine, *, total_tokens: int | None
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.train.flops import PEAK_FLOPS, memory_per_gpu, peak_flops_of
+    from tonsai_pipeline.planner.hardware import GPUS, peak_flops_of
+    from tonsai_pipeline.planner.network import memory_per_gpu
 
-    peak = peak_flops_of(gpu)
+    train = recipe.train
+    precision = "bf16" if train.precision == "auto" else train.precision
+    peak = peak_flops_of(machine.gpu, precision)
     if peak is None:
-        raise RecipeError(f"--gpu {gpu}: unknown; known are: {', '.join(PEAK_FLOPS)}")
+        raise RecipeError(f"--gpu {machine.gpu}: unknown; known are: {', '.join(GPUS)}")
     memory = memory_per_gpu(
         shape,
-        zero_stage=recipe.train.zero_stage,
-        world_size=num_gpus,
-        micro_batch_rows=recipe.train.micro_batch_rows,
-        bf16=recipe.train.precision != "fp32",
-        activation_checkpointing=recipe.train.activation_checkpointing,
-        loss_chunk_tokens=recipe.train.loss_chunk_tokens,
+        zero_stage=train.zero_stage,
+        world_size=machine.num_gpus,
+        micro_batch_rows=train.micro_batch_rows,
+        precision=precision,
+        activation_checkpointing=train.activation_checkpointing,
+        loss_chunk_tokens=train.loss_chunk_tokens,
+        offload_optimizer=train.offload_optimizer,
     )
-    _print_memory(console, memory, recipe.train.zero_stage, recipe.train.micro_batch_rows)
-    _print_speed(
-        console, shape, f"{num_gpus} x {gpu}", num_gpus, peak, mfu=mfu, total_tokens=total_tokens
-    )
+    _print_memory(console, memory, train.zero_stage, train.micro_batch_rows)
+    _print_speed(console, shape, machine, peak, total_tokens=total_tokens)
 
 
 def _print_preset(
-    console: Console, recipe: Recipe, shape: Shape, name: str, *, total_tokens: int | None
+    console: Console,
+    recipe: Recipe,
+    shape: Shape,
+    name: str,
+    *,
+    price: float | None,
+    total_tokens: int | None,
 ) -> None:
     """Choose settings for a machine and say what they cost there."""
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.train.flops import peak_flops_of
-    from tonsai_pipeline.train.presets import PRESETS, fit
+    from tonsai_pipeline.planner.presets import PRESETS, fit
 
     if name not in PRESETS:
         raise RecipeError(f"--preset {name}: unknown; known are: {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    peak = preset.peak_flops or peak_flops_of(preset.gpu)
-    assert peak is not None
     settings = fit(preset, shape, recipe.train)
     if settings is None:
         console.print(
             f"  [yellow]does not fit {preset.memory_gb:.0f} GB with one row at a time and every memory saver; "
-            "take a smaller model or a shorter packing.seq_len[/yellow]"
+            "take a smaller model or a shorter packing.seq_len, or train.offload_optimizer[/yellow]"
         )
         return
     console.print(f"  settings     train: {settings.as_yaml()}")
     if not preset.has_bf16:
-        console.print(f"               [yellow]A {preset.gpu} has no bf16; runs are fp32.[/yellow]")
+        console.print(
+            f"               [yellow]A {preset.gpu} has no bf16; runs are fp32 unless train.precision is fp16.[/yellow]"
+        )
     _print_memory(console, settings.memory, settings.zero_stage, settings.micro_batch_rows)
-    machine = f"{preset.num_gpus} x {preset.gpu}"
-    _print_speed(
-        console, shape, machine, preset.num_gpus, peak, mfu=preset.mfu, total_tokens=total_tokens
-    )
+    machine = _Machine(preset.gpu, preset.num_gpus, preset.mfu, price)
+    _print_speed(console, shape, machine, preset.peak_flops, total_tokens=total_tokens)
 
 
 def _print_measured(console: Console, store: Store) -> None:
@@ -182,19 +211,13 @@ def _print_memory(console: Console, memory: MemoryEstimate, zero_stage: int, row
 
 
 def _print_speed(
-    console: Console,
-    shape: Shape,
-    machine: str,
-    num_gpus: int,
-    peak: float,
-    *,
-    mfu: float,
-    total_tokens: int | None,
+    console: Console, shape: Shape, machine: _Machine, peak: float, *, total_tokens: int | None
 ) -> None:
-    from tonsai_pipeline.train.flops import hours, tokens_per_s
+    from tonsai_pipeline.planner.network import hours, tokens_per_s
 
+    gpu, num_gpus, mfu, price = machine
     speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
-    console.print(f"  speed        {speed:,.0f} tokens/s on {machine} at {mfu:.0%} MFU")
+    console.print(f"  speed        {speed:,.0f} tokens/s on {num_gpus} x {gpu} at {mfu:.0%} MFU")
     if total_tokens is None:
         console.print(
             "  hours        the recipe sets no train.max_tokens; one pass over what is packed"
@@ -202,6 +225,11 @@ def _print_speed(
         return
     needed = hours(total_tokens, shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
     console.print(f"  hours        {needed:,.1f} for {total_tokens:,} tokens")
+    if price is not None:
+        total = needed * num_gpus * price
+        console.print(
+            f"  cost         {total:,.0f} for {needed * num_gpus:,.1f} GPU hours at {price:,.2f}"
+        )
 
 
 def _print_sources(
@@ -216,7 +244,7 @@ def _print_sources(
     except ManifestError:
         console.print("  sources      not measured yet: tonsai run --select training_mixture")
         return
-    table = Table("source", "documents", "MB", "tokens about", "wished share", "passes", box=None)
+    table = Table("source", "documents", "MB", "tokens about", "target share", "passes", box=None)
     crowded = []
     for source in recipe.sources:
         row = by_source.get(source.name)
@@ -231,7 +259,7 @@ def _print_sources(
             f"{row['num_documents']:,}",
             f"{row['num_bytes'] / 1e6:,.1f}",
             f"{tokens:,.0f}",
-            f"{row['wished_share']:.1%}",
+            f"{row['share']:.1%}",
             f"{passes:.1f}" if total_tokens else "-",
         )
     console.print(table)

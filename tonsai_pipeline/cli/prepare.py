@@ -20,14 +20,18 @@ def prepare(
     ],
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where the dataset goes.")],
     khmer_weight: Annotated[
-        float, typer.Option("--khmer-weight", min=0.0, help="Wished share of Khmer tokens.")
+        float, typer.Option("--khmer-weight", min=0.0, help="Target share of Khmer tokens.")
     ] = 0.6,
     english_weight: Annotated[
-        float, typer.Option("--english-weight", min=0.0, help="Wished share of English tokens.")
+        float, typer.Option("--english-weight", min=0.0, help="Target share of English tokens.")
     ] = 0.4,
     text_column: Annotated[
         str, typer.Option("--text-column", help="Field that holds the text.")
     ] = "text",
+    validation_frac: Annotated[
+        float,
+        typer.Option("--validation-frac", min=0.0, max=0.5, help="Share of texts held out."),
+    ] = 0.005,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     home: HomeOption = None,
     workers: WorkersOption = 0,
@@ -40,9 +44,10 @@ def prepare(
     Example: `tonsai prepare --khmer km.jsonl.gz --english en.parquet --output-dir data/mixture`
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace, run_graph
-    from tonsai_pipeline.cli.single_step import location, shares, write_recipe
+    from tonsai_pipeline.cli.single_step import HELD_OUT_NAME, location, shares, write_recipe
     from tonsai_pipeline.export.dataset import export_dataset
     from tonsai_pipeline.pipeline import PIPELINE
+    from tonsai_pipeline.storage.files import write_json
 
     recipe_file = write_recipe(
         output_dir,
@@ -55,6 +60,7 @@ def prepare(
             "mixture": {
                 "languages": shares({"khm": khmer_weight, "eng": english_weight}),
                 "seed": seed,
+                "validation": {"frac": validation_frac},
             },
         },
     )
@@ -65,6 +71,8 @@ def prepare(
     mixed = reader.arguments("training_mixture")["mixed"]
     normalized = {key: reader.build("normalized_documents", key) for key in mixed}
     counts = export_dataset(reader.build("training_mixture"), mixed, normalized, output_dir)
+    held_out = recipe.mixture.model_dump(mode="json", include={"validation"})
+    write_json(output_dir / HELD_OUT_NAME, held_out)
     typer.echo(
         f"{output_dir}: {counts['train']:,} train, {counts['validation']:,} validation documents"
     )

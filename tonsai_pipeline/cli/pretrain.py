@@ -47,8 +47,26 @@ def pretrain(
         typer.Option("--global-batch-tokens", min=1, help="Tokens of one optimizer step."),
     ] = None,
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", min=0.0, help="Peak rate.")
+        float, typer.Option("--learning-rate", "--lr", min=0.0, help="Peak rate.")
     ] = 3e-4,
+    warmup_steps: Annotated[
+        int | None,
+        typer.Option("--warmup-steps", min=0, help="Steps over which the rate rises; 1 % of all."),
+    ] = None,
+    micro_batch_rows: Annotated[
+        int | None,
+        typer.Option("--micro-batch-rows", min=1, help="Rows that one process takes at a time."),
+    ] = None,
+    activation_checkpointing: Annotated[
+        bool,
+        typer.Option("--activation-checkpointing", help="Save memory for a third more work."),
+    ] = False,
+    save_steps: Annotated[
+        int | None, typer.Option("--save-steps", min=1, help="Steps between two checkpoints.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of new weights, dropout and row order.")
+    ] = 0,
     upload_url: Annotated[
         str | None,
         typer.Option("--upload-url", help="Folder for copies of the checkpoints: any fsspec URL."),
@@ -67,20 +85,30 @@ def pretrain(
     Example: `tonsai pretrain --dataset-dir data/mixture --tokenizer-dir artifacts/tokenizer --model-config
     gpt2_500m.json --deepspeed zero2_h100.json --output-dir artifacts/checkpoints`
     """
+    from tonsai_pipeline.cli.base_model import context_of, model_section
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
-    from tonsai_pipeline.cli.single_step import AS_IT_IS, dataset_sources, write_recipe
-    from tonsai_pipeline.defs.models.launcher import link_or_copy
+    from tonsai_pipeline.cli.single_step import AS_IT_IS, dataset_sources, hold_out, write_recipe
+    from tonsai_pipeline.defs.models.launcher import copy_out
 
-    model = _model_section(model_config, resume_from)
-    train: dict[str, Any] = {"optimizer": {"lr": learning_rate}}
-    if upload_url is not None:
-        train["checkpoint"] = {"upload_url": upload_url}
-    if max_tokens is not None:
-        train["max_tokens"] = max_tokens
+    model = model_section(model_config, resume_from)
+    row_length = seq_len or context_of(model)
+    train: dict[str, Any] = {"optimizer": {"lr": learning_rate}, "seed": seed}
     if deepspeed is not None:
-        train["deepspeed_config"] = str(deepspeed.absolute())
-    if global_batch_tokens is not None:
-        train["global_batch_tokens"] = global_batch_tokens
+        train |= _batch_of_file(deepspeed, row_length, num_processes)
+    given = {
+        "max_tokens": max_tokens,
+        "global_batch_tokens": global_batch_tokens,
+        "micro_batch_rows": micro_batch_rows,
+        "activation_checkpointing": activation_checkpointing or None,
+        "schedule": None if warmup_steps is None else {"warmup_steps": warmup_steps},
+        "checkpoint": {
+            name: value
+            for name, value in (("upload_url", upload_url), ("every_steps", save_steps))
+            if value is not None
+        }
+        or None,
+    }
+    train |= {name: value for name, value in given.items() if value is not None}
     sources, languages = dataset_sources(dataset_dir, dataset_split, text_column)
     recipe_file = write_recipe(
         output_dir,
@@ -88,9 +116,9 @@ def pretrain(
             "description": "Written by tonsai pretrain.",
             "sources": sources,
             **AS_IT_IS,
-            "mixture": {"languages": languages},
+            "mixture": {"languages": languages, **hold_out(dataset_dir, dataset_split)},
             "tokenizer": {"base": str(tokenizer_dir.absolute())},
-            "packing": {"seq_len": seq_len or _context(model)},
+            "packing": {"seq_len": row_length},
             "model": model,
             "train": train,
         },
@@ -101,38 +129,26 @@ def pretrain(
     recipe, workspace = open_workspace(str(recipe_file), options)
     run_graph(recipe, workspace, options)
     store = workspace.store(recipe)
-    link_or_copy(store.current("pretrained_model").path, output_dir)
-    link_or_copy(store.current("evaluation_report").path, output_dir / "evaluation")
+    copy_out(store.current("pretrained_model").path, output_dir)
+    copy_out(store.current("evaluation_report").path, output_dir / "evaluation")
     typer.echo(f"model: {output_dir / 'model'}")
 
 
-def _model_section(model_config: Path | None, resume_from: str | None) -> dict[str, Any]:
+def _batch_of_file(path: Path, seq_len: int, num_processes: int) -> dict[str, Any]:
+    """Return the recipe's names for the batch sizes of a DeepSpeed file."""
     from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.recipe.deepspeed_file import batch_sizes, read_deepspeed
+    from tonsai_pipeline.train.launch.launcher import num_gpus
 
-    if resume_from is not None:
-        folder = Path(resume_from)
-        # The output of an earlier run holds the model one folder down.
-        inner = folder / "model"
-        base = inner if inner.is_dir() else folder
-        return {"base": str(base.absolute()) if base.exists() else resume_from}
-    if model_config is None:
-        raise RecipeError(
-            "give --model-config (new weights) or --resume-from (a model to go on from)"
-        )
-    if not model_config.is_file():
-        raise RecipeError(f"--model-config {model_config}: no such file")
-    return {"config_file": str(model_config.absolute())}
-
-
-def _context(model: dict[str, Any]) -> int:
-    """Read the context length that the model was built for."""
-    from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.storage.files import read_json
-
-    path = Path(model.get("config_file") or Path(model["base"]) / "config.json")
-    if path.is_file():
-        config: Any = read_json(path)
-        found = config.get("n_positions") or config.get("max_position_embeddings")
-        if found:
-            return min(int(found), 4096)
-    raise RecipeError(f"{path}: the context length is not known here; give --seq-len")
+    try:
+        rows, micro, accum = batch_sizes(read_deepspeed(path))
+    except ValueError as error:
+        raise RecipeError(f"--deepspeed {path}: {error}") from error
+    train: dict[str, Any] = {"deepspeed_config": str(path.absolute())}
+    if micro is not None:
+        train["micro_batch_rows"] = micro
+    if rows is None and accum is not None:
+        rows = accum * (micro or 1) * (num_processes or max(1, num_gpus()))
+    if rows is not None:
+        train["global_batch_tokens"] = rows * seq_len
+    return train

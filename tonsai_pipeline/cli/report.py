@@ -1,7 +1,10 @@
-"""`tonsai report`: the numbers of a recipe's evaluation, or of any asset, in the terminal."""
+"""`tonsai report`: the numbers of a recipe's evaluation, or of any asset, in the terminal; runs side by side."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,16 +25,30 @@ def report(
     dump: Annotated[
         str | None, typer.Option("--dump", help="Dump key, for a partitioned asset.")
     ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            help="Folders with results.json, or recipes (repeatable): one page with their models side by side.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The page that --compare writes.")
+    ] = Path("comparison.html"),
     json: Annotated[bool, typer.Option("--json", help="The asset's whole report as JSON.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Show what a recipe's evaluation measured, or the report of any asset.
 
-    Example: `tonsai report --asset normalized_documents --dump khm_news@20260901 --json`
+    Examples: `tonsai report --asset normalized_documents --dump khm_news@20260901 --json`,
+    `tonsai report --compare evaluation --compare last_month --output both.html`
     """
     import orjson
     from rich.console import Console
 
+    if compare:
+        _compare(compare, output, home)
+        return
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
@@ -42,9 +59,51 @@ def report(
     console = Console(highlight=False, soft_wrap=True)
     if asset == "evaluation_report":
         print_summary(artifact, console)
-        console.print(f"\n{artifact.path / 'report.md'}")
+        console.print(f"\n{artifact.path / 'report.html'}")
     else:
         _print_report(artifact, console)
+
+
+def _compare(runs: Sequence[str], output: Path, home: Path | None) -> None:
+    """Write one page over the first model of each run."""
+    import datetime as dt
+
+    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.evaluate.compare import name_places
+    from tonsai_pipeline.evaluate.measure import differences
+    from tonsai_pipeline.evaluate.report import html
+    from tonsai_pipeline.evaluate.results import Results, read_models
+    from tonsai_pipeline.evaluate.spec import RESULTS_NAME
+    from tonsai_pipeline.metrics.suite import load_suite
+    from tonsai_pipeline.storage.files import write_bytes
+
+    if len(runs) < 2:
+        raise RecipeError("--compare needs two runs or more")
+    models, suites = [], set()
+    names = name_places(runs)
+    for name, run in names.items():
+        place = Path(run)
+        if not place.exists():
+            loaded, workspace = open_workspace(run, GraphOptions(home=home))
+            place = workspace.store(loaded).current("evaluation_report").path
+        own, suite = read_models(place / RESULTS_NAME if place.is_dir() else place)
+        # Two runs may call their models the same.
+        models.append(dataclasses.replace(own[0], name=f"{name}: {own[0].name}"))
+        suites.add(suite)
+    paired, unpaired = differences(models)
+    same = suites.pop() if len(suites) == 1 else ""
+    results = Results(
+        title=" and ".join(names),
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        models=models,
+        differences=paired,
+        not_measured=unpaired,
+        items=load_suite(same) if same else (),
+        suite=same,
+    )
+    write_bytes(output, html(results).encode())
+    typer.echo(output)
 
 
 def print_summary(artifact: Artifact, console: Console) -> None:

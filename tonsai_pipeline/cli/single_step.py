@@ -11,6 +11,10 @@ from typing import Any
 
 #: Sections for text that is used as it is: it was cleaned before, or its owner wants it so.
 AS_IT_IS: dict[str, Any] = {"dedup": {"enabled": False}, "quality": {"enabled": False}}
+#: Beside the splits of a prepared dataset: the settings by which its validation documents were chosen.
+HELD_OUT_NAME = "held_out.json"
+#: For a tokenizer alone: all text is for training.
+NOTHING_HELD_OUT: dict[str, Any] = {"validation": {"frac": 0.0}}
 _HEAD_DOCUMENTS = 1000
 _HEAD_BYTES = 1 << 20
 
@@ -55,10 +59,10 @@ def location(name: str) -> dict[str, Any]:
 def dataset_sources(
     dataset_dir: Path, split: str, text_column: str
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Describe a dataset folder as recipe sources, one a language if it tells languages apart.
+    """Describe a dataset folder as recipe sources, one a language if it has a language column.
 
     Returns:
-        The sources, and the wished share of each language.
+        The sources, and the target share of each language.
 
     Raises:
         DumpError: The folder is no dataset, or has no such split or column.
@@ -84,20 +88,45 @@ def dataset_sources(
         raise DumpError(
             f"--text-column {text_column}: {dataset_dir} has: {', '.join(rows.column_names)}"
         )
-    place = dataset_dir / split if is_whole else dataset_dir
-    common = {"path": str(place.absolute()), "format": "hf_disk", "text_column": text_column}
+    places = [dataset_dir / name for name in _read_together(dataset_dir, split)]
+    paths = [str(place.absolute()) for place in (places if is_whole else [dataset_dir])]
+    common = {"path": paths, "format": "hf_disk", "text_column": text_column}
     if "lang" not in rows.column_names:
         lang = majority_language(rows[:_HEAD_DOCUMENTS][text_column])
         return [{"name": "dataset", "lang": lang, **common}], {lang: 1.0}
     langs = sorted(set(rows.unique("lang")) & {"khm", "eng"})
-    wishes = dataset_dir / SHARES_NAME
-    wished: Any = read_json(wishes) if wishes.is_file() else {}
-    weights = {lang: wished.get("languages", {}).get(lang, 1.0) for lang in langs}
+    path = dataset_dir / SHARES_NAME
+    targets: Any = read_json(path) if path.is_file() else {}
+    weights = {lang: targets.get("languages", {}).get(lang, 1.0) for lang in langs}
     sources = [
         {"name": f"dataset_{lang}", "lang": lang, "where": {"lang": lang}, **common}
         for lang in langs
     ]
     return sources, shares(weights)
+
+
+def hold_out(dataset_dir: Path, split: str) -> dict[str, Any]:
+    """Return the keys of `mixture` that say what is held out.
+
+    Of a dataset that `tonsai prepare` made, what it held out and nothing else: which documents those are follows from
+    their text and these settings. Of another one, some fifty documents, at most a tenth.
+    """
+    import datasets
+
+    from tonsai_pipeline.storage.files import read_json
+
+    if _read_together(dataset_dir, split) != [split]:
+        kept: Any = read_json(dataset_dir / HELD_OUT_NAME)
+        return kept
+    found: Any = datasets.load_from_disk(str(dataset_dir))
+    num_rows = len(found[split] if isinstance(found, datasets.DatasetDict) else found)
+    return {"validation": {"frac": min(0.1, max(0.005, 50 / max(num_rows, 1)))}}
+
+
+def _read_together(dataset_dir: Path, split: str) -> list[str]:
+    """The training split of a prepared dataset is read with what was held out of it, and held out again."""
+    is_ours = split == "train" and (dataset_dir / HELD_OUT_NAME).is_file()
+    return ["train", "validation"] if is_ours else [split]
 
 
 def text_sources(files: list[Path]) -> tuple[list[dict[str, Any]], dict[str, float]]:

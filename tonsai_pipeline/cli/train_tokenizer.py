@@ -41,11 +41,13 @@ def train_tokenizer(
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
     from tonsai_pipeline.cli.single_step import (
         AS_IT_IS,
+        NOTHING_HELD_OUT,
         dataset_sources,
+        hold_out,
         text_sources,
         write_recipe,
     )
-    from tonsai_pipeline.defs.models.launcher import link_or_copy
+    from tonsai_pipeline.defs.models.launcher import copy_out
     from tonsai_pipeline.errors import RecipeError
     from tonsai_pipeline.pipeline import PIPELINE
 
@@ -57,18 +59,19 @@ def train_tokenizer(
         if dataset_dir is None
         else dataset_sources(dataset_dir, dataset_split, text_column)
     )
+    held_out = NOTHING_HELD_OUT if dataset_dir is None else hold_out(dataset_dir, dataset_split)
     recipe_file = write_recipe(
         output_dir,
         {
             "description": "Written by tonsai train-tokenizer.",
             "sources": sources,
             **AS_IT_IS,
-            "mixture": {"languages": languages},
+            "mixture": {"languages": languages, **held_out},
             "tokenizer": {"vocab_size": vocab_size},
         },
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
     run_graph(recipe, workspace, options, PIPELINE.up_to("tokenizer"))
-    link_or_copy(workspace.store(recipe).current("tokenizer").path, output_dir)
+    copy_out(workspace.store(recipe).current("tokenizer").path, output_dir)
     typer.echo(f"tokenizer: {output_dir}")

@@ -1,6 +1,6 @@
 """Buckets and verified pairs -> who is kept: first seen wins, without chains.
 
-    Buckets ──nominate──▶ pairs ──(verify.py)──▶ edges ──settle──▶ kept | dropped, with the kept twin
+    Buckets ──find_candidates──▶ pairs ──(verify.py)──▶ edges ──resolve──▶ kept | dropped, with the kept duplicate
 
 The rule: a document is dropped if and only if an earlier *kept* document is a verified duplicate that shares a
 band with it. Being like a dropped document is no reason to be dropped, so a chain of small edits cannot eat
@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from tonsai_pipeline.dedup.exact import NO_TWIN
+from tonsai_pipeline.dedup.exact import NOT_DUPLICATE
 from tonsai_pipeline.dedup.lsh import Buckets
 
 UNKNOWN, KEPT, DROPPED = np.uint8(0), np.uint8(1), np.uint8(2)
 
-#: In the place of a twin: the document was dropped for another reason than a twin.
+#: In the place of a kept duplicate: the document was dropped for another reason.
 CONTAMINATED = np.int64(-2)
 
 
@@ -33,8 +33,8 @@ class Nominations(NamedTuple):
     """Pairs to verify.
 
     Args:
-        earlier: Ordinals of the documents that may be kept, int64, shape (num_pairs,).
-        later: Ordinals of the undecided documents, same shape.
+        earlier: Document indices of the documents that may be kept, int64, shape (num_pairs,).
+        later: Document indices of the undecided documents, same shape.
         unfinished: Undecided documents that have more members before them, int64, ascending.
         positions: Where each member goes on in the next round, int32, shape of the members.
     """
@@ -50,8 +50,8 @@ class Edges:
     """Verified duplicates, in any order.
 
     Args:
-        earlier: Ordinals, int64, shape (num_edges,).
-        later: Ordinals, same shape; each greater than its partner.
+        earlier: Document indices, int64, shape (num_edges,).
+        later: Document indices, same shape; each greater than its partner.
         similarity: float64, same shape.
     """
 
@@ -79,13 +79,13 @@ class Decisions:
 
     Args:
         status: `UNKNOWN`, `KEPT` or `DROPPED`; uint8, shape (num_docs,).
-        twins: Ordinal of the kept twin of a dropped document, `CONTAMINATED`, or `NO_TWIN` if it stays; int64,
+        kept_duplicates: Document index of the kept duplicate of a dropped document, `CONTAMINATED`, or `NOT_DUPLICATE` if it stays; int64,
             same shape.
-        similarity: Similarity to the twin, else 0; float64, same shape.
+        similarity: Similarity to the kept_duplicate, else 0; float64, same shape.
     """
 
     status: np.ndarray
-    twins: np.ndarray
+    kept_duplicates: np.ndarray
     similarity: np.ndarray
 
     @classmethod
@@ -93,7 +93,7 @@ class Decisions:
         """Return decisions in which nothing is known."""
         return cls(
             np.full(num_docs, UNKNOWN, np.uint8),
-            np.full(num_docs, NO_TWIN, np.int64),
+            np.full(num_docs, NOT_DUPLICATE, np.int64),
             np.zeros(num_docs, np.float64),
         )
 
@@ -103,16 +103,16 @@ def round_limit(round_index: int) -> int:
     return int(min(4 * 8**round_index, 1 << 20))
 
 
-def nominate(
+def find_candidates(
     buckets: Buckets, positions: np.ndarray, status: np.ndarray, *, base: int, limit: int
 ) -> Nominations:
     """Pair each undecided document with the next members before it in each of its buckets.
 
     Args:
-        buckets: Members are kept documents of earlier dumps (ordinal < base) and documents of this one.
+        buckets: Members are kept documents of earlier dumps (doc_index < base) and documents of this one.
         positions: Where each member left off; zeros in the first round; int32, shape of the members.
         status: What is known about this dump; uint8, shape (num_docs,).
-        base: Ordinal of the dump's first document.
+        base: Document index of the dump's first document.
         limit: Pairs per document and bucket, at least 1.
 
     Returns:
@@ -128,7 +128,7 @@ def nominate(
     return Nominations(earlier, later, np.unique(unfinished), advanced)
 
 
-def settle(
+def resolve(
     decisions: Decisions, edges: Edges, unfinished: np.ndarray, *, base: int
 ) -> tuple[Decisions, Edges]:
     """Decide every document that can be decided.
@@ -136,8 +136,8 @@ def settle(
     Args:
         decisions: What was known before.
         edges: Every verified duplicate that may still matter.
-        unfinished: Ordinals of documents that still have members to be compared with.
-        base: Ordinal of the dump's first document; edges to lower ordinals are to kept documents.
+        unfinished: Document indices of documents that still have members to be compared with.
+        base: Document index of the dump's first document; edges to lower doc_indices are to kept documents.
 
     Returns:
         What is known now, and the edges that still matter. With `unfinished` empty, nothing stays unknown.
@@ -146,17 +146,28 @@ def settle(
         A chain: 1 is like 0, 2 is like 1, but 2 is not like 0. Only 1 goes.
 
         >>> edges = Edges(np.array([0, 1]), np.array([1, 2]), np.array([0.9, 0.8]))
-        >>> known, _ = settle(Decisions.start(3), edges, np.zeros(0, np.int64), base=0)
-        >>> known.status.tolist(), known.twins.tolist()
+        >>> known, _ = resolve(Decisions.start(3), edges, np.zeros(0, np.int64), base=0)
+        >>> known.status.tolist(), known.kept_duplicates.tolist()
         ([1, 2, 1], [-1, 0, -1])
     """
     order = np.lexsort((edges.earlier, edges.later))
     earlier, later, similarity = edges.earlier[order], edges.later[order], edges.similarity[order]
-    known = Decisions(decisions.status.copy(), decisions.twins.copy(), decisions.similarity.copy())
+    known = Decisions(
+        decisions.status.copy(), decisions.kept_duplicates.copy(), decisions.similarity.copy()
+    )
     waiting = np.zeros(len(known.status), dtype=np.bool_)
     waiting[unfinished - base] = True
     bounds = np.searchsorted(later, base + np.arange(len(known.status) + 1))
-    _settle(known.status, known.twins, known.similarity, waiting, earlier, similarity, bounds, base)
+    _resolve(
+        known.status,
+        known.kept_duplicates,
+        known.similarity,
+        waiting,
+        earlier,
+        similarity,
+        bounds,
+        base,
+    )
     matters = known.status[later - base] == UNKNOWN
     return known, Edges(earlier[matters], later[matters], similarity[matters])
 
@@ -168,31 +179,31 @@ def follow(
 
     Args:
         decisions: Decisions of a dump; those of exact copies are overwritten.
-        firsts: Ordinal of the first document with the same text, `NO_TWIN` for that one; int64, shape
+        firsts: Document index of the first document with the same text, `NOT_DUPLICATE` for that one; int64, shape
             (num_docs,).
         known: Decisions about the documents of earlier dumps that are copied, shape (num_copied,).
-        copied: Ordinals of those documents, int64, ascending, shape (num_copied,).
-        base: Ordinal of the dump's first document.
+        copied: Document indices of those documents, int64, ascending, shape (num_copied,).
+        base: Document index of the dump's first document.
 
     Returns:
-        Decisions in which the twin of a copy is the first document if that one is kept (similarity 1),
-        else that one's twin.
+        Decisions in which the kept duplicate of a copy is the first document if that one is kept (similarity 1),
+        else that one's kept_duplicate.
     """
-    status, twins = decisions.status.copy(), decisions.twins.copy()
+    status, kept_duplicates = decisions.status.copy(), decisions.kept_duplicates.copy()
     similarity = decisions.similarity.copy()
-    copies = np.flatnonzero(firsts != NO_TWIN)
+    copies = np.flatnonzero(firsts != NOT_DUPLICATE)
     first = firsts[copies]
     is_old = first < base
     place = np.where(is_old, np.searchsorted(copied, first), first - base)
     first_twin, first_similarity = np.empty(len(copies), np.int64), np.empty(len(copies))
     for chosen, source in ((is_old, known), (~is_old, decisions)):
-        first_twin[chosen] = source.twins[place[chosen]]
+        first_twin[chosen] = source.kept_duplicates[place[chosen]]
         first_similarity[chosen] = source.similarity[place[chosen]]
-    is_kept = first_twin == NO_TWIN
+    is_kept = first_twin == NOT_DUPLICATE
     status[copies] = DROPPED
-    twins[copies] = np.where(is_kept, first, first_twin)
+    kept_duplicates[copies] = np.where(is_kept, first, first_twin)
     similarity[copies] = np.where(is_kept, 1.0, first_similarity)
-    return Decisions(status, twins, similarity)
+    return Decisions(status, kept_duplicates, similarity)
 
 
 @njit(cache=True, nogil=True)
@@ -240,7 +251,7 @@ def _walk(members, offsets, positions, status, base, limit, earlier, later, unfi
 
 
 @njit(cache=True, nogil=True)
-def _settle(status, twins, similarity, waiting, earlier, edge_similarity, bounds, base):
+def _resolve(status, kept_duplicates, similarity, waiting, earlier, edge_similarity, bounds, base):
     for doc in range(len(status)):
         if status[doc] != UNKNOWN:
             continue
@@ -249,7 +260,7 @@ def _settle(status, twins, similarity, waiting, earlier, edge_similarity, bounds
             other = earlier[edge] - base
             if other < 0 or status[other] == KEPT:
                 status[doc] = DROPPED
-                twins[doc] = earlier[edge]
+                kept_duplicates[doc] = earlier[edge]
                 similarity[doc] = edge_similarity[edge]
                 break
             if status[other] == UNKNOWN:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from tonsai_pipeline.dedup.units import mix64
+from tonsai_pipeline.dedup.shingle_units import mix64
 
 #: Of the entries that meet no key an eighth lies in a stretch with one; more stretches would leave the caches.
 _STRETCHES_PER_KEY = 8
@@ -30,7 +30,7 @@ class Buckets:
     """Groups of documents that share a band key, laid end to end.
 
     Args:
-        members: Ordinals of documents, ascending within a bucket; int64, shape (num_members,).
+        members: Document indices of documents, ascending within a bucket; int64, shape (num_members,).
         offsets: int64, shape (num_buckets + 1,); bucket i is `members[offsets[i]:offsets[i + 1]]`.
     """
 
@@ -73,12 +73,12 @@ def band_keys(values: np.ndarray, *, num_bands: int, rows_per_band: int) -> np.n
     return keys
 
 
-def bucket(keys: np.ndarray, ordinals: np.ndarray) -> Buckets:
+def bucket(keys: np.ndarray, doc_indices: np.ndarray) -> Buckets:
     """Group documents by band key; groups of one are left out.
 
     Args:
         keys: uint64, shape (num_entries,).
-        ordinals: The document of each entry, int64, same shape.
+        doc_indices: The document of each entry, int64, same shape.
 
     Example:
         >>> found = bucket(np.array([5, 8, 5, 9], np.uint64), np.array([3, 3, 1, 2]))
@@ -87,7 +87,7 @@ def bucket(keys: np.ndarray, ordinals: np.ndarray) -> Buckets:
     """
     # Stable: sorted runs laid end to end, as a join makes them, are merged and not sorted anew.
     order = np.argsort(keys, kind="stable")
-    members, offsets = _group(keys[order], ordinals[order])
+    members, offsets = _group(keys[order], doc_indices[order])
     return Buckets(members, offsets)
 
 
@@ -206,7 +206,7 @@ def _mix_bands(values, num_bands, rows, keys):
 
 
 @njit(cache=True, nogil=True)
-def _group(keys, ordinals):
+def _group(keys, doc_indices):
     num_members = 0
     num_buckets = 0
     for i in range(len(keys)):
@@ -225,7 +225,7 @@ def _group(keys, ordinals):
             offsets[found] = written
             found += 1
         if joined or begins:
-            members[written] = ordinals[i]
+            members[written] = doc_indices[i]
             written += 1
     offsets[num_buckets] = written
     for i in range(num_buckets):

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from tonsai_pipeline.dedup.shingle_units import cut, make_cutter, make_scratch
 from tonsai_pipeline.dedup.shingles import (
     CLUSTERS_PER_SHINGLE,
     SHINGLE_VERSION,
@@ -30,7 +31,6 @@ from tonsai_pipeline.dedup.shingles import (
     shingle_sets,
     string_buffers,
 )
-from tonsai_pipeline.dedup.units import cut, make_cutter, make_scratch
 
 #: Every hash value of a document without shingles, as in datasketch.
 EMPTY_HASH = np.uint32(0xFFFFFFFF)

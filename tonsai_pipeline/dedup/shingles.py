@@ -19,7 +19,13 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from tonsai_pipeline.dedup.units import MAX_UNITS, UNITS_VERSION, cut, make_cutter, make_scratch
+from tonsai_pipeline.dedup.shingle_units import (
+    MAX_UNITS,
+    UNITS_VERSION,
+    cut,
+    make_cutter,
+    make_scratch,
+)
 
 #: Bumped when the same text would give other shingle hashes; part of every scheme id.
 SHINGLE_VERSION = UNITS_VERSION
@@ -96,7 +102,7 @@ def shingle(
 
 
 def shingle_sets(shingles: Shingles) -> Shingles:
-    """Turn shingle lists into sets: per document sorted, without repeats.
+    """Document index shingle lists into sets: per document sorted, without repeats.
 
     Example:
         >>> sets = shingle_sets(Shingles(np.array([3, 1, 3, 7], np.uint64), np.array([0, 3, 4])))

@@ -14,6 +14,7 @@ from tonsai_pipeline.storage.store import Artifact
 def materialized(
     artifact: Artifact,
     *,
+    data_version: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
@@ -23,6 +24,7 @@ def materialized(
 
     Args:
         artifact: What the stage made, or found finished.
+        data_version: What Dagster compares; None for that of the artifact's bytes.
         metadata: More entries, typically plots; they come first.
         checks: Results of the asset's checks.
     """
@@ -46,7 +48,7 @@ def materialized(
     return dg.MaterializeResult(
         metadata=entries,
         check_results=list(checks),
-        data_version=dg.DataVersion(artifact.data_version),
+        data_version=dg.DataVersion(data_version or artifact.data_version),
         tags={"tonsai/cache": "hit" if artifact.cached else "miss"},
     )
 

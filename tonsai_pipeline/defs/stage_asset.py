@@ -26,6 +26,7 @@ from tonsai_pipeline.pipeline import (
 )
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 #: The dumps that a run sees, from its first step to its last, whatever other runs find meanwhile.
@@ -203,19 +204,40 @@ def stage_asset(
             on_made=_Report(context, graph, pages),
         )
         before = _current(graph.store, stage.name, dump)
-        make = None
-        if launch is not None:
-            run_key = _required_key(builder, stage)
-
-            def make(*, folder: Path, engine: Any, **arguments: Any) -> Any:
-                del engine
-                return launch(context, config, graph.recipe, run_key, folder, arguments)
-
+        make = None if launch is None else _launching(launch, context, config, builder, stage)
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
         made = Made(artifact, builder, dump, before)
-        return materialized(artifact, metadata=page.pictures(made), checks=list(page.checks(made)))
+        return materialized(
+            artifact,
+            data_version=_shown_version(stage, artifact),
+            metadata=page.pictures(made),
+            checks=list(page.checks(made)),
+        )
 
     return _asset
+
+
+def _launching(
+    launch: Launch,
+    context: dg.AssetExecutionContext,
+    config: dg.Config,
+    builder: Builder,
+    stage: Stage,
+) -> Callable[..., Any]:
+    """Return the work of a launched stage, with its key, which names its checkpoints.
+
+    Raises:
+        ManifestError: What it reads is not made.
+    """
+    builder.arguments(stage.name)
+    key = builder.key(stage.name)
+    assert key is not None, "everything it reads was just opened"
+
+    def make(*, folder: Path, engine: Any, **arguments: Any) -> Any:
+        del engine
+        return launch(context, config, builder.recipe, key, folder, arguments)
+
+    return make
 
 
 def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
@@ -227,21 +249,23 @@ def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
         is_all = each_dump and not stage.each_dump
         mapping = dg.AllPartitionMapping() if is_all else None
         found.append(dg.AssetDep(graph.key(name), partition_mapping=mapping))
-    if any(dep.partition_mapping for dep in found):
+    # A mapping without fields is an empty tuple, which is false.
+    if any(dep.partition_mapping is not None for dep in found):
         found.append(dg.AssetDep(graph.key(CATALOG)))
     return found
 
 
-def _required_key(builder: Builder, stage: Stage) -> str:
-    """Return the key of a launched stage's work, which names its checkpoints.
+def _shown_version(stage: Stage, artifact: Artifact) -> str:
+    """Name all that others read of an asset, so that Dagster calls them stale when an inner result is another.
 
-    Raises:
-        ManifestError: What it reads is not made.
+    A sum of many dumps may be the same although a dump is not.
     """
-    builder.arguments(stage.name)
-    key = builder.key(stage.name)
-    assert key is not None, "everything it reads was just opened"
-    return key
+    inner = {
+        argument: artifact.manifest.inputs[argument]
+        for argument, read in stage.reads.items()
+        if read.stage and PIPELINE[read.stage].part_of == stage.name
+    }
+    return digest_json([artifact.data_version, inner]) if inner else artifact.data_version
 
 
 def _current(store: Store, asset: str, dump: DumpKey | None) -> Artifact | None:

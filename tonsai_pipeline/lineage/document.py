@@ -75,7 +75,7 @@ def _holds(fields: Fields, leaf: str) -> bool:
         return True
     if not leaf.startswith(f"{path}."):
         return False
-    name = leaf[len(path) + 1 :].split(".")[0]
+    name = leaf[len(path) + 1 :].split(".", maxsplit=1)[0]
     return (not fields.only or name in fields.only) and name not in fields.without
 
 

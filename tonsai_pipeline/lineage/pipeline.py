@@ -147,13 +147,16 @@ def _source(recipe: Recipe, name: str) -> Source:
 
 def _plain(recipe: Recipe, fields: Fields, value: Any, name_file: Callable[[Path], str]) -> Any:
     if isinstance(value, Section):
-        return value.narrow(fields.only, fields.without).settings(name_file)
+        return value.narrow(fields.only, fields.without).settings(name_file, fields.path)
     if fields.path == "sources" or isinstance(value, tuple):
-        return [one.settings(name_file) if isinstance(one, Section) else one for one in value]
+        return [
+            one.settings(name_file, fields.path) if isinstance(one, Section) else one
+            for one in value
+        ]
     parent, _, name = fields.path.rpartition(".")
     if not parent:
         return value
-    return select(recipe, Fields(parent, only=(name,)), None).settings(name_file)[name]
+    return select(recipe, Fields(parent, only=(name,)), None).settings(name_file, parent)[name]
 
 
 def _stamp(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Who gets which share of the run: wishes, the tokens there are -> epochs, targets, and a seeded order."""
+"""Who gets which share of the run: target shares, the tokens there are -> epochs, targets, and a seeded order."""

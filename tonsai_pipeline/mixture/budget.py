@@ -4,7 +4,7 @@
                                             └──▶ effective_tokens: what the repeats are worth
 
 Everything is counted in tokens of the final tokenizer. A source that cannot fill its share within its epoch
-cap is an error, or (`on_shortage="redistribute"`) leaves the rest to its sisters in the same group, that is,
+cap is an error, or (`on_shortage="redistribute"`) leaves the rest to the other sources of its group, that is,
 the same language; the shares of the groups themselves are never bent.
 """
 
@@ -37,15 +37,15 @@ class Budget:
         target_tokens: Tokens of each source; they sum to `total_tokens`.
         epochs: Passes over each source: target / available.
         shares: Share of each source: target / total.
-        wished_shares: The shares that were asked for, summing to 1.
-        short_sources: Sources that are at their cap and give less than was wished.
+        target_shares: The shares that were asked for, summing to 1.
+        short_sources: Sources that are at their cap and give less than their targets.
     """
 
     total_tokens: int
     target_tokens: Mapping[str, int]
     epochs: Mapping[str, float]
     shares: Mapping[str, float]
-    wished_shares: Mapping[str, float]
+    target_shares: Mapping[str, float]
     short_sources: tuple[str, ...]
 
 
@@ -68,7 +68,7 @@ def budget(
         max_epochs: Most passes over a source, for all or by source; greater than 0.
         groups: Group (language) of each source, for `on_shortage="redistribute"`; None: all in one.
         on_shortage: What happens when a source cannot fill its share: an error, or the rest goes to its
-            sisters in proportion to their shares, as far as their caps allow.
+            others of its group in proportion to their shares, as far as their caps allow.
 
     Returns:
         The targets, rounded so that they sum to the total exactly (largest remainder).
@@ -93,11 +93,11 @@ def budget(
         >>> dict(rest.target_tokens), rest.short_sources
         ({'a': 400, 'b': 600}, ('a',))
     """
-    wished = {name: float(share) for name, share in shares.items() if share > 0}
-    _check_shares(wished, shares)
-    caps = _caps(available_tokens, wished, max_epochs, on_shortage)
-    group_of = {name: groups[name] if groups else "all" for name in wished}
-    limits = _limits(caps, wished, group_of, on_shortage)
+    shares_wanted = {name: float(share) for name, share in shares.items() if share > 0}
+    _check_shares(shares_wanted, shares)
+    caps = _caps(available_tokens, shares_wanted, max_epochs, on_shortage)
+    group_of = {name: groups[name] if groups else "all" for name in shares_wanted}
+    limits = _limits(caps, shares_wanted, group_of, on_shortage)
     feasible = math.floor(min(limits.values()) * (1 + 1e-12))
     if total_tokens is None:
         total_tokens = feasible
@@ -109,16 +109,18 @@ def budget(
         raise ValueError(
             f"the run has {total_tokens} tokens: no text is left to fill the shares with"
         )
-    exact = _fill(caps, wished, group_of, total_tokens)
+    exact = _fill(caps, shares_wanted, group_of, total_tokens)
     targets = round_to_total(exact, total_tokens)
     return Budget(
         total_tokens=total_tokens,
         target_tokens=targets,
         epochs={name: targets[name] / max(1, available_tokens.get(name, 0)) for name in targets},
         shares={name: targets[name] / total_tokens for name in targets},
-        wished_shares=wished,
+        target_shares=shares_wanted,
         short_sources=tuple(
-            name for name in wished if exact[name] < wished[name] * total_tokens * (1 - 1e-9) - 1
+            name
+            for name in shares_wanted
+            if exact[name] < shares_wanted[name] * total_tokens * (1 - 1e-9) - 1
         ),
     )
 
@@ -162,14 +164,14 @@ def round_to_total(exact: Mapping[str, float], total: int) -> dict[str, int]:
 def stage_targets(
     targets: Mapping[str, int], stages: Sequence[tuple[float, Mapping[str, float]]]
 ) -> dict[str, list[int]]:
-    """Divide what each source gives among the stages of a run, as the stages wish.
+    """Divide what each source gives among the stages of a run, as the stages ask.
 
     Args:
         targets: Tokens of each source in the whole run.
         stages: For each stage, its part of the run and its shares by source.
 
     Returns:
-        Tokens by source, one number a stage; they sum to the target. Where a source gives less than was wished
+        Tokens by source, one number a stage; they sum to the target. Where a source gives less than their targets
         every stage gets proportionally less of it.
 
     Example:
@@ -180,37 +182,37 @@ def stage_targets(
     """
     divided = {}
     for name, target in targets.items():
-        wished = [frac * shares.get(name, 0.0) for frac, shares in stages]
-        whole = sum(wished) or 1.0
-        exact = {str(place): target * part / whole for place, part in enumerate(wished)}
-        divided[name] = list(round_to_total(exact, target if sum(wished) else 0).values())
+        shares_wanted = [frac * shares.get(name, 0.0) for frac, shares in stages]
+        whole = sum(shares_wanted) or 1.0
+        exact = {str(place): target * part / whole for place, part in enumerate(shares_wanted)}
+        divided[name] = list(round_to_total(exact, target if sum(shares_wanted) else 0).values())
     return divided
 
 
-def _check_shares(wished: Mapping[str, float], shares: Mapping[str, float]) -> None:
+def _check_shares(shares_wanted: Mapping[str, float], shares: Mapping[str, float]) -> None:
     negative = [name for name, share in shares.items() if not share >= 0]
     if negative:
         raise ValueError(f"shares must not be negative: {', '.join(negative)}")
-    if abs(sum(wished.values()) - 1) > _TOLERANCE:
-        raise ValueError(f"shares must sum to 1, not {sum(wished.values()):.6f}")
+    if abs(sum(shares_wanted.values()) - 1) > _TOLERANCE:
+        raise ValueError(f"shares must sum to 1, not {sum(shares_wanted.values()):.6f}")
 
 
 def _caps(
     available: Mapping[str, int],
-    wished: Mapping[str, float],
+    shares_wanted: Mapping[str, float],
     max_epochs: float | Mapping[str, float],
     on_shortage: OnShortage,
 ) -> dict[str, float]:
     """Return the most tokens each source may give."""
     caps = {}
-    for name in wished:
+    for name in shares_wanted:
         most = max_epochs[name] if isinstance(max_epochs, Mapping) else max_epochs
         if not most > 0:
             raise ValueError(f"max_epochs of '{name}' must be greater than 0, not {most}")
         caps[name] = available.get(name, 0) * float(most)
         if caps[name] <= 0 and on_shortage == "error":
             raise ValueError(
-                f"source '{name}' is to give {wished[name]:.2%} of all tokens and has no documents left; "
+                f"source '{name}' is to give {shares_wanted[name]:.2%} of all tokens and has no documents left; "
                 "give it weight 0, or look at why its documents were dropped"
             )
     return caps
@@ -218,18 +220,18 @@ def _caps(
 
 def _limits(
     caps: Mapping[str, float],
-    wished: Mapping[str, float],
+    shares_wanted: Mapping[str, float],
     group_of: Mapping[str, str],
     on_shortage: OnShortage,
 ) -> dict[str, float]:
     """Return, for each thing that must fill its share, the longest run in which it can, in tokens."""
     if on_shortage == "error":
-        return {f"source '{name}'": caps[name] / wished[name] for name in wished}
+        return {f"source '{name}'": caps[name] / shares_wanted[name] for name in shares_wanted}
     cap: dict[str, float] = defaultdict(float)
     share: dict[str, float] = defaultdict(float)
     for name, group in group_of.items():
         cap[group] += caps[name]
-        share[group] += wished[name]
+        share[group] += shares_wanted[name]
     return {f"group '{group}'": cap[group] / share[group] for group in cap}
 
 
@@ -262,29 +264,31 @@ def _infeasible(
 
 def _fill(
     caps: Mapping[str, float],
-    wished: Mapping[str, float],
+    shares_wanted: Mapping[str, float],
     group_of: Mapping[str, str],
     total: int,
 ) -> dict[str, float]:
     """Give every source its share, capped; what a group has left over goes to its uncapped sources."""
     filled: dict[str, float] = {}
     for group in dict.fromkeys(group_of.values()):
-        names = [name for name in wished if group_of[name] == group]
-        filled |= _fill_group({n: caps[n] for n in names}, {n: wished[n] for n in names}, total)
-    return {name: filled[name] for name in wished}
+        names = [name for name in shares_wanted if group_of[name] == group]
+        filled |= _fill_group(
+            {n: caps[n] for n in names}, {n: shares_wanted[n] for n in names}, total
+        )
+    return {name: filled[name] for name in shares_wanted}
 
 
 def _fill_group(
-    caps: Mapping[str, float], wished: Mapping[str, float], total: int
+    caps: Mapping[str, float], shares_wanted: Mapping[str, float], total: int
 ) -> dict[str, float]:
     """Find min(cap, level * share) for each source with the sum the group owes (water filling).
 
     Sources reach their cap in order of cap / share, so one pass over that order finds the level.
     """
-    left, weight = sum(wished.values()) * total, sum(wished.values())
+    left, weight = sum(shares_wanted.values()) * total, sum(shares_wanted.values())
     filled: dict[str, float] = {}
-    for name in sorted(wished, key=lambda n: (caps[n] / wished[n], n)):
-        filled[name] = min(caps[name], left * wished[name] / weight) if weight > 0 else 0.0
+    for name in sorted(shares_wanted, key=lambda n: (caps[n] / shares_wanted[n], n)):
+        filled[name] = min(caps[name], left * shares_wanted[name] / weight) if weight > 0 else 0.0
         left -= filled[name]
-        weight -= wished[name]
+        weight -= shares_wanted[name]
     return filled

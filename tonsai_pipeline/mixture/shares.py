@@ -1,4 +1,4 @@
-"""Weights, languages and sizes -> the wished share of every source; scores and group sizes -> repeats.
+"""Weights, languages and sizes -> the target share of every source; scores and group sizes -> repeats.
 
 languages {khm: 0.6, eng: 0.4} x division within a language (fixed | temperature | unimax) ──▶ shares
 """

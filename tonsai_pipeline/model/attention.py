@@ -7,20 +7,37 @@ a mask of ones is passed, or with flash attention and more than one row a batch.
 explicitly to an attention of our own, registered under `NAME`; called without borders it refuses.
 
 Two ways to the same numbers: torch's variable-length kernel (half precision on a GPU, no mask in memory), and
-SDPA with a block mask (everywhere else). Rows of a batch, documents in a row and the padding at its end are all
-just *segments* of one long line of B x T tokens.
+SDPA with a block mask (everywhere else, and with dropout, which the kernel does not know). Rows of a batch,
+documents in a row and the padding at its end are all just *segments* of one long line of B x T tokens.
+
+Nothing that would change the numbers is ignored: an argument that is not known here is refused by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 
 NAME = "tonsai_varlen"
+
+#: Arguments that transformers hands to every attention and that the numbers do not depend on here: positions
+#: are in queries and keys already, and the borders are causal.
+_KNOWN = frozenset(
+    {
+        "cache_position",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+        "position_ids",
+        "return_dict",
+        "use_cache",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +46,8 @@ class Borders:
 
     Args:
         mask: (B, 1, T, T) bool, true where a query may look at a key: same segment, not later.
-        cu_seqlens: (num_segments + 1,) int32, borders in the flat line of B x T tokens. May end with
-            repeats of B x T, so that its length, and with it the compiled kernel, stays the same.
+        cu_seqlens: (num_segments + 1,) int32, borders in the flat line of B x T tokens, strictly ascending:
+            kernels differ in what they do with an empty segment.
         max_seqlen: An upper bound of the tokens in a segment; required with `cu_seqlens`.
     """
 
@@ -76,45 +93,46 @@ def register() -> None:
 
 
 def attend(
-    _module: nn.Module,
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    _attention_mask: Tensor | None = None,
+    attention_mask: Tensor | None = None,
     *,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    softcap: float | None = None,
     segment_mask: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
     max_seqlen: int | None = None,
-    **_: object,
+    **others: object,
 ) -> tuple[Tensor, None]:
     """Attend inside segments; the signature is that of transformers' attention functions.
 
-    The layer itself and a mask, which they get too, are not looked at: the borders say everything.
-
     Args:
+        module: The layer; named in errors only.
         query: (B, H, T, D).
         key: (B, H_kv, T, D); each key head serves H / H_kv query heads.
-        value: (B, H_kv, T, D).
+        value: (B, H_kv, T, D_v). Its type is that of the result: rotary embeddings leave queries and keys in
+            fp32 under autocast, and no kernel takes mixed types.
+        attention_mask: Refused: the borders say everything.
         dropout: Probability of dropping an attention weight; unknown to the kernel.
         scaling: Factor on the scores; empty: D ** -0.5.
         sliding_window: A query sees itself and the `sliding_window - 1` tokens before it; empty: no limit.
-        softcap: Refused: neither way supports capped scores.
         segment_mask: (B, 1, T, T) bool, see `Borders.mask`.
         cu_seqlens: (num_segments + 1,) int32, see `Borders.cu_seqlens`.
         max_seqlen: Longest segment, in tokens.
+        others: Refused, but for those that do not change the numbers.
 
     Returns:
-        (B, T, H, D) and None, the attention weights that nobody asked for.
+        (B, T, H, D_v) and None, the attention weights that nobody asked for.
 
     Raises:
-        ValueError: No borders given, or a softcap.
+        ValueError: No borders given, or an argument that neither way computes: attention sinks (gpt-oss), a
+            softcap (Gemma 2), a mask, a bias.
     """
-    if softcap is not None:
-        raise ValueError("attention with a softcap (as in Gemma 2) cannot be trained here")
+    _refuse_unknown(module, attention_mask, others)
+    query, key = query.to(value.dtype), key.to(value.dtype)
     if segment_mask is not None:
         mask = segment_mask if sliding_window is None else _band(segment_mask, sliding_window)
         groups = query.shape[1] // key.shape[1]
@@ -127,7 +145,7 @@ def attend(
     if cu_seqlens is None or max_seqlen is None:
         raise ValueError(f"{NAME} attention was called without the borders of documents")
     if dropout > 0.0:
-        raise ValueError("the variable-length kernel has no dropout: set `dropout: 0`")
+        raise ValueError("the variable-length kernel has no dropout: pass a segment mask")
     out = _attend_varlen(
         query,
         key,
@@ -140,38 +158,23 @@ def attend(
     return out, None
 
 
-def find_leak(model: PreTrainedModel, *, use_varlen: bool, num_tokens: int = 16) -> float:
-    """Change one document of a row and return how much the logits of the next one move; 0.0 is right.
-
-    Args:
-        model: A model whose attention is `NAME`, in whatever precision it will train.
-        use_varlen: Which of the two ways to try.
-        num_tokens: Tokens in the row; the border is in the middle.
-
-    Returns:
-        The largest absolute difference of a logit.
-    """
-    device = model.device
-    half = num_tokens // 2
-    ids = torch.arange(num_tokens, device=device).remainder(model.config.vocab_size)[None]
-    other = ids.clone()
-    other[:, :half] = (ids[:, :half] + 1).remainder(model.config.vocab_size)
-    if use_varlen:
-        cu = torch.tensor([0, half, num_tokens], dtype=torch.int32, device=device)
-        borders = Borders(cu_seqlens=cu, max_seqlen=num_tokens)
-    else:
-        borders = Borders(mask=block_mask((torch.arange(num_tokens, device=device) >= half)[None]))
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        kwargs = {"use_cache": False, **borders.as_kwargs()}
-        logits = [model(x, **kwargs).logits[:, half:].float() for x in (ids, other)]
-    model.train(was_training)
-    return (logits[0] - logits[1]).abs().max().item()
-
-
 def _no_mask(*_: object, **__: object) -> None:
     """Build no mask: ours arrives as a keyword argument."""
+
+
+def _refuse_unknown(
+    module: nn.Module, attention_mask: Tensor | None, others: Mapping[str, object]
+) -> None:
+    unknown = [name for name, given in others.items() if given is not None and name not in _KNOWN]
+    if others.get("is_causal", True) is True and "is_causal" in unknown:
+        unknown.remove("is_causal")
+    if attention_mask is not None:
+        unknown.append("attention_mask")
+    if unknown:
+        raise ValueError(
+            f"{type(module).__name__} computes its attention with {', '.join(unknown)}, which no packed attention "
+            "supports"
+        )
 
 
 def _band(mask: Tensor, window: int) -> Tensor:
@@ -192,9 +195,10 @@ def _attend_varlen(
     # Imported here: the module looks for CUDA kernels that a CPU build of torch may lack.
     from torch.nn.attention.varlen import varlen_attn
 
-    batch, num_heads, length, width = query.shape
+    batch, num_heads, length, _ = query.shape
     q, k, v = (
-        x.transpose(1, 2).reshape(batch * length, x.shape[1], width) for x in (query, key, value)
+        x.transpose(1, 2).reshape(batch * length, x.shape[1], x.shape[3])
+        for x in (query, key, value)
     )
     window = -1 if sliding_window is None else sliding_window - 1
     # The same tensor object twice: cuDNN takes the causal path only then.
@@ -211,4 +215,4 @@ def _attend_varlen(
         enable_gqa=num_heads != key.shape[1],
     )
     assert isinstance(out, Tensor)
-    return out.reshape(batch, length, num_heads, width)
+    return out.reshape(batch, length, num_heads, value.shape[3])

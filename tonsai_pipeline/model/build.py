@@ -8,6 +8,7 @@ The folder is one that any program of the Hugging Face family opens.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,10 @@ from transformers import (
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model import attention
+from tonsai_pipeline.model.auto_tokenizer import make_auto_tokenizer_agree
+from tonsai_pipeline.model.check import check_network
 from tonsai_pipeline.model.embeddings import grow_embeddings, new_token_pieces
+from tonsai_pipeline.model.generation_settings import settings_of_base, written_as_they_are
 from tonsai_pipeline.recipe.model import ModelConfig
 
 #: The same function to 1e-7, but one kernel instead of six; saved models carry the name other programs know.
@@ -42,6 +46,7 @@ def build_model(
     seed: int,
     dtype: torch.dtype = torch.float32,
     tokenizer_dir: Path | None = None,
+    on_change: Callable[[str], object] = lambda _: None,
 ) -> PreTrainedModel:
     """Build the network, with new weights or those of `base`.
 
@@ -54,24 +59,31 @@ def build_model(
         dtype: Precision of the parameters.
         tokenizer_dir: The tokenizer that made the shards; with it, tokens that are new to `base` get good first
             embeddings. Without it, the base model's tokenizer is taken to be the same.
+        on_change: Gets a message about what a config asks for and does not get.
 
     Raises:
-        RecipeError: The config file, the base model or its tokenizer cannot be opened, or its context or
-            vocabulary is too small for the shards.
+        RecipeError: The config file, the base model or its tokenizer cannot be opened, its context or
+            vocabulary is too small for the shards, or it is of a family that cannot be packed.
     """
     attention.register()
     # Not `fork_rng`: dropout and later draws must also start from the seed.
     torch.manual_seed(seed)
     names = {f"{name}_token_id": token_id for name, token_id in special_ids.items()}
     if section.base is not None:
-        model = _load_base(section, vocab_size, tokenizer_dir, seed)
+        model = _load_base(section, vocab_size, tokenizer_dir, seed, on_change)
     else:
         if section.config_file is None:
             config = _config_from_sizes(section, vocab_size, seq_len, names)
         else:
             config = _config_from_file(section.config_file, vocab_size)
-        _prepare(config)
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention.NAME)
+        _prepare(config, section.dropout, on_change)
+        model = _with_our_attention(
+            config.model_type,
+            lambda: AutoModelForCausalLM.from_config(
+                config, attn_implementation=attention.NAME, dtype=torch.float32
+            ),
+        )
+        _check(model)
     config = model.config
     context = getattr(config, "max_position_embeddings", None)
     if context is not None and context < seq_len:
@@ -81,11 +93,23 @@ def build_model(
         )
     for name, token_id in names.items():
         setattr(config, name, token_id)
-    model.generation_config = GenerationConfig.from_model_config(config)
+    model.generation_config = (
+        GenerationConfig.from_model_config(config)
+        if section.base is None
+        else settings_of_base(
+            model.generation_config,
+            special_ids,
+            name=section.base,
+            revision=section.base_revision,
+            tokenizer_dir=tokenizer_dir,
+        )
+    )
     return cast("PreTrainedModel", cast("nn.Module", model).to(dtype))
 
 
-def open_base(section: ModelConfig) -> PreTrainedModel:
+def open_base(
+    section: ModelConfig, on_change: Callable[[str], object] = lambda _: None
+) -> PreTrainedModel:
     """Open the base model of a recipe as it is, with our attention, in fp32.
 
     Raises:
@@ -95,31 +119,41 @@ def open_base(section: ModelConfig) -> PreTrainedModel:
     base = str(section.base)
     try:
         config = AutoConfig.from_pretrained(base, revision=section.base_revision)
-        _prepare(config)
-        return AutoModelForCausalLM.from_pretrained(
-            base,
-            config=config,
-            revision=section.base_revision,
-            attn_implementation=attention.NAME,
-            dtype=torch.float32,
+        _prepare(config, section.dropout, on_change)
+        model = _with_our_attention(
+            config.model_type,
+            lambda: AutoModelForCausalLM.from_pretrained(
+                base,
+                config=config,
+                revision=section.base_revision,
+                attn_implementation=attention.NAME,
+                dtype=torch.float32,
+            ),
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.base: {section.base}: cannot be opened: {error}") from error
+    _check(model)
+    return model
 
 
 def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """Open a saved model with our attention, to be measured.
 
     Raises:
-        RecipeError: The folder holds no causal model.
+        RecipeError: The folder holds no causal model, or one of a family that cannot be packed.
     """
     attention.register()
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(folder), attn_implementation=attention.NAME, dtype=dtype
+        model = _with_our_attention(
+            str(folder),
+            lambda: AutoModelForCausalLM.from_pretrained(
+                str(folder), attn_implementation=attention.NAME, dtype=torch.float32
+            ),
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"{folder}: cannot be opened as a causal model: {error}") from error
+    _check(model)
+    return cast("PreTrainedModel", cast("nn.Module", model).to(dtype))
 
 
 def save_model(
@@ -136,6 +170,9 @@ def save_model(
         folder: Replaced if it exists.
         tokenizer_dir: Tokenizer files, copied into the folder as they are.
         state: Full weights on the CPU, where those in `model` are divided among processes.
+
+    Raises:
+        DataError: No way was found to make `AutoTokenizer` cut text as the shards were cut.
     """
     building = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(building, ignore_errors=True)
@@ -148,10 +185,16 @@ def save_model(
     if renamed:
         config.activation_function = _SAVED_GELU
     try:
-        model.save_pretrained(building, state_dict=state)
+        with written_as_they_are(model, building):
+            model.save_pretrained(building, state_dict=state)
     finally:
         if renamed:
             config.activation_function = _TRAINED_GELU
+    make_auto_tokenizer_agree(building)
+    # Weights are written through a private temporary file; all files get the mode of the others.
+    mode = (building / "config.json").stat().st_mode & 0o777
+    for path in building.iterdir():
+        path.chmod(mode)
     if folder.exists():
         retired = folder.with_name(f".tmp-old-{folder.name}")
         shutil.rmtree(retired, ignore_errors=True)
@@ -178,7 +221,6 @@ def _config_from_sizes(
         shared |= {"n_positions": seq_len, "n_embd": width}
         shared |= {"n_layer": section.num_layers, "n_head": section.num_heads}
         shared |= {"n_inner": section.intermediate_size or 4 * width}
-        shared |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), section.dropout)
         return GPT2Config(**shared)
     shared |= {
         "hidden_size": width,
@@ -188,7 +230,6 @@ def _config_from_sizes(
         "head_dim": width // section.num_heads,
         "intermediate_size": section.intermediate_size or -(-8 * width // (3 * 64)) * 64,
         "max_position_embeddings": seq_len,
-        "attention_dropout": section.dropout,
     }
     return LlamaConfig(**shared) if section.architecture == "llama" else Qwen3Config(**shared)
 
@@ -204,9 +245,13 @@ def _config_from_file(path: Path, vocab_size: int) -> PretrainedConfig:
 
 
 def _load_base(
-    section: ModelConfig, vocab_size: int, tokenizer_dir: Path | None, seed: int
+    section: ModelConfig,
+    vocab_size: int,
+    tokenizer_dir: Path | None,
+    seed: int,
+    on_change: Callable[[str], object],
 ) -> PreTrainedModel:
-    model = open_base(section)
+    model = open_base(section, on_change)
     pieces = {}
     if tokenizer_dir is not None:
         pieces = new_token_pieces(str(section.base), section.base_revision, tokenizer_dir)
@@ -214,11 +259,48 @@ def _load_base(
     return model
 
 
-def _prepare(config: PretrainedConfig) -> None:
+def dropout_of(config: PretrainedConfig) -> float:
+    """Return the largest dropout rate that a network trains with."""
+    return max(_dropouts(config).values(), default=0.0)
+
+
+def _dropouts(config: PretrainedConfig) -> dict[str, float]:
+    """The rates of a config by key; those of heads that a language model does not have are left out."""
+    return {
+        key: value
+        for key, value in config.to_dict().items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and ("drop" in key)
+        and not key.startswith(("classifier", "summary"))
+    }
+
+
+def _prepare(config: PretrainedConfig, dropout: float, on_change: Callable[[str], object]) -> None:
+    """Write into a config what the recipe decides, before a network is made of it."""
     if getattr(config, "activation_function", None) == _SAVED_GELU:
         config.activation_function = _TRAINED_GELU
-    if getattr(config, "attn_logit_softcapping", None) is not None:
+    # Hugging Face's defaults are those of 2019: gpt2 without a word drops a tenth of everything.
+    changed = {key: value for key, value in _dropouts(config).items() if value != dropout}
+    for key in changed:
+        setattr(config, key, 0.0 if key == "layerdrop" else dropout)
+    if any(changed.values()):
+        names = ", ".join(f"{key} {value}" for key, value in changed.items() if value)
+        on_change(f"{names}: not used, trained with model.dropout {dropout}")
+
+
+def _with_our_attention(name: str, make: Callable[[], PreTrainedModel]) -> PreTrainedModel:
+    try:
+        return make()
+    except (KeyError, AttributeError) as error:
+        # Families that choose among attentions of their own do not find ours.
         raise RecipeError(
-            f"model: {config.model_type} caps its attention scores, which no packed attention supports; "
-            "take another base model"
-        )
+            f"model: {name}: this family takes no attention from outside ({type(error).__name__}: {error}), so its "
+            "documents cannot be kept apart in packed rows; take another family"
+        ) from error
+
+
+def _check(model: PreTrainedModel) -> None:
+    # Without weights (planned on the meta device) there is nothing to compare.
+    if model.device.type != "meta":
+        check_network(model)

@@ -46,7 +46,7 @@ def new_token_pieces(base: str, revision: str | None, tokenizer_dir: Path) -> di
         RecipeError: One of the two tokenizers cannot be opened.
     """
     ours = Tokenizer.from_file(str(tokenizer_dir / _FILE))
-    return pieces_of(_base_tokenizer(base, revision), ours)
+    return pieces_of(load_base_tokenizer(base, revision), ours)
 
 
 def pieces_of(base: Tokenizer, ours: Tokenizer) -> dict[int, list[int]]:
@@ -95,13 +95,13 @@ def grow_embeddings(
     # Rows that only pad the vocabulary are never read; the mean keeps them out of the way of the softmax's start.
     padding = {number: () for number in range(num_old, vocab_size) if number not in pieces}
     for number, (layer, rows) in enumerate(zip(layers, old, strict=True)):
-        dice = torch.Generator().manual_seed(seed * 2 + number)
+        generator = torch.Generator().manual_seed(seed * 2 + number)
         weight = cast("Tensor", layer.weight)
         mean, spread = rows.mean(0), rows.std(0)
         with torch.no_grad():
             for token, parts in {**padding, **pieces}.items():
                 if method == "random":
-                    noise = torch.randn(len(mean), generator=dice, dtype=rows.dtype)
+                    noise = torch.randn(len(mean), generator=generator, dtype=rows.dtype)
                     weight[token] = mean + noise * spread
                 elif method == "mean" or not parts:
                     weight[token] = mean
@@ -109,12 +109,17 @@ def grow_embeddings(
                     weight[token] = rows[list(parts)].mean(0)
 
 
-def _base_tokenizer(base: str, revision: str | None) -> Tokenizer:
+def load_base_tokenizer(base: str, revision: str | None) -> Tokenizer:
+    """Open the tokenizer of a base model.
+
+    Raises:
+        RecipeError: The folder or repository holds none.
+    """
     folder = Path(base)
     # transformers makes an empty tokenizer of a folder that holds none.
     if folder.is_dir() and not any((folder / name).is_file() for name in _FILES):
         raise RecipeError(
-            f"model.base: {base} has none of {', '.join(_FILES)}, so its tokens cannot be told from new ones; "
+            f"model.base: {base} has none of {', '.join(_FILES)}, so its tokens cannot be distinguished from new ones; "
             "save the tokenizer beside the model"
         )
     try:
@@ -122,6 +127,6 @@ def _base_tokenizer(base: str, revision: str | None) -> Tokenizer:
         return cast("Tokenizer", opened.backend_tokenizer)
     except (OSError, ValueError, AttributeError) as error:
         raise RecipeError(
-            f"model.base: {base}: its tokenizer cannot be opened, so its tokens cannot be told from new ones: "
+            f"model.base: {base}: its tokenizer cannot be opened, so its tokens cannot be distinguished from new ones: "
             f"{error}"
         ) from error

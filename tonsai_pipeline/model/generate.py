@@ -7,15 +7,16 @@ One sequence a batch needs no document borders, so the usual cached attention wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-#: Cached attention for writing: one sequence a batch, so no document borders are needed.
-_WRITING_ATTENTION = "sdpa"
+#: Attention for sequences of one document each, with a cache.
+_PLAIN_ATTENTION = "sdpa"
 
 
 @torch.no_grad()
@@ -54,20 +55,116 @@ def generate(
     )
     if not 0 < len(prompt_ids) < context:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens; the model takes 1..{context - 1}")
-    dice = torch.Generator(device="cpu").manual_seed(seed)
+    generator = torch.Generator(device="cpu").manual_seed(seed)
     written: list[int] = []
-    with _writing(model):
+    with plain_attention(model):
         ids = torch.tensor([list(prompt_ids)], device=model.device)
         cache = None
         for _ in range(min(max_new_tokens, context - len(prompt_ids))):
             out = model(input_ids=ids, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
-            token = _draw(out.logits[0, -1].float().cpu(), allowed, temperature, top_p, dice)
+            token = _draw(out.logits[0, -1].float().cpu(), allowed, temperature, top_p, generator)
             if token == eos_id:
                 break
             written.append(token)
             ids = torch.tensor([[token]], device=model.device)
     return written
+
+
+@torch.no_grad()
+def generate_many(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: Sequence[int],
+    allowed: Tensor,
+    eos_ids: Sequence[int],
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    batch_rows: int = 16,
+) -> list[list[int]]:
+    """Continue prompts, many at once; a prompt's text does not depend on the others beyond rounding.
+
+    Args:
+        model: Any causal model, on any device.
+        prompts: Ids, at least one each; one that leaves no room in the context keeps its end.
+        max_new_tokens: Tokens written at most after each prompt.
+        allowed: (vocab_size,) bool, see `generate`.
+        eos_ids: Tokens that end a text; they are not returned.
+        temperature: 0 takes the likeliest token.
+        top_p: See `generate`.
+        seed: Prompt i draws with seed + i.
+        batch_rows: Prompts at a time.
+
+    Returns:
+        The new ids of each prompt.
+    """
+    context = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    kept = [
+        list(ids)[-max(1, context - room) :]
+        for ids, room in zip(prompts, max_new_tokens, strict=True)
+    ]
+    written: list[list[int]] = [[] for _ in prompts]
+    # Like lengths together: padding is computed too.
+    order = sorted(range(len(kept)), key=lambda row: (len(kept[row]), max_new_tokens[row]))
+    with plain_attention(model):
+        for first in range(0, len(order), batch_rows):
+            rows = order[first : first + batch_rows]
+            draws = [
+                partial(
+                    _draw,
+                    allowed=allowed,
+                    temperature=temperature,
+                    top_p=top_p,
+                    generator=torch.Generator(device="cpu").manual_seed(seed + row),
+                )
+                for row in rows
+            ]
+            texts = [written[row] for row in rows]
+            room = [max_new_tokens[row] for row in rows]
+            _write_rows(model, [kept[row] for row in rows], texts, room, draws, eos_ids, context)
+    return written
+
+
+def _write_rows(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    written: Sequence[list[int]],
+    room: Sequence[int],
+    draws: Sequence[Callable[[Tensor], int]],
+    eos_ids: Sequence[int],
+    context: int,
+) -> None:
+    """Write the rows of a batch, padded at the left, until each has ended or is full."""
+    longest = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, longest - len(prompt) :] = 1
+    going, cache = set(range(len(prompts))), None
+    for _ in range(min(max(room), context - longest)):
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        out = model(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            position_ids=positions.to(model.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache, logits = out.past_key_values, out.logits[:, -1].float().cpu()
+        ids = torch.zeros((len(prompts), 1), dtype=torch.long)
+        mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
+        for row in sorted(going):
+            token = draws[row](logits[row])
+            ids[row] = token
+            if token not in eos_ids:
+                written[row].append(token)
+            if token in eos_ids or len(written[row]) == room[row]:
+                going.remove(row)
+        if not going:
+            break
 
 
 def allowed_tokens(vocab_size: int, num_real: int, forbidden: Sequence[int]) -> Tensor:
@@ -91,7 +188,7 @@ def allowed_tokens(vocab_size: int, num_real: int, forbidden: Sequence[int]) -> 
 
 
 def _draw(
-    logits: Tensor, allowed: Tensor, temperature: float, top_p: float, dice: torch.Generator
+    logits: Tensor, allowed: Tensor, temperature: float, top_p: float, generator: torch.Generator
 ) -> int:
     logits = logits.masked_fill(~allowed, float("-inf"))
     if temperature == 0.0:
@@ -100,17 +197,17 @@ def _draw(
     # A token stays while those before it hold less than top_p: the likeliest always stays.
     before = probabilities.cumsum(0) - probabilities
     kept = probabilities.masked_fill(before >= top_p, 0.0)
-    return int(order[torch.multinomial(kept, 1, generator=dice)])
+    return int(order[torch.multinomial(kept, 1, generator=generator)])
 
 
 @contextmanager
-def _writing(model: PreTrainedModel) -> Iterator[None]:
-    """Put a model into the state for writing, and back."""
+def plain_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Put a model into evaluation mode with attention that needs no document borders, and back."""
     was_training = model.training
     # transformers offers a setter but no public way to read what was set.
     attention = str(model.config._attn_implementation)  # noqa: SLF001
     model.eval()
-    model.set_attn_implementation(_WRITING_ATTENTION)
+    model.set_attn_implementation(_PLAIN_ATTENTION)
     try:
         yield
     finally:

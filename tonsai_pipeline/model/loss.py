@@ -103,30 +103,46 @@ class NextTokenLoss(nn.Module):
             borders = Borders(mask=block_mask(segment_ids))
         else:
             borders = Borders(cu_seqlens=cu_seqlens, max_seqlen=input_ids.shape[1])
+        arguments = {
+            "input_ids": input_ids,
+            "position_ids": position_ids,
+            "use_cache": False,
+            **borders.as_kwargs(),
+        }
+        flat_targets = targets.flatten()
+        if self.chunk_tokens == 0 or self.chunk_tokens >= len(flat_targets):
+            # The whole model: what a family does to its logits, it does here.
+            return self._sums(self.model(**arguments).logits.flatten(0, 1), flat_targets)
         backbone = cast("nn.Module", self.model.base_model)
-        hidden = backbone(
-            input_ids=input_ids, position_ids=position_ids, use_cache=False, **borders.as_kwargs()
-        ).last_hidden_state
-        hidden, flat_targets = hidden.flatten(0, 1), targets.flatten()
-        if self.chunk_tokens == 0 or self.chunk_tokens >= len(hidden):
-            return self._sums(hidden, flat_targets)
+        hidden = backbone(**arguments).last_hidden_state.flatten(0, 1)
         nll = torch.zeros((), dtype=torch.float32, device=hidden.device)
         z = torch.zeros_like(nll)
         for part, wanted in zip(
             hidden.split(self.chunk_tokens), flat_targets.split(self.chunk_tokens), strict=True
         ):
-            more_nll, more_z = checkpoint(self._sums, part, wanted, use_reentrant=False)
+            more_nll, more_z = checkpoint(self._chunk, part, wanted, use_reentrant=False)
             nll, z = nll + more_nll, z + more_z
         return nll, z
 
-    def _sums(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, d), (N,) -> two scalars."""
-        head = cast("nn.Module", self.model.get_output_embeddings())
+    def _chunk(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, d), (N,) -> two scalars.
+
+        Knows what the common families do to their logits; `check.check_loss` refuses the others.
+        """
+        config = self.model.config
+        logits = cast("nn.Module", self.model.get_output_embeddings())(hidden)
+        if (factor := getattr(config, "logit_scale", None)) is not None:  # Cohere
+            logits = logits * factor
+        if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
+            logits = logits / divisor
+        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma
+            logits = cap * torch.tanh(logits.float() / cap)
+        return self._sums(logits, targets)
+
+    def _sums(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, V), (N,) -> two scalars."""
         # fp32 before the softmax: bf16 logits carry 8 bits, and sums over the vocabulary would lose them.
-        logits = head(hidden).float()
-        cap = getattr(self.model.config, "final_logit_softcapping", None)
-        if cap is not None:
-            logits = cap * torch.tanh(logits / cap)
+        logits = logits.float()
         if not self.with_z:
             nll = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
             return nll, torch.zeros_like(nll)

@@ -1,6 +1,6 @@
 """The order of a run -> windows, each packed by itself: shares and epochs stay in place, memory is bounded.
 
-Packing all documents at once would forget the order that the mixture wished for: epochs would mix, and copies of
+Packing all documents at once would forget the order that the mixture asks for: epochs would mix, and copies of
 one document would meet in a row. A window is long enough to fill its rows and short enough that no source begins
 a new epoch twice in it.
 """
@@ -66,8 +66,8 @@ def _cut(
     most = max(1, int(max_rows * 0.98)) * seq_len
     total = int(ends[-1])
     needed = -(-total // most)
-    wished = max(needed, int(np.ceil(num_epochs)))
-    num_windows = min(wished, max(needed, total // (MIN_WINDOW_ROWS * seq_len)))
+    wanted = max(needed, int(np.ceil(num_epochs)))
+    num_windows = min(wanted, max(needed, total // (MIN_WINDOW_ROWS * seq_len)))
     targets = np.arange(1, num_windows) * (total / num_windows)
     middles = ends - np.diff(ends, prepend=0) // 2
     return np.searchsorted(middles, targets)

@@ -27,7 +27,7 @@ GOOD, BAD = "__label__good", "__label__bad"
 CLASSIFIER_VERSION = 3
 _SMALLEST_PROBABILITY = 1e-7
 #: The classifier's log-odds count up to this, either way; fully from a text of so many units on, half of them there.
-#: Ours: chosen on kinds of real junk, each left out of training in turn (`benchmarks/quality.py --only classifier`).
+#: Ours: chosen on kinds of real junk, each left out of training in turn (`python -m benchmarks.quality --only classifier`).
 _MAX_CONTENT_LOG_ODDS = 1.0
 _UNITS_OF_HALF_WEIGHT = 20.0
 #: Where the fit of a calibration starts, and how strongly it is held there: slope, offset.

@@ -3,7 +3,7 @@
     Signals ──form_features──▶ (num_docs, len(FORM_FEATURES)) ──weights of the language──▶ log-odds
 
 Rates are shrunk towards a typical one by a few words' worth, so that a short text, which gives little evidence,
-moves the score little. The weights were fitted by `benchmarks/quality.py --only form` on half of each file and measured on the other
+moves the score little. The weights were fitted by `python -m benchmarks.quality --only form` on half of each file and measured on the other
 half and on user interfaces of other programs; docs/quality.md has the numbers.
 """
 

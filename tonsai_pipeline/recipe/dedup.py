@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tonsai_pipeline.recipe.section import RecipePath, Section
 from tonsai_pipeline.recipe.sources import DumpFormat, HubDataset, Name
@@ -14,7 +14,7 @@ class SignatureConfig(Section):
     """What a document is compared by. A change here signs every dump again."""
 
     num_perm: int = Field(default=128, ge=16, le=1024)
-    """Hash values per signature, 4 bytes each. More: candidates are nominated more exactly."""
+    """Hash values per signature, 4 bytes each. More: candidates are chosen more exactly."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     """Seed of the permutations."""
     clusters_per_shingle: int = Field(default=12, ge=1, le=63)
@@ -48,7 +48,9 @@ class DecontaminateConfig(Section):
     """Documents that hold text of an evaluation set, found by shared n-grams, are dropped."""
 
     evaluation_sets: tuple[EvaluationSet, ...] = ()
-    """The sets; none switches it off."""
+    """The sets, beside `evaluate.texts` and the prompt suite."""
+    prompt_suite: bool = True
+    """Whether the shipped prompt suite, question and right answer together, is one of them."""
     clusters_per_ngram: int = Field(default=25, ge=1, le=63)
     """Khmer clusters in an n-gram. 25 say as much as 8 English words (3.1 clusters a word, measured)."""
     words_per_ngram: int = Field(default=8, ge=1, le=63)
@@ -109,6 +111,16 @@ class DedupConfig(Section):
     do not count: a weekly snapshot repeats the last one."""
     max_group_frac: float = Field(default=0.02, gt=0, le=1)
     """Guard: no group of duplicates may be a larger share of the corpus; groups below 100 never fail."""
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _old_policy(cls, value: object) -> object:
+        if value == "best_quality":
+            raise ValueError(
+                "'best_quality' is gone since 0.2: every new dump changed old decisions; prefer cleaner sources with "
+                "policy 'prefer_source' and prefer_sources"
+            )
+        return value
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:

@@ -6,6 +6,7 @@ demo.yaml ──load_recipe──▶ Recipe      (a shipped name or a path)
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.recipe import Recipe
+
+#: Keys and places in lists that lead to a value.
+Location = tuple[str | int, ...]
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -52,21 +56,61 @@ def load_recipe(name_or_path: str) -> Recipe:
     """
     path = find_recipe(name_or_path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise RecipeError(f"{path}: not readable as YAML: {line}{error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(raw, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections, found {type(raw).__name__}")
-    return parse_recipe(raw, where=str(path), folder=path.parent)
+        found = "an empty file" if raw is None else type(raw).__name__
+        raise RecipeError(
+            f"{path}: a recipe is a mapping of sections, found {found}; `tonsai init FOLDER` writes one"
+        )
+    lines: dict[Location, int] = {}
+    if repeated := list(_find_lines(tree, (), lines)):
+        raise RecipeError("\n".join(f"{path}: {problem}" for problem in repeated))
+    return parse_recipe(raw, where=str(path), folder=path.parent, lines=lines)
 
 
-def parse_recipe(raw: dict[str, Any], *, where: str, folder: Path | None = None) -> Recipe:
+def _find_lines(
+    node: yaml.Node | None, location: Location, lines: dict[Location, int]
+) -> Iterator[str]:
+    """Note the line of every key; yield a problem for every key that a mapping has twice."""
+    if isinstance(node, yaml.MappingNode):
+        own: dict[Any, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in own:
+                name = ".".join(map(str, (*location, key.value)))
+                yield (
+                    f"{name}: repeated key, in lines {own[key.value]} and {line}; YAML would take the last one: "
+                    "keep one"
+                )
+            own[key.value] = lines[*location, key.value] = line
+            yield from _find_lines(value, (*location, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[*location, index] = item.start_mark.line + 1
+            yield from _find_lines(item, (*location, index), lines)
+
+
+def parse_recipe(
+    raw: dict[str, Any],
+    *,
+    where: str,
+    folder: Path | None = None,
+    lines: Mapping[Location, int] | None = None,
+) -> Recipe:
     """Check plain values as a recipe.
 
     Args:
         raw: The mapping that the YAML holds.
         where: Begins every error line.
         folder: Where relative paths in the recipe start; None leaves them as they are.
+        lines: The line of every key, for the errors.
 
     Raises:
         RecipeError: An unknown key, or a value out of range; one line per problem.
@@ -80,8 +124,18 @@ def parse_recipe(raw: dict[str, Any], *, where: str, folder: Path | None = None)
         told = [
             d for d in details if d["type"] != "too_short" or not _holds_another(d["loc"], inner)
         ]
-        lines = [_explain(detail, where) for detail in told]
-        raise RecipeError("\n".join(lines)) from error
+        problems = [
+            _explain(detail, where + _line_of(detail["loc"], lines or {})) for detail in told
+        ]
+        raise RecipeError("\n".join(problems)) from error
+
+
+def _line_of(location: Location, lines: Mapping[Location, int]) -> str:
+    """Return the line of a key, or of what it stands in; "" if no line is known."""
+    for length in range(len(location), 0, -1):
+        if (line := lines.get(location[:length])) is not None:
+            return f":{line}"
+    return ""
 
 
 def _holds_another(outer: tuple[Any, ...], locations: list[tuple[Any, ...]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -34,6 +35,22 @@ class ValidationSplit(Section):
     frac: Share = 0.005
     """Share of the texts. Raise it for a small corpus: some fifty documents of each language measure well."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_limits(cls, raw: object) -> object:
+        """Accept the limits of 0.1 for one release."""
+        if not isinstance(raw, dict):
+            return raw
+        old = [name for name in ("min_documents", "max_documents") if name in raw]
+        if old:
+            warnings.warn(
+                f"mixture.validation.{old[0]} is not used since 0.2: a text stays on its side for ever, so only "
+                "`frac` decides; the key goes in 0.3",
+                FutureWarning,
+                stacklevel=2,
+            )
+        return {name: value for name, value in raw.items() if name not in old}
+
 
 class MixtureConfig(Section):
     """Shares of languages and sources, how often text may repeat, train and validation split."""
@@ -46,7 +63,7 @@ class MixtureConfig(Section):
     temperature: float = Field(default=1.0, gt=0, le=100)
     """For `temperature`: 1 is by size, higher is more even."""
     on_shortage: Literal["redistribute", "error"] = "redistribute"
-    """A source too small for its share at `max_epochs`: leave the rest to its sisters of the same language, or
+    """A source too small for its share at `max_epochs`: leave the rest to the other sources of its language, or
     stop. A language too small for its share is always an error."""
     max_epochs: float = Field(default=4.0, gt=0)
     """Most passes over a source in the run. 4 are almost as good as new text; more warns; more than 16 is refused

@@ -17,7 +17,6 @@ _SIZES = frozenset(
         "num_heads",
         "num_kv_heads",
         "intermediate_size",
-        "dropout",
         "tie_embeddings",
     }
 )
@@ -45,7 +44,8 @@ class ModelConfig(Section):
     """Width inside the feed-forward block; empty: 4 x hidden_size (gpt2), 8/3 x rounded up to 64 (others)."""
 
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Dropout rate, 0..1; 0 is right for pretraining. The fast attention of the GPU knows none."""
+    """Dropout rate, 0..1, of any network, whatever its config says; 0 is right for pretraining. The fast
+    attention of the GPU knows none: above 0 a slower one with a mask is taken."""
 
     tie_embeddings: bool = True
     """Whether the output layer shares the token embedding."""

@@ -2,7 +2,7 @@
 
 The defaults were read off real text: Khmer news and law, English news, speeches and a handbook (clean, 738 and
 3,381 documents), user-interface strings, bug titles and legacy-font pages (junk). "p97 0.05 / 0.03" is the 97th
-percentile of the clean Khmer and of the clean English set. `benchmarks/quality.py --only percentiles` makes the
+percentile of the clean Khmer and of the clean English set. `python -m benchmarks.quality --only percentiles` makes the
 whole table again, which is in `docs/quality.md`.
 """
 

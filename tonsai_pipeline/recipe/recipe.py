@@ -20,7 +20,7 @@ from tonsai_pipeline.recipe.train import TrainConfig
 
 
 class Recipe(Section):
-    """Everything that decides what a run produces. Sections follow the street."""
+    """Everything that decides what a run produces. Sections follow the pipeline."""
 
     name: Name
     """Name of the run; current results and the inbox are kept by this name."""
@@ -54,6 +54,18 @@ class Recipe(Section):
         repeated = [name for name, n in Counter(s.name for s in self.sources).items() if n > 1]
         if repeated:
             raise ValueError(f"source names must be unique; repeated: {', '.join(repeated)}")
+        return self
+
+    @model_validator(mode="after")
+    def _some_weight_is_given(self) -> Self:
+        later = {name for stage in self.mixture.stages for name, w in stage.weights.items() if w}
+        for language, share in self.mixture.languages.items():
+            mine = [source for source in self.sources if source.lang == language]
+            if mine and share > 0 and not any(one.weight or one.name in later for one in mine):
+                raise ValueError(
+                    f"every source of '{language}' has weight 0, and mixture.languages gives it {share:.0%} of all "
+                    "tokens; give a source a weight, or the language a share of 0"
+                )
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
+from tonsai_pipeline.errors import RecipeError
+
 
 class InputFile:
     """Marks a field that names a file or a folder: its bytes change the result, its name does not."""
@@ -21,24 +23,32 @@ class Section(BaseModel):
     """Base of every recipe section; a string under a field is its documentation in `docs/recipe.md`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     unkeyed: ClassVar[frozenset[str]] = frozenset()
     """Fields that cannot change what a stage makes: limits of checks, what is watched, how work is divided."""
 
-    def settings(self, name_file: Callable[[Path], str]) -> dict[str, Any]:
+    def settings(self, name_file: Callable[[Path], str], where: str = "") -> dict[str, Any]:
         """Return what changes a result as plain JSON values, the form that cache keys hash.
 
         Args:
             name_file: Names the contents of a file or folder that a field points to.
+            where: Where the section stands in the recipe, with dots: begins the message of an error.
+
+        Raises:
+            RecipeError: There is no such file; the message names the field.
         """
         given = [name for name in type(self).model_fields if name in self.__dict__]
         plain = self.model_dump(mode="json", include=set(given) - self.unkeyed)
         return {
-            name: _named(getattr(self, name), name_file)
+            name: _named(getattr(self, name), name_file, f"{where}.{name}".lstrip("."))
             if self._names_files(name)
-            else _settings(getattr(self, name), value, name_file)
+            else _settings(getattr(self, name), value, name_file, f"{where}.{name}")
             for name, value in plain.items()
         }
 
@@ -58,8 +68,7 @@ class Section(BaseModel):
         kept = (set(only) or fields - self.unkeyed) - set(without)
         narrowed = type(self).model_construct(self.model_fields_set & kept)
         values = {name: _narrowed(self.__dict__[name]) for name in fields if name in kept}
-        narrowed.__dict__.clear()
-        narrowed.__dict__.update(values)
+        object.__setattr__(narrowed, "__dict__", values)
         return narrowed
 
     @classmethod
@@ -76,24 +85,27 @@ def _is_marked(annotation: Any) -> bool:
     )
 
 
-def _settings(value: Any, plain: Any, name_file: Callable[[Path], str]) -> Any:
+def _settings(value: Any, plain: Any, name_file: Callable[[Path], str], where: str) -> Any:
     if isinstance(value, Section):
-        return value.settings(name_file)
+        return value.settings(name_file, where)
     if isinstance(value, Mapping):
-        return {str(k): _settings(v, v, name_file) for k, v in value.items()}
+        return {str(k): _settings(v, v, name_file, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, Sequence) and any(isinstance(one, Section) for one in value):
-        return [_settings(one, one, name_file) for one in value]
+        return [_settings(one, one, name_file, f"{where}.{i}") for i, one in enumerate(value)]
     return plain
 
 
-def _named(value: Any, name_file: Callable[[Path], str]) -> Any:
+def _named(value: Any, name_file: Callable[[Path], str], where: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _named(one, name_file) for key, one in value.items()}
+        return {str(key): _named(one, name_file, f"{where}.{key}") for key, one in value.items()}
     if isinstance(value, tuple | list):
-        return [_named(one, name_file) for one in value]
+        return [_named(one, name_file, where) for one in value]
     if value is None or (isinstance(value, str) and not Path(value).exists()):
         return value  # nothing, or the id of something on the Hub
-    return {"contents": name_file(Path(value))}
+    try:
+        return {"contents": name_file(Path(value))}
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _narrowed(value: Any) -> Any:

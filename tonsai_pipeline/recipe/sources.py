@@ -22,6 +22,18 @@ DumpFormat = Literal[
 Kind = Literal["prose", "sentences", "lexicon", "verse", "dialogue", "headlines"]
 
 
+class DialectConfig(Section):
+    """How a CSV or TSV file tells fields apart; what is left out follows the format's habit."""
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Character between fields; a comma in `csv`, a tab in `tsv`."""
+    quoting: Literal["minimal", "none"] | None = None
+    """`minimal`: a field may stand in double quotes (RFC 4180), the habit of `csv`. `none`: quotes are text and a
+    record is a line, the habit of `tsv`."""
+    escape: str | None = Field(default=None, min_length=1, max_length=1)
+    """Character that makes the next one text, such as a backslash."""
+
+
 class HubDataset(Section):
     """A data set on the Hugging Face Hub, read through `datasets`."""
 
@@ -51,7 +63,7 @@ class Source(Section):
     lang: Literal["khm", "eng"]
     """Language whose share of the mixture this source fills."""
     weight: float = Field(default=1.0, ge=0)
-    """Wish for this source's share of its language's tokens, relative to its sister sources. 0: not trained on."""
+    """Target share of its language's tokens, relative to the language's other sources. 0: not trained on."""
     path: str | tuple[str, ...] | None = None
     """File, folder, glob or fsspec URL, or several. Relative paths start at the data folder
     (`--data`, TONSAI_DATA, or the folder of the recipe)."""
@@ -65,9 +77,11 @@ class Source(Section):
     """Field that holds the text, in formats that have fields."""
     text_layout: Literal["file", "line", "blank_line"] = "blank_line"
     """Plain text only: a document is a whole file, a line, or a block between blank lines."""
-    where: dict[str, str] = Field(default_factory=dict)
-    """Only records whose other fields have these values, for example `{lang: khm}`; the rest is counted and
-    passed over."""
+    dialect: DialectConfig = DialectConfig()
+    """CSV and TSV only: delimiter, quoting and escape, where they are not those of the format."""
+    where: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    """Only records whose fields have these values, for example `{lang: khm, is_article: true}`; `url`, `title` and
+    `a.b` are fields too. The rest is counted and skipped."""
     max_documents: int | None = Field(default=None, ge=1)
     """Stop each dump after this many documents; None for all."""
     kind: Kind = "prose"
@@ -92,8 +106,11 @@ class IngestConfig(Section):
     """A longer document goes to quarantine, in bytes of UTF-8."""
     max_bad_frac: float = Field(default=0.5, ge=0, le=1)
     """A dump with a larger share of unreadable rows fails its check (its good rows are kept all the same)."""
+    max_lost_frac: float = Field(default=0.01, ge=0, le=1)
+    """A dump with a file of which a larger share could not be read at all, beside single bad rows, fails its check
+    and stops there. What a cut file lost is unknown and counts as too much, unless this is 1."""
 
-    unkeyed: ClassVar = frozenset({"max_bad_frac"})
+    unkeyed: ClassVar = frozenset({"max_bad_frac", "max_lost_frac"})
 
 
 class NormalizeConfig(Section):

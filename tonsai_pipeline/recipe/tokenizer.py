@@ -89,6 +89,11 @@ class TokenizerConfig(Section):
     extend_khmer_tokens: int = Field(default=0, ge=0, le=1_000_000)
     """With `base`: Khmer tokens that are learned on the mixture and added to it, for continual pretraining."""
 
+    extend_words: Literal["base", "qwen35"] = "base"
+    """With `extend_khmer_tokens`: base: Khmer words are kept whole and everything else is cut as the base does, which
+    llama.cpp has no pattern for; qwen35: marks join letters in every script, as llama.cpp can, and text without
+    combining marks is cut as before. For bases that cut words as Qwen2 and Qwen3 do."""
+
     @model_validator(mode="after")
     def _base_is_there(self) -> Self:
         if self.base is None and self.base_revision is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.continual import FreezePhase, RegressionConfig
-from tonsai_pipeline.recipe.evaluate import InTrainingSamples
+from tonsai_pipeline.recipe.deepspeed_file import check_deepspeed, read_deepspeed, stage_of
+from tonsai_pipeline.recipe.evaluate import EarlySignalConfig, InTrainingSamples
 from tonsai_pipeline.recipe.section import RecipePath, Section
 
 
@@ -42,6 +44,9 @@ class ScheduleConfig(Section):
 
     warmup_frac: float = Field(default=0.01, ge=0.0, le=1.0)
     """Fraction of all tokens over which the rate rises from 0, 0..1."""
+
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """The same in optimizer steps, from 0, in place of `warmup_frac`."""
 
     decay_frac: float = Field(default=0.1, ge=0.0, le=1.0)
     """wsd: fraction of all tokens over which the rate falls at the end, 0..1. Ours: 0.1, as MiniCPM found enough."""
@@ -92,14 +97,14 @@ class ValidationConfig(Section):
 
 
 class GuardConfig(Section):
-    """When a run that goes wrong is stopped, or taken back to before it went wrong."""
+    """When a run that goes wrong is stopped, or rolled back to before it went wrong."""
 
     max_skipped_steps: int = Field(default=10, ge=1, le=10_000)
     """Steps in a row whose loss or gradient is not finite before the run stops, 1..10,000; each is skipped."""
 
     on_spike: Literal["alert", "rollback", "ignore"] = "alert"
-    """What follows when the loss jumps. rollback: go back to the last checkpoint before it, then pass over the
-    rows of the spike; steps that are not finite count as a jump too. alert: say so and go on."""
+    """What follows when the loss jumps. rollback: go back to the last checkpoint before it, then skip the
+    rows of the spike; steps that are not finite count as a jump too. alert: log it and go on."""
 
     spike_window_steps: int = Field(default=128, ge=8, le=100_000)
     """Steps whose losses are the yardstick, 8..100,000; spikes are not among them. The first quarter only learns."""
@@ -112,7 +117,7 @@ class GuardConfig(Section):
     """Steps in a row that must be so high, 1..10,000: one odd batch is no spike."""
 
     spike_margin_steps: int = Field(default=4, ge=1, le=10_000)
-    """Steps before the first high one whose rows are passed over too, 1..10,000: the rows of a step show in the
+    """Steps before the first high one whose rows are skipped too, 1..10,000: the rows of a step show in the
     loss of the next."""
 
     max_rollbacks: int = Field(default=3, ge=1, le=1000)
@@ -154,10 +159,10 @@ class TrainConfig(Section):
 
     unkeyed: ClassVar = frozenset(
         # How often is saved, logged, sampled and guarded ...
-        {"checkpoint", "guards", "metrics", "regression", "samples"}
+        {"checkpoint", "guards", "metrics", "regression", "early_signal", "samples"}
         # ... and how the work is divided and stored, which changes the last digits only: a run that does not fit the
         # memory goes on with smaller micro batches or another ZeRO stage, on more or fewer GPUs.
-        | {"engine", "zero_stage", "micro_batch_rows", "compile"}
+        | {"backend", "offload_optimizer", "zero_stage", "micro_batch_rows", "compile"}
         | {"activation_checkpointing", "loss_chunk_tokens"}
     )
 
@@ -173,14 +178,19 @@ class TrainConfig(Section):
     micro_batch_rows: int = Field(default=8, ge=1, le=4096)
     """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result."""
 
-    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    backend: Literal["deepspeed", "torch"] = "deepspeed"
     """deepspeed: any number of processes; torch: one process, plain PyTorch, for debugging."""
 
     zero_stage: Literal[0, 1, 2, 3] = 1
     """What DeepSpeed divides among processes: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters."""
 
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16 keeps fp32 master weights; auto: bf16 where the GPU has it, fp32 elsewhere."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """bf16 and fp16 keep fp32 master weights; fp16, for GPUs without bf16 (T4, V100), scales the loss. auto: bf16
+    where the GPU has it, fp32 elsewhere."""
+
+    offload_optimizer: bool = False
+    """Whether optimizer states stay in the host's memory (12 bytes a parameter less on the GPU) and the CPU updates
+    the weights; slower. Needs `backend: deepspeed`; gradients are then divided too (`zero_stage` 2)."""
 
     compile: bool | Literal["auto"] = "auto"
     """Whether `torch.compile` builds the network; auto: on a GPU only."""
@@ -212,6 +222,9 @@ class TrainConfig(Section):
     samples: InTrainingSamples = InTrainingSamples()
     """Texts written from fixed prompts during the run."""
 
+    early_signal: EarlySignalConfig = EarlySignalConfig()
+    """A part of the prompt suite measured during the run."""
+
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Saving and resuming."""
 
@@ -231,12 +244,36 @@ class TrainConfig(Section):
     deterministic: bool = False
     """Whether only deterministic GPU kernels are used: bitwise repeatable, slower. The CPU always is."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "engine" in values:
+            warnings.warn(
+                "train.engine is called train.backend since 0.2; the old name goes in 0.3",
+                FutureWarning,
+                stacklevel=2,
+            )
+            values = {"backend" if key == "engine" else key: v for key, v in values.items()}
+        return values
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.max_tokens is not None and self.num_epochs is not None:
             raise ValueError("give `max_tokens` or `num_epochs`, not both")
-        if self.engine == "torch" and self.deepspeed_config is not None:
-            raise ValueError("`deepspeed_config` has no effect with `engine: torch`; remove one")
+        if self.backend == "torch" and self.deepspeed_config is not None:
+            raise ValueError("`deepspeed_config` has no effect with `backend: torch`; remove one")
+        if self.offload_optimizer and self.backend == "torch":
+            raise ValueError("`offload_optimizer` needs `backend: deepspeed`")
+        return self
+
+    @model_validator(mode="after")
+    def _deepspeed_file_fits(self) -> Self:
+        # A file that is missing is named where its bytes are read for the run's name.
+        if self.deepspeed_config is not None and self.deepspeed_config.is_file():
+            users = read_deepspeed(self.deepspeed_config)
+            check_deepspeed(users, self.precision)
+            if stage_of(users) == 3 and self.samples.every_steps is not None:
+                raise ValueError("`samples` need whole weights in each process, not stage 3")
         return self
 
     @model_validator(mode="after")

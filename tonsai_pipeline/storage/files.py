@@ -88,7 +88,7 @@ def name_contents(path: Path) -> str:
     if path.is_file():
         return _digest_stat(path, *_stat(path))
     if not path.is_dir():
-        raise RecipeError(f"{path}: no such file; the recipe names it")
+        raise RecipeError(f"{path}: no such file")
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     names = [(file, file.relative_to(path)) for file in files]
     return digest_json(

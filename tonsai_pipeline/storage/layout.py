@@ -70,5 +70,5 @@ class Layout:
 
 
 def default_root() -> Path:
-    """Return the data root: TONSAI_HOME, or `tonsai_data` in the working folder."""
-    return Path(os.environ.get("TONSAI_HOME", "tonsai_data")).absolute()
+    """Return the data root: TONSAI_HOME, or `tonsai_data` in the working folder where that is unset or empty."""
+    return Path(os.environ.get("TONSAI_HOME") or "tonsai_data").absolute()

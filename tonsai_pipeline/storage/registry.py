@@ -17,7 +17,7 @@ from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import read_json, write_json
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class AddedDump:
     """A dump that a person added: files that are neither in the recipe nor in the inbox."""
 
@@ -40,7 +40,8 @@ class Registry:
 
     def add(self, dump: AddedDump) -> Registry:
         """Return the registry with a dump added, and switched on if it was off."""
-        added = tuple(sorted({*self.added, dump}))
+        # In the order of addition: a file added later must not change what earlier ones are called.
+        added = tuple(dict.fromkeys((*self.added, dump)))
         return replace(self.switch(dump.key, is_on=True), added=added)
 
     def switch(self, key: str, *, is_on: bool) -> Registry:

@@ -235,8 +235,10 @@ def _move(building: Path, final: Path) -> None:
 
 def _as_json(report: object) -> dict[str, Any]:
     """Return a report as it will be read from the manifest."""
-    is_value = is_dataclass(report) and not isinstance(report, type)
-    plain = asdict(report) if is_value else dict(cast("Mapping[str, Any]", report))
+    if is_dataclass(report) and not isinstance(report, type):
+        plain = asdict(report)
+    else:
+        plain = dict(cast("Mapping[str, Any]", report))
     return orjson.loads(orjson.dumps(plain, option=JSON_OPTIONS))
 
 

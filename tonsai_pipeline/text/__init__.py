@@ -1,6 +1,6 @@
 """Text of any origin -> Khmer text stored as Unicode asks, its clusters, its language, its faults.
 
-The room stands alone: it imports numpy, numba and pyarrow, and nothing of the pipeline above it, so
+The package stands alone: it imports numpy, numba and pyarrow, and nothing of the pipeline above it, so
 that inference code normalizes a prompt exactly as the corpus was::
 
     from tonsai_pipeline.text import NormalizeOptions, normalize

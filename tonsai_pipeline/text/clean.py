@@ -163,7 +163,7 @@ def _may_join(code_point, data, at, end):
 
 
 @njit(cache=True, nogil=True)
-def _rule_for(code_point, before, after, meant, switches):  # noqa: PLR0911 - one return a rule
+def _rule_for(code_point, before, after, meant, switches):
     """Return the rule that strips or folds a character here, -1 to keep it."""
     if code_point == cp.ZWSP:
         parts_words = before == _UNSPACED and after == _UNSPACED

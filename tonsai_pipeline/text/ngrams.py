@@ -3,7 +3,7 @@
     "the river" -> " t" "th" "the" "the " ... -> slots of a table of weights -> mean weight x scale
 
 A binary question needs one small table: 32,768 weights of one byte. Two are in the package: English against the other
-languages, and Khmer in a legacy font against any language and program text. `benchmarks/languages.py` says what they
+languages, and Khmer in a legacy font against any language and program text. `python -m benchmarks.languages` says what they
 were trained on, trains them again and measures them; nothing is downloaded to use them.
 
 Source: Cavnar and Trenkle, "N-Gram-Based Text Categorization" (1994); Weinberger et al., "Feature Hashing for Large

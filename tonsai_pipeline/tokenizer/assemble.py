@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -23,7 +24,6 @@ from tokenizers import (
     models,
     normalizers,
     pre_tokenizers,
-    processors,
 )
 
 from tonsai_pipeline.text import NormalizeOptions
@@ -43,11 +43,24 @@ VOCAB_MULTIPLE = 128
 INFO_NAME = "tonsai_tokenizer.json"
 NORMALIZER_NAME = "normalizer_config.json"
 _INFO_FORMAT = "tonsai-tokenizer/1"
+#: What is kept of the tokenizer_config.json of a tokenizer that was taken over. Not its class, nor what its class reads
+#: (`add_prefix_space`, `add_bos_token`, `split_special_tokens`): tokenizer.json alone says how text is cut.
+_KEPT_SETTINGS = (
+    "additional_special_tokens",
+    "cls_token",
+    "extra_special_tokens",
+    "mask_token",
+    "model_max_length",
+    "padding_side",
+    "sep_token",
+    "truncation_side",
+    "unk_token",
+)
 
 #: Only in a cluster, as `text.normalize` does: what has no base is not repaired.
-_COENG_DA = rf"(?<=[\u1780-\u17D3\u17DD\u200C\u200D]){chr(cp.COENG)}{chr(cp.LETTER_DA)}"
+COENG_DA = rf"(?<=[\u1780-\u17D3\u17DD\u200C\u200D]){chr(cp.COENG)}{chr(cp.LETTER_DA)}"
 _COENG_TA = chr(cp.COENG) + chr(cp.LETTER_TA)
-_ZWSP_BESIDE_KHMER = rf"(?<=[\s\u1780-\u17FF]){chr(cp.ZWSP)}+|{chr(cp.ZWSP)}+(?=[\s\u1780-\u17FF])"
+ZWSP_BESIDE_KHMER = rf"(?<=[\s\u1780-\u17FF]){chr(cp.ZWSP)}+|{chr(cp.ZWSP)}+(?=[\s\u1780-\u17FF])"
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,7 @@ def build_tokenizer(model: BpeModel, specials: list[str], normalize: NormalizeOp
         to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
         tokenizer.decoder = decoders.ByteLevel()
-    bos_id = tokenizer.token_to_id(BOS)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B:1", special_tokens=[(BOS, bos_id)]
-    )
+    # No post-processor: the chat template writes BOS, and a second one would come before every rendered chat.
     return tokenizer
 
 
@@ -142,20 +152,23 @@ def tokenizer_files(
         bos: Token that begins a document.
         eos: Token that ends one.
         pad: Token that fills rows.
-        config: Other keys of tokenizer_config.json, from a tokenizer that was taken over.
+        config: The tokenizer_config.json of a tokenizer that was taken over; what changes no id is kept.
         chat_template: Jinja, or None.
     """
     info = describe(tokenizer, bos=bos, eos=eos, pad=pad)
     names = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
     settings = {
+        # The class that reads tokenizer.json as it is; others build a pre-tokenizer of their own.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
-        **(config or {}),
+        # Bytes know no unknown text, but CTranslate2 cannot load a model whose tokenizer names no such token.
+        "unk_token": pad,
+        **{key: value for key, value in (config or {}).items() if key in _KEPT_SETTINGS},
         **names,
     }
     about = {"format": _INFO_FORMAT, **names, **vars(info)}
-    files = {
+    written = {
         "tokenizer.json": (tokenizer.to_str(pretty=True) + "\n").encode(),
         "tokenizer_config.json": _json(settings),
         "special_tokens_map.json": _json(names),
@@ -163,8 +176,13 @@ def tokenizer_files(
         INFO_NAME: _json(about),
     }
     if chat_template is not None:
-        files["chat_template.jinja"] = chat_template.encode()
-    return files
+        written["chat_template.jinja"] = chat_template.encode()
+    return written
+
+
+def probe_texts() -> list[str]:
+    """Return short texts that show how a tokenizer cuts: scripts, digits, joiners, marks alone, white space, code."""
+    return orjson.loads((files("tonsai_pipeline.tokenizer") / "probes.json").read_bytes())
 
 
 def parse_info(data: bytes) -> TokenizerInfo:
@@ -182,11 +200,11 @@ def parse_info(data: bytes) -> TokenizerInfo:
 def _normalizer(options: NormalizeOptions) -> normalizers.Normalizer:
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if options.strip_zwsp:
-        steps.append(normalizers.Replace(Regex(_ZWSP_BESIDE_KHMER), ""))
+        steps.append(normalizers.Replace(Regex(ZWSP_BESIDE_KHMER), ""))
     if options.strip_ignorables:
         steps.append(normalizers.Replace(chr(cp.BOM), ""))
     if options.coeng_da == "fold":
-        steps.append(normalizers.Replace(Regex(_COENG_DA), _COENG_TA))
+        steps.append(normalizers.Replace(Regex(COENG_DA), _COENG_TA))
     return normalizers.Sequence(steps)
 
 

@@ -2,7 +2,8 @@
 
     words ──cut as it cuts them now──▶ strings of its tokens ──BPE goes on──▶ new merges, new ids at the end
 
-Every old token keeps its id, and text without Khmer is cut as before: an old model reads it unchanged and has only
+Every old token keeps its id, and text without Khmer is cut as before (with `join_marks`, text without combining
+marks): an old model reads it unchanged and has only
 the new embeddings to learn. Training goes on where it ended: old merges rank before new ones, as if Khmer had
 come last.
 """
@@ -19,7 +20,12 @@ from tokenizers import Tokenizer
 
 from tonsai_pipeline.tokenizer.alphabet import from_byte_chars, num_chars
 from tonsai_pipeline.tokenizer.bpe import learn_merges
-from tonsai_pipeline.tokenizer.pretokenize import CLUSTERS, GPT2_PATTERN
+from tonsai_pipeline.tokenizer.pretokenize import (
+    CLUSTERS,
+    GPT2_PATTERN,
+    QWEN2_PATTERN,
+    WORD_PATTERN,
+)
 
 _FIRST_NAME = 0xF0000
 _MAX_NAMES = 0xFFFD
@@ -34,7 +40,12 @@ _CLUSTER_FRAC = 0.25
 
 
 def extend_tokenizer(
-    tokenizer: Tokenizer, words: Mapping[str, int], num_tokens: int, *, max_token_chars: int = 24
+    tokenizer: Tokenizer,
+    words: Mapping[str, int],
+    num_tokens: int,
+    *,
+    max_token_chars: int = 24,
+    join_marks: bool = False,
 ) -> Tokenizer:
     """Add Khmer tokens to a byte-level BPE tokenizer.
 
@@ -43,6 +54,8 @@ def extend_tokenizer(
         words: How often each word of the sample occurs; those without Khmer are left aside.
         num_tokens: Tokens to add.
         max_token_chars: Longest new token, in code points.
+        join_marks: Cut every text by `WORD_PATTERN`, which differs from Qwen2's only around combining marks; without
+            it only Khmer is cut otherwise than before.
 
     Returns:
         A new tokenizer; it has fewer new tokens if too few pairs repeat.
@@ -55,7 +68,7 @@ def extend_tokenizer(
         raise ValueError(
             f"only byte-level BPE can be extended, this is {state['model']['type']}; train a new tokenizer"
         )
-    state["pre_tokenizer"] = _keep_khmer_whole(state["pre_tokenizer"])
+    state["pre_tokenizer"] = _keep_khmer_whole(state["pre_tokenizer"], join_marks)
     vocab = state["model"]["vocab"]
     # Added tokens keep their ids only if the model knows them; otherwise they would move behind the new ones.
     vocab.update({token["content"]: token["id"] for token in state["added_tokens"]})
@@ -100,14 +113,22 @@ def _grow(
     return added
 
 
-def _keep_khmer_whole(pre_tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """Return a pre-tokenizer that takes a Khmer word whole and cuts everything else as before."""
+def _keep_khmer_whole(pre_tokenizer: dict[str, Any], join_marks: bool) -> dict[str, Any]:
+    """Return a pre-tokenizer that takes a Khmer word whole and cuts everything else as before, or joins marks."""
     steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
     changed = []
     found = False
+    if join_marks and [step.get("pattern", {}).get("Regex") for step in steps] != [
+        QWEN2_PATTERN,
+        None,
+    ]:
+        raise ValueError(
+            "extend_words: qwen35 is for tokenizers that cut words as Qwen2 and Qwen3 do"
+        )
     for step in steps:
         if step["type"] == "Split" and "Regex" in step["pattern"]:
-            changed.append(step | {"pattern": {"Regex": _with_khmer(step["pattern"]["Regex"])}})
+            pattern = WORD_PATTERN if join_marks else _with_khmer(step["pattern"]["Regex"])
+            changed.append(step | {"pattern": {"Regex": pattern}})
             found = True
         elif step["type"] == "ByteLevel" and step.get("use_regex", True):
             pattern = {"Regex": _with_khmer(GPT2_PATTERN)}

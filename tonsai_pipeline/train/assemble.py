@@ -1,6 +1,6 @@
-"""RUN.json -> everything a run needs before its first step: the network in its engine, and the plan.
+"""RUN.json -> everything a run needs before its first step: the network in its backend, and the plan.
 
-model + train sections, rows, device ──assemble──▶ Parts      refused where documents would see each other
+model + train sections, rows, device ──assemble──▶ Setup      refused where documents would see each other
 """
 
 from __future__ import annotations
@@ -12,46 +12,53 @@ from typing import Any, cast
 
 import torch
 
-from tonsai_pipeline.errors import TonsaiError, TrainError
-from tonsai_pipeline.eval.bits_per_byte import HeldOut
-from tonsai_pipeline.model.attention import find_leak
-from tonsai_pipeline.model.build import build_model, num_parameters
+from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.model.build import build_model
+from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
+from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
+from tonsai_pipeline.model.size import shape_of_network
+from tonsai_pipeline.planner.hardware import peak_flops_of
+from tonsai_pipeline.planner.network import Shape, flops_per_token
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train import process
-from tonsai_pipeline.train.base import measure_base
-from tonsai_pipeline.train.deepspeed_config import deepspeed_settings, merge_settings
-from tonsai_pipeline.train.engine import DeepSpeedEngine, Engine, TorchEngine
-from tonsai_pipeline.train.flops import flops_per_token, peak_flops_of, shape_of
-from tonsai_pipeline.train.plan import BatchPlan, make_plan
+from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.backends.deepspeed_backend import DeepSpeedBackend
+from tonsai_pipeline.train.backends.deepspeed_config import deepspeed_settings, merge_settings
+from tonsai_pipeline.train.backends.torch_backend import TorchBackend
+from tonsai_pipeline.train.base_model import measure_base
+from tonsai_pipeline.train.launch import process
+from tonsai_pipeline.train.loop.batch_plan import BatchPlan, make_plan
 from tonsai_pipeline.train.spec import TrainRun
 
 
 @dataclass(frozen=True)
-class Parts:
+class Setup:
     """What is built before the first step.
 
     Args:
-        engine: The network and its optimizer.
+        backend: The network and its optimizer.
         plan: Which rows when.
-        num_parameters: Of the network, tied ones once.
-        flops: Operations per token.
+        network: Its sizes.
         peak_flops: What one device promises per second; None: unknown.
         base: The base model on held-out rows, before training; None: nothing is compared with it.
     """
 
-    engine: Engine
+    backend: Backend
     plan: BatchPlan
-    num_parameters: int
-    flops: float
+    network: Shape
     peak_flops: float | None
     base: Mapping[str, HeldOut] | None
 
+    @property
+    def flops(self) -> float:
+        """Operations per token, forward and backward."""
+        return flops_per_token(self.network)
 
-def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Parts:
-    """Build the network, its engine and the plan; called in every process.
+
+def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Setup:
+    """Build the network, its backend and the plan; called in every process.
 
     Raises:
         TrainError: The batch does not fit the rows, or documents would see each other.
@@ -66,7 +73,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
     except ValueError as error:
         raise TrainError(f"{run.shards_dir}: {error}") from error
     base = measure_base(run, device, reporter)
-    bf16 = process.chooses_bf16(section, device)
+    dtype = process.choose_dtype(section, device)
     model = build_model(
         run.model,
         vocab_size=reader.vocab_size,
@@ -74,69 +81,69 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
         seed=section.seed,
         tokenizer_dir=run.tokenizer_dir,
+        on_change=reporter.log,
     )
-    count = num_parameters(model)
+    network = shape_of_network(model, reader.seq_len)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
+    check_loss(loss)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
-    engine = _make_engine(run, plan, loss, device, bf16=bf16, compiled=compiled, reporter=reporter)
-    _check_attention(engine)
+    backend = _make_backend(run, plan, loss, device, dtype, compiled=compiled, reporter=reporter)
+    _check_attention(backend, reader.seq_len)
     reporter.log(
-        f"{count:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
-        f"{world_size} x {device.type}, {'bf16' if bf16 else 'fp32'}, {engine.name}"
-        + (f" ZeRO {engine.zero_stage}" if engine.name == "deepspeed" else "")
+        f"{network.num_parameters:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
+        f"{world_size} x {device.type}, {backend.precision}, {backend.name}"
+        + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
     if plan.num_empty_rows:
         reporter.log(
             f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Parts(engine, plan, count, _flops(run, reader, count), peak_flops_of(name), base)
+    return Setup(backend, plan, network, peak_flops_of(name, backend.precision), base)
 
 
-def _make_engine(
+def _make_backend(
     run: TrainRun,
     plan: BatchPlan,
     loss: NextTokenLoss,
     device: torch.device,
+    dtype: torch.dtype,
     *,
-    bf16: bool,
     compiled: bool,
     reporter: Reporter,
-) -> Engine:
+) -> Backend:
     section = run.train
-    if section.engine == "torch":
-        return TorchEngine(loss, section, device, bf16=bf16, compiled=compiled)
-    settings = deepspeed_settings(section, plan, bf16=bf16, on_gpu=device.type == "cuda")
+    if section.backend == "torch":
+        return TorchBackend(loss, section, device, dtype, compiled=compiled)
+    precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "fp32")
+    on_gpu = device.type == "cuda"
+    settings = deepspeed_settings(section, plan, precision=precision, on_gpu=on_gpu)
     if section.deepspeed_config is not None:
         users = cast("dict[str, Any]", read_json(section.deepspeed_config))
         settings, ignored = merge_settings(settings, users)
         # Precision follows the hardware: a file written for an H100 must also run where there is none.
-        settings["bf16"] = {**settings["bf16"], "enabled": bf16}
+        for name in ("bf16", "fp16"):
+            settings[name] = {**settings[name], "enabled": precision == name}
         if ignored:
             names = ", ".join(ignored)
             reporter.log(
                 f"{section.deepspeed_config}: {names}: decided by the recipe, ignored here"
             )
-    return DeepSpeedEngine(loss, section, device, bf16=bf16, compiled=compiled, settings=settings)
+    return DeepSpeedBackend(loss, section, device, dtype, compiled=compiled, settings=settings)
 
 
-def _check_attention(engine: Engine) -> None:
-    """Refuse to train a network in which documents of a row see each other."""
-    context = torch.autocast(engine.device.type, torch.bfloat16, enabled=engine.bf16)
+def _check_attention(backend: Backend, seq_len: int) -> None:
+    """Refuse to train a network in which documents of a row see each other, on this device, in this precision."""
+    model, dtype = backend.loss.model, backend.dtype
+    if backend.use_varlen:
+        check_kernel(model.config, backend.device, dtype, seq_len)
+    context = torch.autocast(backend.device.type, dtype, enabled=dtype != torch.float32)
     with context:
-        leak = find_leak(engine.loss.model, use_varlen=engine.use_varlen)
-    if leak > 0.0:
+        leak = find_leak(model, use_varlen=backend.use_varlen)
+    if not may_be_rounding(leak, dtype):
         raise TrainError(
-            f"attention crosses documents: logits moved by {leak}; this network cannot be trained"
+            f"attention crosses documents: logits moved by {leak:.2g} of their spread; this network cannot be "
+            "trained"
         )
-
-
-def _flops(run: TrainRun, reader: RowReader, count: int) -> float:
-    try:
-        shape = shape_of(run.model, vocab_size=reader.vocab_size, seq_len=reader.seq_len)
-    except TonsaiError:
-        # A family whose sizes are not known in detail: six operations per parameter, attention left out.
-        return 6.0 * count
-    return flops_per_token(shape)

@@ -18,22 +18,30 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from tonsai_pipeline.errors import TonsaiError
-from tonsai_pipeline.eval.bits_per_byte import open_validation
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import name_contents, write_json
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train import process
-from tonsai_pipeline.train.assemble import Parts, assemble
-from tonsai_pipeline.train.checkpoint import Checkpoints
-from tonsai_pipeline.train.engine import Engine
-from tonsai_pipeline.train.extras import make_extras
-from tonsai_pipeline.train.failure import has_failed, record_failure
-from tonsai_pipeline.train.feed import RowFeed
-from tonsai_pipeline.train.loop import Outcome, Trainer
-from tonsai_pipeline.train.metrics import Metrics
-from tonsai_pipeline.train.resume import resume
+from tonsai_pipeline.train.assemble import Setup, assemble
+from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.callbacks.make import make_callbacks
+from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoint, Checkpoints
+from tonsai_pipeline.train.checkpoints.remote import Remote
+from tonsai_pipeline.train.checkpoints.resume import resume
+from tonsai_pipeline.train.checkpoints.uploader import Uploader, UploadReport
+from tonsai_pipeline.train.launch import process
+from tonsai_pipeline.train.launch.failure import has_failed, record_failure
+from tonsai_pipeline.train.launch.watchdog import Watchdog
+from tonsai_pipeline.train.loop.feed import RowFeed
+from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.loop.trainer import Outcome, Trainer
+from tonsai_pipeline.train.memory import out_of_memory
+from tonsai_pipeline.train.records.journal import Journal
+from tonsai_pipeline.train.records.metrics import Metrics
+from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
 from tonsai_pipeline.train.spec import (
     CHECKPOINTS_NAME,
     METRICS_NAME,
@@ -41,10 +49,6 @@ from tonsai_pipeline.train.spec import (
     STATUS_NAME,
     TrainRun,
 )
-from tonsai_pipeline.train.stop import StopRequest
-from tonsai_pipeline.train.trackers import check_trackers, open_trackers
-from tonsai_pipeline.train.upload import Remote, Uploader, UploadReport
-from tonsai_pipeline.train.watchdog import Watchdog
 
 #: A stopped run must end before its launcher's patience does; what is not uploaded by then is on this disk.
 _LAST_UPLOAD_S = 30.0
@@ -85,7 +89,7 @@ def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
 
     Args:
         run: What to do.
-        reporter: Who is told.
+        reporter: Shows numbers and messages.
         stop: Whether a signal arrived.
 
     Raises:
@@ -93,20 +97,31 @@ def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
     """
     section = run.train
     process.be_quiet()
-    device = process.join_group(use_deepspeed=section.engine == "deepspeed")
+    device = process.join_group(use_deepspeed=section.backend == "deepspeed")
     if section.deterministic:
         process.be_deterministic()
     check_trackers(section.metrics)
     reader = RowReader(run.shards_dir / "train")
-    parts = assemble(run, reader, device, reporter)
-    return _run(run, reader, parts, reporter, stop)
+    setup = assemble(run, reader, device, reporter)
+    try:
+        return _run(run, reader, setup, reporter, stop)
+    except torch.OutOfMemoryError as error:
+        backend = setup.backend
+        raise out_of_memory(
+            section,
+            setup.network,
+            micro_rows=setup.plan.micro_rows,
+            zero_stage=backend.zero_stage,
+            world_size=backend.world_size,
+            precision=backend.precision,
+        ) from error
 
 
 def _run(
-    run: TrainRun, reader: RowReader, parts: Parts, reporter: Reporter, stop: StopRequest
+    run: TrainRun, reader: RowReader, setup: Setup, reporter: Reporter, stop: StopRequest
 ) -> Outcome:
-    section, engine = run.train, parts.engine
-    rank, notices = engine.rank, deque[str]()
+    section, backend = run.train, setup.backend
+    rank, notices = backend.rank, deque[str]()
     remote, uploader = _open_remote(run, rank, notices.append)
     checkpoints = Checkpoints(
         run.output_dir / CHECKPOINTS_NAME,
@@ -114,77 +129,71 @@ def _run(
         section.guards,
         rank=rank,
         on_trouble=notices.append,
-        expected_bytes=12 * parts.num_parameters,  # fp32 weights and two running means
+        expected_bytes=12 * setup.network.num_parameters,  # fp32 weights and two running means
         copies=uploader,
     )
-    metrics = Metrics(
-        run.output_dir / METRICS_NAME,
-        rank=rank,
-        trackers=open_trackers(
-            section.metrics,
-            run.output_dir,
-            fingerprint=run.fingerprint,
-            settings=lambda: {
-                "model": run.model.settings(name_contents),
-                "train": run.train.settings(name_contents),
-            },
-        ),
-        on_trouble=notices.append,
-    )
+    metrics = _open_metrics(run, rank, notices.append)
+    journal = Journal(metrics, reporter, notices, setup.plan.num_steps)
     feed = RowFeed(
         reader,
-        parts.plan,
+        setup.plan,
         rank,
         positions=run.model.positions,
-        use_varlen=engine.use_varlen,
-        pinned=engine.device.type == "cuda",
+        use_varlen=backend.use_varlen,
+        pinned=backend.device.type == "cuda",
     )
     with Watchdog(section.guards.watchdog_s, run.output_dir, rank) as watchdog, closing(feed):
         watchdog.beat("loading a checkpoint")
         try:
-            resumed = resume(run, engine, checkpoints, remote, reporter)
+            resumed = resume(run, backend, checkpoints, remote, reporter)
         except TonsaiError:
-            while notices:
-                reporter.log(notices.popleft())
+            journal.flush(0)
             raise
+        uploads = None if uploader is None else lambda: uploader.report
         trainer = Trainer(
-            engine=engine,
-            section=section,
-            plan=parts.plan,
+            backend=backend,
+            run=run,
+            plan=setup.plan,
             feed=feed,
-            validation=open_validation(run.shards_dir),
-            positions=run.model.positions,
-            fingerprint=run.fingerprint,
-            checkpoints=checkpoints,
-            metrics=metrics,
-            reporter=reporter,
+            journal=journal,
             stop=stop,
             watchdog=watchdog,
-            notices=notices,
-            uploads=None if uploader is None else lambda: uploader.report,
-            flops=parts.flops,
-            peak_flops=parts.peak_flops,
-            extras=make_extras(run, engine, parts.plan, parts.base, metrics, reporter),
+            callbacks=make_callbacks(run, setup, checkpoints, uploads),
         )
         try:
-            outcome = trainer.run(resumed)
+            outcome = trainer.run(None if resumed is None else resumed.state)
             watchdog.beat("exporting the model")
             if outcome.finished:
-                _export(run, engine)
+                _export(run, backend)
         except TonsaiError:
             if uploader is not None:
                 uploader.close(_LAST_UPLOAD_S)
             raise
         finally:
-            trainer.tell_notices()
-    _write_status(run, parts, outcome, None)
+            journal.flush(trainer.step)
+    last = checkpoints.last
+    _write_status(run, setup, outcome, last, None)
     if uploader is not None:
         limit_s = section.checkpoint.upload_drain_s
         report = uploader.close(limit_s if outcome.finished else min(limit_s, _LAST_UPLOAD_S))
-        trainer.tell_notices()
-        _write_status(run, parts, outcome, report)
+        journal.flush(outcome.step)
+        _write_status(run, setup, outcome, last, report)
     metrics.close()
     return outcome
+
+
+def _open_metrics(run: TrainRun, rank: int, on_trouble: Callable[[str], None]) -> Metrics:
+    trackers = open_trackers(
+        run.train.metrics,
+        run.output_dir,
+        fingerprint=run.fingerprint,
+        settings=lambda: {
+            "model": run.model.settings(name_contents),
+            "train": run.train.settings(name_contents),
+        },
+    )
+    path = run.output_dir / METRICS_NAME
+    return Metrics(path, rank=rank, trackers=trackers, on_trouble=on_trouble)
 
 
 def _open_remote(
@@ -198,18 +207,22 @@ def _open_remote(
     return remote, Uploader(remote, section, on_trouble=on_trouble)
 
 
-def _export(run: TrainRun, engine: Engine) -> None:
-    state = engine.full_state()
-    if engine.rank == 0:
+def _export(run: TrainRun, backend: Backend) -> None:
+    state = backend.full_state()
+    if backend.rank == 0:
         folder = run.output_dir / MODEL_NAME
-        save_model(engine.loss.model, folder, tokenizer_dir=run.tokenizer_dir, state=state)
+        save_model(backend.loss.model, folder, tokenizer_dir=run.tokenizer_dir, state=state)
 
 
 def _write_status(
-    run: TrainRun, parts: Parts, outcome: Outcome, uploads: UploadReport | None
+    run: TrainRun,
+    setup: Setup,
+    outcome: Outcome,
+    last: Checkpoint | None,
+    uploads: UploadReport | None,
 ) -> None:
-    engine, plan = parts.engine, parts.plan
-    if engine.rank != 0:
+    backend, plan = setup.backend, setup.plan
+    if backend.rank != 0:
         return
     status = {
         "state": "finished" if outcome.finished else "interrupted",
@@ -218,19 +231,20 @@ def _write_status(
         "num_steps": plan.num_steps,
         "tokens": outcome.step * plan.step_tokens,
         "train_s": outcome.train_s,
-        "checkpoint": None if outcome.checkpoint is None else str(outcome.checkpoint),
+        "checkpoint": None if last is None else str(last.folder),
         "num_rollbacks": outcome.num_rollbacks,
-        "num_parameters": parts.num_parameters,
-        "flops_per_token": parts.flops,
-        "peak_flops": parts.peak_flops,
-        "world_size": engine.world_size,
-        "zero_stage": engine.zero_stage,
-        "engine": engine.name,
-        "device": engine.device.type,
-        "precision": "bf16" if engine.bf16 else "fp32",
+        "num_parameters": setup.network.num_parameters,
+        "network": asdict(setup.network),
+        "flops_per_token": setup.flops,
+        "peak_flops": setup.peak_flops,
+        "world_size": backend.world_size,
+        "zero_stage": backend.zero_stage,
+        "backend": backend.name,
+        "device": backend.device.type,
+        "precision": backend.precision,
     }
-    if parts.base is not None:
-        status["base"] = {language: found.as_dict() for language, found in parts.base.items()}
+    if setup.base is not None:
+        status["base"] = {language: found.as_dict() for language, found in setup.base.items()}
     if uploads is not None:
         status["uploads"] = asdict(uploads)
     write_json(run.output_dir / STATUS_NAME, status)

@@ -90,9 +90,9 @@ def refuse_rise(
         return
     lost = [rise for rise in find_rises(section.max_rise_frac, base, now) if rise.is_too_high]
     if lost:
-        said = "; ".join(str(rise) for rise in lost)
+        message = "; ".join(str(rise) for rise in lost)
         raise TrainError(
-            f"step {step:,}: {said}. Give the old language a larger share (mixture.languages), lower "
+            f"step {step:,}: {message}. Give the old language a larger share (mixture.languages), lower "
             "train.optimizer.lr, or allow more (train.regression)",
             step=step,
         )

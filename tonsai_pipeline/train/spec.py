@@ -1,4 +1,4 @@
-"""What one training process is told: RUN.json, frozen, written by whoever launches it.
+"""What one training process is to do: RUN.json, frozen, written by whoever launches it.
 
     recipe sections + folders ──TrainRun──▶ RUN.json ──job──▶ output_dir
 

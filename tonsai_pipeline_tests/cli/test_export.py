@@ -30,7 +30,7 @@ def shards(tmp_path: Path) -> Path:
 
     store = Store(Layout(tmp_path / "home", "demo"))
     return store.materialize(
-        "packed_shards", None, make, stage_version="test", settings={}, inputs={}
+        "packed_shards", None, "f" * 64, make, stage_version="test", settings={}, inputs={}
     ).path
 
 

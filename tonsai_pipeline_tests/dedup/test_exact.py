@@ -8,7 +8,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonsai_pipeline.dedup.exact import NO_TWIN, exact_keys, first_twins
+from tonsai_pipeline.dedup.exact import NOT_DUPLICATE, exact_keys, first_copies
 
 
 @settings(max_examples=100, deadline=None)
@@ -23,11 +23,13 @@ def test_keys_are_the_published_hash(texts):
 @given(st.lists(st.integers(0, 6), max_size=30), st.randoms(use_true_random=False))
 def test_first_twin_is_the_lowest_ordinal_whatever_the_order(values, random):
     keys = np.array([[value % 2, value] for value in values], np.uint64).reshape(-1, 2)
-    ordinals = np.array(random.sample(range(100), len(values)), np.int64)
-    twins = first_twins(keys, ordinals)
+    doc_indices = np.array(random.sample(range(100), len(values)), np.int64)
+    kept_duplicates = first_copies(keys, doc_indices)
     for place, value in enumerate(values):
-        first = min(o for o, other in zip(ordinals.tolist(), values, strict=True) if other == value)
-        assert twins[place] == (NO_TWIN if first == ordinals[place] else first)
+        first = min(
+            o for o, other in zip(doc_indices.tolist(), values, strict=True) if other == value
+        )
+        assert kept_duplicates[place] == (NOT_DUPLICATE if first == doc_indices[place] else first)
 
 
 def test_sliced_arrays_give_the_same_keys():

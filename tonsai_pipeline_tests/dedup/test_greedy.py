@@ -9,17 +9,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonsai_pipeline.dedup.exact import NO_TWIN
+from tonsai_pipeline.dedup.exact import NOT_DUPLICATE
 from tonsai_pipeline.dedup.greedy import (
     DROPPED,
     KEPT,
     UNKNOWN,
     Decisions,
     Edges,
+    find_candidates,
     follow,
-    nominate,
+    resolve,
     round_limit,
-    settle,
 )
 from tonsai_pipeline.dedup.lsh import Buckets
 
@@ -49,7 +49,9 @@ def _rounds(
     positions = np.zeros(len(members), np.int32)
     decisions, edges, num_pairs, num_rounds = Decisions.start(num_docs), Edges.none(), 0, 0
     while (decisions.status == UNKNOWN).any():
-        found = nominate(packed, positions, decisions.status, base=base, limit=limit(num_rounds))
+        found = find_candidates(
+            packed, positions, decisions.status, base=base, limit=limit(num_rounds)
+        )
         positions = found.positions
         pairs = list(zip(found.earlier.tolist(), found.later.tolist(), strict=True))
         assert len(set(pairs)) == len(pairs)
@@ -61,7 +63,7 @@ def _rounds(
                 np.ones(len(confirmed)),
             )
         )
-        decisions, edges = settle(decisions, edges, found.unfinished, base=base)
+        decisions, edges = resolve(decisions, edges, found.unfinished, base=base)
         num_pairs += len(pairs)
         num_rounds += 1
     return decisions, num_pairs
@@ -87,12 +89,12 @@ def test_rounds_follow_the_rule(corpus):
     expected = _rule(num_docs, base, candidates, duplicates)
     decisions, _ = _rounds(buckets, num_docs, base, duplicates)
     assert [status == KEPT for status in decisions.status] == expected
-    for doc, twin in enumerate(decisions.twins.tolist()):
+    for doc, kept_duplicate in enumerate(decisions.kept_duplicates.tolist()):
         if expected[doc]:
-            assert twin == NO_TWIN
+            assert kept_duplicate == NOT_DUPLICATE
         else:
-            assert (twin, doc + base) in candidates & duplicates
-            assert twin < base or expected[twin - base]
+            assert (kept_duplicate, doc + base) in candidates & duplicates
+            assert kept_duplicate < base or expected[kept_duplicate - base]
 
 
 @settings(max_examples=100, deadline=None)
@@ -116,11 +118,11 @@ def test_copies_share_the_fate_of_their_first():
     # 0 kept; 1 near 0; 2 is a copy of 1; 3 a copy of 0; 4 a copy of old 7, which fell to old 2.
     start = Decisions(
         np.array([KEPT, DROPPED, DROPPED, DROPPED, DROPPED], np.uint8),
-        np.array([NO_TWIN, 10, NO_TWIN, NO_TWIN, NO_TWIN]),
+        np.array([NOT_DUPLICATE, 10, NOT_DUPLICATE, NOT_DUPLICATE, NOT_DUPLICATE]),
         np.array([0, 0.9, 0, 0, 0]),
     )
     known = Decisions(np.array([DROPPED], np.uint8), np.array([2]), np.array([0.85]))
-    firsts = np.array([NO_TWIN, NO_TWIN, 11, 10, 7])
+    firsts = np.array([NOT_DUPLICATE, NOT_DUPLICATE, 11, 10, 7])
     found = follow(start, firsts, known, np.array([7]), base=10)
-    assert found.twins.tolist() == [NO_TWIN, 10, 10, 10, 2]
+    assert found.kept_duplicates.tolist() == [NOT_DUPLICATE, 10, 10, 10, 2]
     assert found.similarity.tolist() == [0, 0.9, 0.9, 1.0, 0.85]

@@ -7,7 +7,9 @@ import dagster as dg
 import pytest
 
 from tonsai_pipeline.defs.automation import SETTLE_S, new_dump_sensor
+from tonsai_pipeline.defs.jobs import ingest_dump
 from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.recipe import load_recipe
 
 KEY = "khm_news@20261101"
@@ -15,11 +17,10 @@ KEY = "khm_news@20261101"
 
 @pytest.fixture
 def place(tmp_path):
-    recipe = load_recipe("demo")
-    workspace = Workspace(root=str(tmp_path))
-    inbox = workspace.store(recipe).layout.inbox
+    graph = Graph(load_recipe("demo"), Workspace(root=str(tmp_path)))
+    inbox = graph.store.layout.inbox
     inbox.mkdir(parents=True)
-    return new_dump_sensor(recipe, workspace), inbox
+    return new_dump_sensor(graph, ingest_dump(graph)), inbox
 
 
 def drop(inbox, text, *, age_s=SETTLE_S + 5):
@@ -47,9 +48,10 @@ def test_a_new_dump_is_registered_observed_and_run(place):
     with dg.DagsterInstance.ephemeral() as instance:
         result = evaluate(sensor, instance)
     assert [r.partition_key for r in result.run_requests] == [KEY]
-    assert list(result.dynamic_partitions_requests[0].partition_keys) == [KEY]
+    [added] = result.dynamic_partitions_requests
+    assert (added.partitions_def_name, list(added.partition_keys)) == ("demo_dumps", [KEY])
     assert [(e.asset_key.to_user_string(), e.partition) for e in result.asset_events] == [
-        ("raw_dumps", KEY)
+        ("demo/raw_dumps", KEY)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The asset graph as a person sees it: names, arrows, partitions, checks, jobs."""
+"""The asset graph as a person sees it: names, arrows, partitions, checks, jobs; recipes side by side."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tonsai_pipeline.definitions import definitions
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.recipe import load_recipe, shipped_recipes
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.recipe import Recipe, load_recipe, shipped_recipes
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "asset_graph.json"
 
@@ -19,7 +21,14 @@ def graph():
     return build_definitions(load_recipe("demo"), Workspace()).resolve_asset_graph()
 
 
-def test_the_graph_is_the_street_of_the_golden_file(graph):
+def names(keys):
+    """Return asset names without the recipe's, which all must have."""
+    keys = list(keys)
+    assert all(key.path[0] == "demo" and len(key.path) == 2 for key in keys)
+    return {key.path[1] for key in keys}
+
+
+def test_the_graph_is_the_pipeline_of_the_golden_file(graph):
     found = {
         key.to_user_string(): sorted(
             parent.to_user_string() for parent in graph.get(key).parent_keys
@@ -35,40 +44,72 @@ def test_every_shipped_recipe_gives_definitions_that_load(name):
 
 
 def test_only_what_is_made_once_a_dump_is_partitioned(graph):
-    partitioned = {
-        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def
-    }
-    assert partitioned == {"raw_dumps", *DUMP_ASSETS}
+    partitioned = {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def}
+    assert names(partitioned) == {"raw_dumps", *DUMP_ASSETS}
+    assert {graph.get(key).partitions_def.name for key in partitioned} == {"demo_dumps"}
 
 
 def test_every_made_asset_belongs_to_a_job_and_tells_its_story(graph):
-    made = {key.to_user_string() for key in graph.get_all_asset_keys()} - {"raw_dumps"}
+    made = names(graph.get_all_asset_keys()) - {"raw_dumps"}
     assert made == {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
     for name in made:
-        node = graph.get(dg.AssetKey(name))
+        node = graph.get(dg.AssetKey(["demo", name]))
         assert node.description
         assert node.group_name in ("corpus", "training_data", "models")
         assert node.code_version
 
 
+#: Sums and measures: what they count is checked where it is used, or nothing is made from them.
+UNCHECKED = {
+    "contaminated_documents",
+    "kept_documents",
+    "quality_classifiers",
+    "tokenized_documents",
+    "evaluation_report",
+}
+
+
 def test_every_stage_that_can_poison_the_next_has_a_blocking_check(graph):
-    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
-    assert checked == {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
+    blocking = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
+    checked = names({key.asset_key for key in blocking})
+    assert checked == {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS} - UNCHECKED
 
 
-def test_an_edited_setting_changes_the_code_version_of_what_it_decides_and_nothing_before():
+@pytest.mark.parametrize(
+    ("section", "setting", "value", "decided"),
+    [
+        ("packing", "seq_len", 512, {"packed_shards"}),
+        (
+            "normalize",
+            "coeng_da",
+            "preserve",
+            {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS} - {"raw_documents", "dump_catalog"},
+        ),
+        (
+            "quality",
+            "mask",
+            ["email"],
+            {"training_mixture", "tokenizer", "tokenized_documents", "packed_shards"},
+        ),
+        ("quality", "max_drift", 0.9, set()),
+    ],
+)
+def test_an_edited_setting_changes_the_code_version_of_what_it_decides_and_nothing_else(
+    section, setting, value, decided
+):
     recipe = load_recipe("demo")
-    packing = recipe.packing.model_copy(update={"seq_len": recipe.packing.seq_len * 2})
+    raw = recipe.model_dump(mode="json")
+    assert raw[section][setting] != value
+    edited = Recipe.model_validate({**raw, section: {**raw[section], setting: value}})
     before, after = (
-        build_definitions(each, Workspace()).resolve_asset_graph()
-        for each in (recipe, recipe.model_copy(update={"packing": packing}))
+        build_definitions(each, Workspace()).resolve_asset_graph() for each in (recipe, edited)
     )
-    changed = {
-        key.to_user_string()
+    changed = names(
+        key
         for key in before.get_all_asset_keys()
         if before.get(key).code_version != after.get(key).code_version
-    }
-    assert changed == {"packed_shards"}
+    )
+    assert changed == decided
 
 
 def test_sensor_and_schedule_are_off_until_a_person_switches_them_on():
@@ -80,9 +121,59 @@ def test_sensor_and_schedule_are_off_until_a_person_switches_them_on():
 def test_training_holds_the_gpu_pool():
     definitions = build_definitions(load_recipe("demo"), Workspace())
     pools = {
-        key.to_user_string(): asset.op.pool
+        key: asset.op.pool
         for asset in definitions.assets
         if isinstance(asset, dg.AssetsDefinition)
         for key in asset.keys
     }
-    assert {name for name, pool in pools.items() if pool == "gpu"} == {*MODEL_ASSETS}
+    assert names(key for key, pool in pools.items() if pool == "gpu") == {*MODEL_ASSETS}
+
+
+@pytest.fixture
+def two_recipes(tmp_path, monkeypatch):
+    """Two recipes over the same source name in one folder and one data root, as `TONSAI_RECIPE` names them."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: {name}\nsources: [{{name: news, lang: eng, path: {name}.jsonl}}]\n"
+        )
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "x"}\n')
+    monkeypatch.setenv("TONSAI_RECIPE", f"{tmp_path / 'a.yaml'}, {tmp_path / 'b.yaml'}")
+    monkeypatch.setenv("TONSAI_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TONSAI_DATA", raising=False)
+    return tmp_path
+
+
+def test_two_recipes_stand_side_by_side_in_one_ui_and_one_history(two_recipes):
+    both = definitions()
+    dg.Definitions.validate_loadable(both)
+    keys = both.resolve_asset_graph().get_all_asset_keys()
+    by_recipe = {name: {key.path[1] for key in keys if key.path[0] == name} for name in ("a", "b")}
+    assert (
+        by_recipe["a"]
+        == by_recipe["b"]
+        == {"raw_dumps", *DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
+    )
+    job = both.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        wanted = dg.AssetKey(["a", "dump_catalog"])
+        assert job.execute_in_process(instance=instance, asset_selection=[wanted]).success
+        assert instance.get_dynamic_partitions("a_dumps") == ["news@00000000"]
+        assert instance.get_dynamic_partitions("b_dumps") == []
+        run = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(["a", "raw_documents"])],
+            partition_key="news@00000000",
+        )
+        assert run.success
+        for name, counts in (("a", (1, 1)), ("b", (0, 0))):
+            found = tuple(
+                len(instance.fetch_materializations(dg.AssetKey([name, asset]), limit=9).records)
+                for asset in ("dump_catalog", "raw_documents")
+            )
+            assert found == counts, name
+
+
+def test_two_recipes_of_one_name_are_refused(two_recipes):
+    (two_recipes / "b.yaml").write_text((two_recipes / "a.yaml").read_text())
+    with pytest.raises(RecipeError, match=r"a\.yaml and .*b\.yaml are both named 'a'; rename one"):
+        definitions()

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from tonsai_pipeline.defs.models import pretrained_model as asset
+from tonsai_pipeline.defs.stage_asset import Made
+from tonsai_pipeline.lineage import DumpView
+from tonsai_pipeline.pipeline import open_builder
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.storage.store import Store
 
 BASE = {"eng": {"bits_per_byte": 1.0}, "khm": {"bits_per_byte": 0.9}}
 
@@ -26,14 +29,15 @@ def recipe(**regression: Any) -> Recipe:
     )
 
 
-def finished(store: Store, status: dict[str, Any]) -> Artifact:
+def finished(store: Store, described: Recipe, status: dict[str, Any]) -> Made:
     def make(folder: Path) -> dict[str, int]:
         (folder / "status.json").write_text(json.dumps(status))
         return {}
 
-    return store.materialize(
-        "pretrained_model", None, make, stage_version="1", settings={}, inputs={}
+    artifact = store.materialize(
+        "pretrained_model", None, "f" * 64, make, stage_version="1", settings={}, inputs={}
     )
+    return Made(artifact, open_builder(described, store, DumpView({}, {}.__getitem__)))
 
 
 def measured(**bits: float) -> dict[str, Any]:
@@ -48,17 +52,15 @@ def measured(**bits: float) -> dict[str, Any]:
 def test_the_check_fails_where_a_limited_language_lost_too_much(
     store: Store, eng: float, passed: bool
 ) -> None:
-    artifact = finished(store, {"base": BASE})
-    found = asset._base_check(
-        recipe(max_rise_frac={"eng": 0.03}), artifact, [measured(eng=eng, khm=5.0)]
-    )
+    made = finished(store, recipe(max_rise_frac={"eng": 0.03}), {"base": BASE})
+    found = asset._base_check(made, [measured(eng=eng, khm=5.0)])
     assert found.passed == passed
     assert found.severity.value == "ERROR"
     assert f"eng: {eng:.4f} bits per byte, the base model had 1.0000" in str(found.description)
 
 
 def test_without_limits_the_check_says_that_nothing_is_limited(store: Store) -> None:
-    found = asset._base_check(recipe(), finished(store, {}), [measured(eng=9.0)])
+    found = asset._base_check(finished(store, recipe(), {}), [measured(eng=9.0)])
     assert found.passed
     assert "no language is limited" in str(found.description)
 

@@ -14,7 +14,7 @@ def full_recipe(folder: Path) -> Recipe:
     """Return a recipe that names a file wherever it can, and has an entry in every list."""
     files = ("words.txt", "lid.bin", "quiz.jsonl", "ready.bin", "deepspeed.json", "net.json")
     for name in files:
-        (folder / name).write_text(f"contents of {name}")
+        (folder / name).write_text('{"gradient_clipping": 1.0}')
     for name in ("tokenizer", "network"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(name)
@@ -77,7 +77,12 @@ def changed(section: Section, path: str) -> Section:
 
 def _changed_inside(value: Any, rest: str, annotation: Any) -> Any:
     if value is None:
-        value = _section_of(annotation).model_construct()
+        value = _entry(_section_of(annotation))
+    if isinstance(value, tuple | dict) and not value:
+        kind = next(
+            one for part in _parts(annotation) for one in get_args(part) if _is_section(one)
+        )
+        value = (_entry(kind),) if isinstance(value, tuple) else {"eng": _entry(kind)}
     if isinstance(value, Section):
         return changed(value, rest)
     if isinstance(value, Mapping):
@@ -90,7 +95,7 @@ def _other(value: Any, annotation: Any) -> Any:
     options = [one for part in _parts(annotation) for one in get_args(part)]
     if any(get_origin(part) is Literal for part in _parts(annotation)):
         others = [one for one in options if one != value and one is not None]
-        return others[0]
+        return others[0] if others else True
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -116,5 +121,15 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _entry(kind: type[Section]) -> Section:
+    """Return a section with the defaults, and something in every field that has none."""
+    required = [key for key, field in kind.model_fields.items() if field.is_required()]
+    return kind.model_construct(None, **dict.fromkeys(required, "eng_b"))
+
+
 def _section_of(annotation: Any) -> type[Section]:
-    return next(p for p in _parts(annotation) if isinstance(p, type) and issubclass(p, Section))
+    return next(part for part in _parts(annotation) if _is_section(part))

@@ -136,8 +136,8 @@ def test_redistribution_keeps_languages_exact_and_never_lowers_an_unshort_source
     slack = len(sizes) + 1e-6 * made.total_tokens
     for language in set(groups.values()):
         given_tokens = sum(made.target_tokens[n] for n in sizes if groups[n] == language)
-        wished = sum(shares[n] for n in sizes if groups[n] == language) * made.total_tokens
-        assert abs(given_tokens - wished) <= slack
+        wanted = sum(shares[n] for n in sizes if groups[n] == language) * made.total_tokens
+        assert abs(given_tokens - wanted) <= slack
     for name in sizes:
         if name not in made.short_sources:
             assert made.target_tokens[name] >= shares[name] * made.total_tokens - slack

@@ -31,12 +31,12 @@ def test_every_whole_epoch_reads_each_document_once_and_the_last_one_a_part(
     tokens, source = corpus(seed % 1000, num_docs=200, num_sources=len(epochs))
     sizes = sizes_of(tokens, source, len(epochs))
     run = plan(tokens, source, (sizes * epochs).astype(int) * (sizes > 0), seed=seed)
-    for index, wished in enumerate(epochs):
+    for index, wanted in enumerate(epochs):
         mine = source[run.order] == index
-        for epoch in range(int(wished) + 1):
+        for epoch in range(int(wanted) + 1):
             read = run.order[mine & (run.epoch == epoch)]
             assert len(set(read.tolist())) == len(read)
-            if epoch < int(wished) - 1:
+            if epoch < int(wanted) - 1:
                 assert len(read) == np.sum(source == index)
         assert (np.diff(run.epoch[mine]) >= 0).all()
 

@@ -67,19 +67,19 @@ def test_a_random_recipe_is_realised_within_half_a_point(data: st.DataObject, se
     """From weights to the order of documents: realised token shares stay within 0.5 points."""
     names = [f"s{i}" for i in range(data.draw(st.integers(2, 6)))]
     languages = {name: "khm" if i % 2 else "eng" for i, name in enumerate(names)}
-    dice = np.random.default_rng(seed)
-    owner = dice.integers(0, len(names), 4_000)
-    tokens = dice.integers(20, 2_000, 4_000)
+    generator = np.random.default_rng(seed)
+    owner = generator.integers(0, len(names), 4_000)
+    tokens = generator.integers(20, 2_000, 4_000)
     sizes = np.bincount(owner, tokens, len(names))
     available = {name: int(size) for name, size in zip(names, sizes, strict=True)}
     khmer = data.draw(st.floats(0.1, 0.9))
-    wished = source_shares(
+    wanted = source_shares(
         available, languages, {"khm": khmer, "eng": 1 - khmer},
         weights={name: data.draw(st.floats(0.1, 5)) for name in names},
         strategy=data.draw(st.sampled_from(["fixed", "temperature", "unimax"])),
     )  # fmt: skip
     made = budget(
-        available, wished, total_tokens=None, max_epochs=data.draw(st.floats(0.5, 6)),
+        available, wanted, total_tokens=None, max_epochs=data.draw(st.floats(0.5, 6)),
         groups=languages, on_shortage="redistribute",
     )  # fmt: skip
     run = plan(tokens, owner, [made.target_tokens[name] for name in names], seed=seed)

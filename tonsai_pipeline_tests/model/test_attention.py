@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from tonsai_pipeline.model import attention
-from tonsai_pipeline.model.attention import Borders, block_mask, find_leak
+from tonsai_pipeline.model.attention import Borders, block_mask
+from tonsai_pipeline.model.check import find_leak
 
 _SIZES = {
     "vocab_size": 97,

@@ -19,11 +19,11 @@ def model():
 
 @pytest.fixture(scope="module")
 def arguments() -> dict[str, torch.Tensor]:
-    dice = torch.Generator().manual_seed(3)
-    targets = torch.randint(0, 320, (3, 64), generator=dice)
+    generator = torch.Generator().manual_seed(3)
+    targets = torch.randint(0, 320, (3, 64), generator=generator)
     targets[0, 10:20] = IGNORE
     return {
-        "input_ids": torch.randint(0, 320, (3, 64), generator=dice),
+        "input_ids": torch.randint(0, 320, (3, 64), generator=generator),
         "targets": targets,
         "position_ids": torch.arange(64).expand(3, 64),
         "segment_ids": torch.zeros(3, 64, dtype=torch.int32),

@@ -11,10 +11,10 @@ from tonsai_pipeline.quality.evaluation import calibration_error
 
 def sample(seed: int, num_docs: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds with known calibration: slope 0.5, offset -1, in a balanced world."""
-    dice = np.random.default_rng(seed)
-    odds = dice.normal(2, 4, num_docs)
+    generator = np.random.default_rng(seed)
+    odds = generator.normal(2, 4, num_docs)
     chance = 1 / (1 + np.exp(-(0.5 * odds - 1)))
-    good = dice.random(num_docs) < chance
+    good = generator.random(num_docs) < chance
     return odds, good
 
 

@@ -69,3 +69,52 @@ def test_files_named_in_a_recipe_lie_beside_it(tmp_path):
         "name: mine\nsources: [{name: a, lang: khm, path: a.jsonl}]\nmodel: {config_file: net.json}\n"
     )
     assert load_recipe(str(path)).model.config_file == tmp_path / "net.json"
+
+
+RECIPE = """\
+name: small
+sources:
+  - name: a
+    lang: khm
+    path: a.jsonl
+    weight: 1.0
+mixture:
+  seed: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mixture:", "mixture:\n  seed: 2\nmixture:", r"mixture: repeated key, in lines 7 and 9"),
+        (
+            "    lang: khm",
+            "    lang: khm\n    lang: eng",
+            r"sources\.0\.lang: repeated key, in lines 4 and 5",
+        ),
+        (
+            "weight: 1.0",
+            "weight: .inf",
+            r"small\.yaml:6: sources\.0\.weight: .*finite.*\(value inf\)",
+        ),
+        ("weight: 1.0", "weight: .nan", r"small\.yaml:6: sources\.0\.weight: "),
+        ("weight: 1.0", "wieght: 1.0", r"small\.yaml:6: sources\.0\.wieght: unknown key"),
+        ("  seed: 1", "  seed: many", r"small\.yaml:8: mixture\.seed: "),
+        ("name: small\n", "", r"small\.yaml: name: Field required"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_its_line(tmp_path, old, new, message):
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(str(path))
+
+
+def test_a_language_whose_sources_all_have_weight_0_is_refused():
+    sources = [{"name": "a", "lang": "khm", "weight": 0}, {"name": "b", "lang": "eng"}]
+    raw = {"name": "small", "sources": sources}
+    with pytest.raises(RecipeError, match="every source of 'khm' has weight 0"):
+        parse_recipe(raw, where="r.yaml")
+    parse_recipe(raw | {"mixture": {"languages": {"eng": 1.0}}}, where="r.yaml")
+    stage = {"last_frac": 0.1, "weights": {"a": 1}}
+    parse_recipe(raw | {"mixture": {"stages": [stage]}}, where="r.yaml")

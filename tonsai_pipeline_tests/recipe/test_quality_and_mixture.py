@@ -6,7 +6,8 @@ import pytest
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe import parse_recipe
-from tonsai_pipeline.recipe.mixture import MixtureConfig
+from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.recipe.mixture import MixtureConfig, ValidationSplit
 
 SOURCES = [{"name": name, "lang": name[:3], "path": "a.jsonl"} for name in ("khm_a", "eng_b")]
 
@@ -47,3 +48,14 @@ def test_a_source_is_not_both_good_and_bad() -> None:
     both = {"positives": ["khm_a"], "negatives": ["khm_a"]}
     with pytest.raises(RecipeError, match="named as both positive and negative: khm_a"):
         parse(quality={"classifiers": {"khm": both}})
+
+
+def test_the_limits_of_the_split_are_accepted_for_one_release_and_told() -> None:
+    with pytest.warns(FutureWarning, match="min_documents is not used since 0.2"):
+        old = ValidationSplit.model_validate({"frac": 0.1, "min_documents": 4})
+    assert old == ValidationSplit(frac=0.1)
+
+
+def test_the_policy_that_is_gone_says_what_to_use() -> None:
+    with pytest.raises(ValueError, match="prefer cleaner sources with policy 'prefer_source'"):
+        DedupConfig.model_validate({"policy": "best_quality"})

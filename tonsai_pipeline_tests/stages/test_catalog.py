@@ -2,23 +2,25 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tonsai_pipeline.catalog.catalog import (
-    STAGE_VERSION,
+    Catalog,
     add_dump,
-    find_dump,
     find_dumps,
     inbox_stamps,
     read_catalog,
     remove_dump,
 )
+from tonsai_pipeline.defs.corpus.dump_catalog import publish_catalog
+from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe, parse_recipe
-from tonsai_pipeline.stages import catalog
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 
@@ -113,7 +115,7 @@ def test_half_copied_and_hidden_files_are_nobodys_dump_yet(
     layout: Layout, data: Path, name: str
 ) -> None:
     write(layout.inbox / name)
-    assert find_dumps(recipe(), layout, data) == catalog.Catalog(())
+    assert find_dumps(recipe(), layout, data) == Catalog(())
 
 
 def test_a_path_that_leads_nowhere_names_source_path_folder_and_way_out(
@@ -175,9 +177,25 @@ def test_an_added_dump_is_found_from_any_folder(
         described, layout, source="wiki", date="20260102", files=["km/*.jsonl", Path("en.jsonl")]
     )
     monkeypatch.chdir("/")
-    dump, source = find_dump(described, layout, data, key)
-    assert dump.names == ("en.jsonl", "km/a.jsonl", "km/b.jsonl")
-    assert source.name == "wiki"
+    dump = find_dumps(described, layout, data)[key]
+    assert dump.names == ("a.jsonl", "b.jsonl", "en.jsonl")
+    assert dump.key.source == "wiki"
+
+
+def test_a_file_added_later_changes_no_name_of_those_before(
+    layout: Layout, data: Path, tmp_path: Path
+) -> None:
+    described = recipe()
+    add_dump(described, layout, source="wiki", date="20260102", files=[data / "km" / "b.jsonl"])
+    [before] = find_dumps(described, layout, data).dumps
+    other = [write(tmp_path / "another" / name, name) for name in ("a.jsonl", "b.jsonl")]
+    add_dump(described, layout, source="wiki", date="20260102", files=other)
+    [after] = find_dumps(described, layout, data).dumps
+    assert dict(zip(after.files, after.names, strict=True)) == {
+        before.files[0]: before.names[0],
+        str(other[0]): "a.jsonl",
+        str(other[1]): "another/b.jsonl",
+    }
 
 
 @pytest.mark.parametrize(
@@ -251,15 +269,9 @@ def test_a_written_catalog_holds_the_enabled_dumps_in_order(
     ):
         write(layout.inbox / name)
     remove_dump(described, layout, data, "wiki@20260201")
-    found = find_dumps(described, layout, data)
-    artifact = store.materialize(
-        "dump_catalog",
-        None,
-        found.write,
-        stage_version=STAGE_VERSION,
-        settings={"dumps": found.as_json()},
-        inputs={},
-    )
+    workspace = Workspace(root=str(layout.root), data=str(data))
+    artifact = publish_catalog(Graph(described, workspace))
+    assert store.current("dump_catalog").path == artifact.path
     assert list(read_catalog(artifact)) == ["wiki@20260101", "web@20260101"]
     assert artifact.report["num_dumps"] == 2
     assert artifact.report["switched_off"] == ["wiki@20260201"]
@@ -287,9 +299,42 @@ def test_an_unchanged_file_is_not_read_again(
 ) -> None:
     from tonsai_pipeline.storage.dumps import identity
 
-    for path in data.rglob("*.jsonl"):
-        os.utime(path, (1e9, 1e9))
+    in_a_minute = time.time() + 60
+    monkeypatch.setattr(identity.time, "time", lambda: in_a_minute)
     described = recipe({"name": "wiki", "path": "."})
     before = version(described, layout, data)
     monkeypatch.setattr(identity, "digest_file", lambda path: pytest.fail(f"read {path} again"))
     assert version(described, layout, data) == before
+
+
+def test_a_file_replaced_under_its_old_size_and_time_is_another_version(
+    layout: Layout, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tonsai_pipeline.storage.dumps import identity
+
+    in_a_minute = time.time() + 60
+    monkeypatch.setattr(identity.time, "time", lambda: in_a_minute)
+    described = recipe({"name": "wiki", "path": "km"})
+    file = data / "km" / "a.jsonl"
+    os.utime(file, (1e9, 1e9))
+    before = version(described, layout, data)
+    file.write_text(file.read_text().replace("x", "y"))
+    os.utime(file, (1e9, 1e9))
+    assert version(described, layout, data) != before
+
+
+def test_one_file_in_two_places_comes_once(layout: Layout, data: Path) -> None:
+    (data / "link.jsonl").symlink_to(data / "km" / "a.jsonl")
+    described = recipe({"name": "wiki", "path": ["km", "link.jsonl"], "date": "20260301"})
+    [dump] = find_dumps(described, layout, data).dumps
+    assert dump.names == ("km/a.jsonl", "km/b.jsonl")
+
+
+def test_an_added_folder_is_read_by_the_sources_format(layout: Layout, data: Path) -> None:
+    write(data / "logs" / "one.log")
+    described = recipe({"name": "wiki", "format": "jsonl"})
+    add_dump(described, layout, source="wiki", date="20260102", files=[data / "logs"])
+    [dump] = find_dumps(described, layout, data).dumps
+    assert dump.names == ("one.log",)
+    with pytest.raises(DumpError, match=r"logs' matches no file.*one\.log: unknown file format"):
+        add_dump(recipe(), layout, source="web", date="20260102", files=[data / "logs"])

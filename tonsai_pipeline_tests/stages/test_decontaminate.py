@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tonsai_pipeline.errors import DataError, RecipeError
+from tonsai_pipeline.metrics.suite import load_suite
 from tonsai_pipeline.recipe.dedup import DecontaminateConfig, DedupConfig, EvaluationSet
 from tonsai_pipeline.text import normalize_batch_report
 from tonsai_pipeline_tests.stages.deduplication import House
@@ -39,6 +40,7 @@ def questions(tmp_path) -> Path:
 
 def config(path: Path, **settings) -> DedupConfig:
     one = EvaluationSet(name="quiz", path=path, text_columns=("question", "answer"))
+    settings = {"prompt_suite": False, **settings}
     return DedupConfig(decontaminate=DecontaminateConfig(evaluation_sets=(one,), **settings))
 
 
@@ -153,3 +155,14 @@ def test_real_evaluation_sentences_are_found_and_real_text_is_left_alone(house, 
     assert by_dump["test@20260101"] == len(sentences)
     assert by_dump["news@20260101"] == 0
     assert by_dump["planted@20260101"] == 60
+
+
+def test_the_prompt_suite_is_kept_out_without_being_asked_for(house):
+    item = next(item for item in load_suite() if item.id == "qc-003")
+    page = f"{words(50, 80)} {item.asked[0]} {words(51, 80)}"
+    artifact = house.deduplicate({"a@20260101": [words(60, 50), page]}, DedupConfig())
+    assert artifact.kept() == {"a@20260101": [0]}
+    (row,) = artifact.dropped()
+    assert row["evaluation_item"] == "khmer-1/qc-003"
+    without = DedupConfig(decontaminate=DecontaminateConfig(prompt_suite=False))
+    assert house.deduplicate({"a@20260101": [page]}, without).kept() == {"a@20260101": [0]}

@@ -68,10 +68,13 @@ def test_every_dropped_document_names_a_kept_twin_and_its_similarity(house):
         assert (dump, int(place)) == (row["kept_dump"], part * 50 + row["kept_row_in_part"])
         assert int(place) in kept[dump]
         own_dump, _, own = row["doc_id"].rpartition("/0/")
-        mine, twin = dedup_key(texts[own_dump][int(own)]), dedup_key(texts[dump][int(place)])
-        sets = [set(shingle(pa.array([key])).hashes.tolist()) for key in (mine, twin)]
+        mine, kept_duplicate = (
+            dedup_key(texts[own_dump][int(own)]),
+            dedup_key(texts[dump][int(place)]),
+        )
+        sets = [set(shingle(pa.array([key])).hashes.tolist()) for key in (mine, kept_duplicate)]
         assert row["similarity"] == pytest.approx(jaccard(*sets), abs=1e-6)
-        assert (row["reason"] == "exact") == (mine == twin)
+        assert (row["reason"] == "exact") == (mine == kept_duplicate)
 
 
 def test_group_sizes_add_up_to_the_corpus(house):
@@ -94,7 +97,7 @@ def test_part_sizes_ranges_and_workers_change_nothing(tmp_path, monkeypatch):
     texts = corpus(5, {"a@20260101": 130, "b@20260101": 70})
     small = House(tmp_path / "small")
     expected = small.deduplicate(texts, rows_per_part=17).kept(rows_per_part=17)
-    twins = sorted(
+    kept_duplicates = sorted(
         (row["doc_id"], row["kept_doc_id"])
         for row in small.deduplicate(texts, rows_per_part=17).dropped()
     )
@@ -102,7 +105,9 @@ def test_part_sizes_ranges_and_workers_change_nothing(tmp_path, monkeypatch):
     big = House(tmp_path / "big", num_workers=2)
     artifact = big.deduplicate(texts)
     assert artifact.kept() == expected
-    assert sorted((row["doc_id"], row["kept_doc_id"]) for row in artifact.dropped()) == twins
+    assert (
+        sorted((row["doc_id"], row["kept_doc_id"]) for row in artifact.dropped()) == kept_duplicates
+    )
     big.engine.close()
 
 

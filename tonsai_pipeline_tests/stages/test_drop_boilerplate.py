@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tonsai_pipeline.recipe.dedup import DedupConfig, RepetitionConfig
-from tonsai_pipeline.sample.corpus import plan_dumps
-from tonsai_pipeline.sample.truth import Kind
 from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.synthetic.corpus import plan_dumps
+from tonsai_pipeline.synthetic.truth import Kind
 from tonsai_pipeline.text import normalize_batch_report
 from tonsai_pipeline_tests.stages.deduplication import House, corpus
 

@@ -35,11 +35,11 @@ def segments_of(split: Path) -> list[list[int]]:
 
 def test_megatron_files_have_the_published_layout(split: Path, tmp_path: Path) -> None:
     counts = export_megatron(split, tmp_path / "out" / "train")
-    wished = segments_of(split)
+    wanted = segments_of(split)
     index = (tmp_path / "out" / "train.idx").read_bytes()
     assert index[:9] == b"MMIDIDX\x00\x00"
     version, code, num_sequences, num_documents = struct.unpack_from("<QBQQ", index, 9)
-    assert (version, num_sequences, num_documents) == (1, len(wished), len(wished) + 1)
+    assert (version, num_sequences, num_documents) == (1, len(wanted), len(wanted) + 1)
     dtype = np.dtype({8: "<u2", 4: "<i4"}[code])
     at = 9 + struct.calcsize("<QBQQ")
     lengths = np.frombuffer(index, "<i4", num_sequences, at)
@@ -52,7 +52,7 @@ def test_megatron_files_have_the_published_layout(split: Path, tmp_path: Path) -
         np.frombuffer(data, dtype, length, offset).tolist()
         for length, offset in zip(lengths, offsets, strict=True)
     ]
-    assert found == wished
+    assert found == wanted
     assert counts.num_tokens == RowReader(split).num_tokens == len(data) // dtype.itemsize
 
 

@@ -10,13 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import xxhash
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.recipe.sources import IngestConfig, Source
-from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
-from tonsai_pipeline.stages.ingest.stage import STAGE_VERSION, ingest
+from tonsai_pipeline.lineage import Builder, DumpView
+from tonsai_pipeline.pipeline import open_builder
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe.sources import IngestConfig
+from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS, DumpKey
 from tonsai_pipeline.storage.documents import read_batches, read_part
+from tonsai_pipeline.storage.files import digest_file, digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
 
 SMALL = IngestConfig(part_bytes=2000, max_document_bytes=5000)
@@ -31,6 +35,17 @@ class Files:
     files: tuple[str, ...]
     names: tuple[str, ...]
 
+    @property
+    def version(self) -> str:
+        contents = [digest_file(Path(f)) if Path(f).exists() else "gone" for f in self.files]
+        return digest_json([self.names, contents])
+
+    def stamp(self) -> str:
+        return self.version
+
+    def current_version(self) -> str:
+        return self.version
+
 
 def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@20261101") -> Files:
     """Write lists of lines as files; a line is a text, or a raw line if it begins with a brace."""
@@ -44,18 +59,36 @@ def write_dump(folder: Path, files: Sequence[Sequence[object]], key: str = "web@
     return Files(key, tuple(map(str, paths)), tuple(path.name for path in paths))
 
 
-def ingest_dump(
-    store: Store, dump: Files, engine: Engine, config: IngestConfig = SMALL, **source: Any
-) -> Artifact:
-    described = Source(name=dump.key.partition("@")[0], lang="khm", **source)
-    return store.materialize(
-        "raw_documents",
-        dump.key,
-        lambda folder: ingest(dump, folder, source=described, config=config, engine=engine),
-        stage_version=STAGE_VERSION,
-        settings={"ingest": config.settings(), "source": described.reading_settings()},
-        inputs={"raw_dumps": "version"},
+def builder_of(
+    store: Store,
+    dump: Files,
+    engine: Engine,
+    config: IngestConfig = SMALL,
+    *,
+    source: dict[str, Any] | None = None,
+    **sections: Any,
+) -> Builder:
+    """Return a builder of the product's stages over one dump."""
+    key = DumpKey(dump.key)
+    described = {"name": key.source, "lang": "khm", **(source or {})}
+    recipe = Recipe.model_validate(
+        {"name": "test", "sources": [described], "ingest": config, **sections}
     )
+    view = DumpView({key: dump.version}, lambda _: dump)
+    return open_builder(recipe, store, view, engine=lambda: engine)
+
+
+def ingest_dump(
+    store: Store,
+    dump: Files,
+    engine: Engine,
+    config: IngestConfig = SMALL,
+    *,
+    force: bool = False,
+    **source: Any,
+) -> Artifact:
+    builder = builder_of(store, dump, engine, config, source=source)
+    return builder.build("raw_documents", DumpKey(dump.key), force=force)
 
 
 def table_of(paths: Sequence[Path], schema: pa.Schema) -> list[dict[str, Any]]:
@@ -84,7 +117,7 @@ def test_every_good_row_becomes_a_document_and_every_bad_row_is_in_quarantine(
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert [row["text"] for row in documents] == [*FILES[0], "second file", "", "last"]
     assert documents[81] | {"meta": None} == {
-        "doc_id": "web@20261101/1/3",
+        "doc_id": f"web@20261101/{xxhash.xxh3_64_hexdigest(b'1.jsonl.gz')}/3",
         "text": "",
         "source": "web",
         "dump": "web@20261101",
@@ -140,12 +173,40 @@ def test_many_small_files_share_parts_and_keep_their_names(
     artifact = ingest_dump(store, dump, engine, config, text_layout="file")
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert {row["file"]: row["text"] for row in documents} == texts
-    assert [row["doc_id"] for row in documents] == [f"web@20261101/{n}/0" for n in range(500)]
+    ids = [f"web@20261101/{xxhash.xxh3_64_hexdigest(name.encode())}/0" for name in texts]
+    assert [row["doc_id"] for row in documents] == ids
     assert 1 < len(artifact.parts()) < 10
     assert [row["name"] for row in artifact.report["files"]] == list(texts)
 
 
-def test_only_records_with_the_wished_fields_are_taken(
+def test_a_file_added_before_the_others_changes_no_documents_id(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    before = {
+        row["doc_id"]: row["text"]
+        for row in table_of(ingest_dump(store, dump, engine).parts(), RAW_DOCUMENTS)
+    }
+    (tmp_path / "in" / "0-new.jsonl").write_text('{"text": "new"}\n')
+    names = ("0-new.jsonl", *dump.names)
+    more = Files(dump.key, tuple(str(tmp_path / "in" / name) for name in names), names)
+    after = {
+        row["doc_id"]: row["text"]
+        for row in table_of(ingest_dump(store, more, engine, force=True).parts(), RAW_DOCUMENTS)
+    }
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()
+
+
+def test_two_files_of_one_name_are_an_error_and_not_one_id_twice(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "in", FILES)
+    with pytest.raises(DumpError, match=r"1\.jsonl\.gz: its name 'same' .*0\.jsonl\.gz.*rename"):
+        ingest_dump(store, Files(dump.key, dump.files[:2], ("same", "same")), engine)
+
+
+def test_only_records_with_the_wanted_fields_are_taken(
     store: Store, engine: Engine, tmp_path: Path
 ) -> None:
     lines = [f'{{"text": "{n}", "lang": "{"km" if n % 3 else "en"}", "n": {n}}}' for n in range(90)]
@@ -154,7 +215,8 @@ def test_only_records_with_the_wished_fields_are_taken(
     )
     documents = table_of(artifact.parts(), RAW_DOCUMENTS)
     assert [row["row"] for row in documents] == [n for n in range(90) if n % 3]
-    assert artifact.report["num_passed_over"] == 30
+    assert artifact.report["num_skipped"] == 30
+    assert artifact.report["skipped_by_reason"] == {"where": 30}
     assert artifact.report["num_bad_rows"] == 0
 
 
@@ -246,15 +308,14 @@ def test_a_file_of_unknown_format_stops_the_stage(
 def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
     store: Store, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tonsai_pipeline.stages import ingest as stage
-    from tonsai_pipeline.stages import ingest_chunks
+    from tonsai_pipeline.stages.ingest import chunks, stage
 
     dump = write_dump(tmp_path / "in", FILES)
     undisturbed = content(
         ingest_dump(Store(type(store.layout)(tmp_path / "other", "test")), dump, engine)
     )
     starts: list[int] = []
-    read, write = stage.read_dump_file, ingest_chunks.write_part
+    read, write = stage.read_dump_file, chunks.write_part
     num_written = 0
 
     def noted(location: str, *, start_row: int, **options: Any) -> Any:
@@ -269,7 +330,7 @@ def test_a_rerun_after_an_error_goes_on_behind_the_finished_chunks(
         return write(path, *arguments)
 
     monkeypatch.setattr(stage, "read_dump_file", noted)
-    monkeypatch.setattr(ingest_chunks, "write_part", failing)
+    monkeypatch.setattr(chunks, "write_part", failing)
     with pytest.raises(Exception, match="killed"):
         ingest_dump(store, dump, engine)
     assert content(ingest_dump(store, dump, engine)) == undisturbed
@@ -283,6 +344,7 @@ def test_an_unchanged_dump_is_a_cache_hit_and_a_weight_does_not_matter(
     dump = write_dump(tmp_path / "in", FILES)
     assert not ingest_dump(store, dump, engine).cached
     assert ingest_dump(store, dump, engine, weight=2.0, license="CC0-1.0").cached
+    assert ingest_dump(store, dump, engine, lang="eng").cached
     assert ingest_dump(store, dump, engine, SMALL.model_copy(update={"max_bad_frac": 0.1})).cached
     assert not ingest_dump(store, dump, engine, text_column="body").cached
 

@@ -7,48 +7,40 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.engine.local import LocalEngine
-from tonsai_pipeline.recipe.sources import IngestConfig, NormalizeConfig
-from tonsai_pipeline.stages.normalize.stage import STAGE_VERSION as NORMALIZE_VERSION
-from tonsai_pipeline.stages.normalize.stage import normalize
+from tonsai_pipeline.recipe.sources import IngestConfig
+from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,
     assert_survives_kills,
     home,
 )
-from tonsai_pipeline_tests.stages.test_ingest import BROKEN, Files, ingest_dump, write_dump
+from tonsai_pipeline_tests.stages.test_ingest import BROKEN, Files, builder_of, write_dump
 
 _HERE = "tonsai_pipeline_tests.stages.test_kill"
 pytestmark = pytest.mark.slow
 
 
-def run_ingest(store: Store, folder: str, num_workers: str) -> Artifact:
-    """What the killed process does."""
+def _build(store: Store, folder: str, num_workers: str, asset: str) -> Artifact:
     paths = sorted(Path(folder).glob("*.jsonl.gz"))
     dump = Files("web@20261101", tuple(map(str, paths)), tuple(path.name for path in paths))
     engine = LocalEngine(int(num_workers))
     try:
-        return ingest_dump(store, dump, engine, IngestConfig(part_bytes=8000))
+        builder = builder_of(store, dump, engine, IngestConfig(part_bytes=8000))
+        return builder.build(asset, DumpKey(dump.key))
     finally:
         engine.close()
+
+
+def run_ingest(store: Store, folder: str, num_workers: str) -> Artifact:
+    """What the killed process does."""
+    return _build(store, folder, num_workers, "raw_documents")
 
 
 def run_normalize(store: Store, folder: str, num_workers: str) -> Artifact:
     """What the killed process does behind a finished ingest."""
-    raw = run_ingest(store, folder, "1")
-    config = NormalizeConfig()
-    engine = LocalEngine(int(num_workers))
-    try:
-        return store.materialize(
-            "normalized_documents",
-            "web@20261101",
-            lambda building: normalize(raw, building, config=config, engine=engine),
-            stage_version=NORMALIZE_VERSION,
-            settings=config.settings(),
-            inputs={"raw_documents": raw.data_version},
-        )
-    finally:
-        engine.close()
+    run_ingest(store, folder, "1")
+    return _build(store, folder, num_workers, "normalized_documents")
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ import pytest
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.recipe.sources import IngestConfig, NormalizeConfig
-from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
-from tonsai_pipeline.stages.normalize.stage import STAGE_VERSION, normalize, normalize_inputs
+from tonsai_pipeline.recipe.sources import IngestConfig
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS, DumpKey
 from tonsai_pipeline.stages.train_classifiers.fit import fit_model
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import NormalizeOptions
 from tonsai_pipeline.text import normalize as normalize_text
-from tonsai_pipeline_tests.stages.test_ingest import content, ingest_dump, write_dump
+from tonsai_pipeline_tests.stages.test_ingest import builder_of, content, write_dump
 from tonsai_pipeline_tests.text.samples import ENGLISH_SENTENCE, KHMER_SENTENCE
 from tonsai_pipeline_tests.text.test_legacy_fonts import LIMON
 
-DUMP = "web@20261101"
+DUMP = DumpKey("web@20261101")
+PARTS = IngestConfig(part_bytes=1024)
 MIXED = f"{KHMER_SENTENCE}\n\n{ENGLISH_SENTENCE}"
 TEXTS = [
     KHMER_SENTENCE,
@@ -42,16 +42,8 @@ def _run(
 ) -> Artifact:
     """Take texts from a dump to normalized documents, in parts of about 300 bytes."""
     dump = write_dump(folder, [[json.dumps({"text": text, "n": 1}) for text in texts]], DUMP)
-    raw = ingest_dump(store, dump, engine, IngestConfig(part_bytes=1024))
-    settings = NormalizeConfig(**config)
-    return store.materialize(
-        "normalized_documents",
-        DUMP,
-        lambda building: normalize(raw, building, config=settings, engine=engine),
-        stage_version=STAGE_VERSION,
-        settings=settings.settings(),
-        inputs=normalize_inputs(raw, settings),
-    )
+    builder = builder_of(store, dump, engine, PARTS, normalize=config)
+    return builder.build("normalized_documents", DUMP)
 
 
 def _rows(artifact: Artifact, folder: str = ".") -> list[dict[str, Any]]:
@@ -125,15 +117,9 @@ def test_the_same_dump_gives_the_same_bytes_in_one_process_and_in_two(
     store: Store, engine: Engine, two_workers: Engine, tmp_path: Path
 ) -> None:
     once = _run(store, engine, tmp_path / "in", TEXTS * 20)
-    raw = store.current("raw_documents", DUMP)
-    again = store.materialize(
-        "normalized_documents",
-        DUMP,
-        lambda folder: normalize(raw, folder, config=NormalizeConfig(), engine=two_workers),
-        stage_version="another",
-        settings={},
-        inputs={},
-    )
+    other = Store(type(store.layout)(tmp_path / "other", "test"))
+    again = _run(other, two_workers, tmp_path / "in", TEXTS * 20)
+    assert not again.cached
     assert content(once) == content(again)
     assert once.report == again.report
 
@@ -170,13 +156,16 @@ def test_a_language_model_named_in_the_recipe_is_used(
 def test_other_bytes_in_the_language_model_are_other_work(
     store: Store, engine: Engine, tmp_path: Path, lid_model: Path
 ) -> None:
-    raw = _run(store, engine, tmp_path / "in", TEXTS)
-    config = NormalizeConfig(lid_model=str(tmp_path / "lid.bin"))
+    config = {"lid_model": str(tmp_path / "lid.bin")}
     (tmp_path / "lid.bin").write_bytes(lid_model.read_bytes())
-    before = normalize_inputs(raw, config)
+    before = _run(store, engine, tmp_path / "in", TEXTS, **config)
+    assert _run(store, engine, tmp_path / "in", TEXTS, **config).cached
+    (tmp_path / "copy.bin").write_bytes(lid_model.read_bytes())
+    assert _run(store, engine, tmp_path / "in", TEXTS, lid_model=str(tmp_path / "copy.bin")).cached
     (tmp_path / "lid.bin").write_bytes(lid_model.read_bytes() + b"\0")
-    assert normalize_inputs(raw, config) != before
-    assert normalize_inputs(raw, NormalizeConfig()) == {"raw_documents": raw.data_version}
+    after = _run(store, engine, tmp_path / "in", TEXTS, **config)
+    assert not after.cached
+    assert after.manifest.fingerprint != before.manifest.fingerprint
 
 
 def test_a_language_model_that_is_none_is_named(

@@ -19,11 +19,12 @@ from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
-from tonsai_pipeline.stages.tokenize.stage import read_info
+from tonsai_pipeline.stages.tokenize.stage import _open_encoder, read_info
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.tokenizer.encode import Encoder
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,
     assert_survives_kills,
@@ -315,6 +316,27 @@ def test_a_special_token_written_in_a_text_is_only_text(store: Store, engine: En
         assert num_bytes == len(texts[0])
 
 
+def test_a_single_long_document_that_does_not_fit_leaves_its_share_to_its_language(
+    store: Store, engine: Engine
+) -> None:
+    texts = {
+        "khm_speech@20260101": [" ".join(khmer_texts(60, seed=9))],
+        "khm_news@20260101": khmer_texts(200, seed=1),
+        "eng_news@20260101": english_texts(200, seed=3),
+    }
+    shares = {"khm_speech": 0.1, "khm_news": 0.5, "eng_news": 0.4}
+    mixture = build_mixture(
+        texts, shares=shares, total_tokens=20_000, every_nth_held_out=0, every_nth_dropped=0
+    )
+    report = run_pack(store, mixture, engine).report
+    sources = report["sources"]
+    assert sources["khm_speech"]["available_tokens"] > 4_000
+    assert sources["khm_speech"]["num_tokens"] == 0
+    assert abs(report["languages"]["khm"] - 0.6) < 0.01
+    assert [line.partition(":")[0] for line in report["shortfalls"]] == ["khm_speech"]
+    assert "read whole or not at all" in report["shortfalls"][0]
+
+
 def test_a_run_longer_than_the_text_allows_is_refused(store: Store, engine: Engine) -> None:
     mixture = build_mixture({"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
     with pytest.raises(DataError, match=r"does not fit its shares.*lower total_tokens"):
@@ -333,6 +355,22 @@ def test_a_text_part_that_is_too_short_is_refused(packed: Packed) -> None:
     rows = np.array([1, 2, 99_999])
     with pytest.raises(DataError, match="is wanted, which has 40 rows"):
         list(read_texts(first, rows))
+
+
+def test_a_part_whose_fast_ids_are_wrong_is_encoded_again(
+    store: Store, packed: Packed, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Encoder._give
+    _open_encoder.cache_clear()
+
+    def give_less(self: Encoder, texts: list[str]) -> Any:
+        return given(self, texts if len(texts) == 1 else [text[:-1] for text in texts])
+
+    monkeypatch.setattr(Encoder, "_give", give_less)
+    with pytest.warns(RuntimeWarning, match="gigatoken cuts .* is encoded by `tokenizers`"):
+        again = run_pack(store, packed_mixture(), engine)
+    _open_encoder.cache_clear()
+    assert again.artifact.manifest.files == packed.artifact.manifest.files
 
 
 _HERE = "tonsai_pipeline_tests.stages.test_pack"

@@ -1,4 +1,4 @@
-"""Scoring: verdicts on a small corpus, the same bytes every time, a cache for each dump, a classifier on wish."""
+"""Scoring: verdicts on a small corpus, the same bytes every time, a cache for each dump, a classifier where it is asked for."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def test_the_folder_opens_with_auto_tokenizer(
     assert [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id] == [0, 1, 2]
     text = khmer_texts(1, seed=9)[0]
     ids = tokenizer(text)["input_ids"]
-    assert ids[0] == tokenizer.bos_token_id
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert tokenizer.bos_token_id not in ids
+    assert tokenizer.decode(ids) == text
     chat = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "cd"}]
     assert tokenizer.apply_chat_template(chat, tokenize=False) == (
         "<|bos|><|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\ncd<|im_end|>\n"

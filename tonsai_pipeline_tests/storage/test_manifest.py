@@ -17,6 +17,8 @@ from tonsai_pipeline.storage.manifest import (
     write_manifest,
 )
 
+REPORT = {"n": 2}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -30,7 +32,15 @@ def folder(tmp_path: Path) -> Path:
 def manifest_of(folder: Path) -> Manifest:
     files = describe_files(folder)
     return Manifest(
-        "asset", None, "1", "f" * 64, data_version(files), {"a": 1}, {"in": "v"}, files, {"n": 2}
+        "asset",
+        None,
+        "1",
+        "f" * 64,
+        data_version(files, REPORT),
+        {"a": 1},
+        {"in": "v"},
+        files,
+        REPORT,
     )
 
 
@@ -44,23 +54,28 @@ def test_a_manifest_survives_its_file_and_lists_what_counts(folder: Path) -> Non
     verify_files(folder, manifest)
 
 
-def test_a_data_version_is_names_and_bytes_and_nothing_else(folder: Path) -> None:
-    version = data_version(describe_files(folder))
+def test_a_data_version_is_names_bytes_and_report_and_nothing_else(folder: Path) -> None:
+    def data_version_now() -> str:
+        return data_version(describe_files(folder), REPORT)
+
+    version = data_version_now()
+    assert data_version(describe_files(folder), {"n": 3}) != version
     (folder / "timings.json").write_text("other")
     (folder / "part-1").touch()
-    assert data_version(describe_files(folder)) == version
+    assert data_version_now() == version
     (folder / "part-1").rename(folder / "part-2")
-    assert data_version(describe_files(folder)) != version
+    assert data_version_now() != version
     (folder / "part-2").rename(folder / "part-1")
     (folder / "part-1").write_text("part-2")
-    assert data_version(describe_files(folder)) != version
+    assert data_version_now() != version
 
 
-@pytest.mark.parametrize("changed", ["asset", "version", "settings", "inputs"])
+@pytest.mark.parametrize("changed", ["asset", "partition", "version", "settings", "inputs"])
 def test_a_fingerprint_depends_on_everything_that_decides_the_work(changed: str) -> None:
     def name(word: str = "") -> str:
         return fingerprint(
             "asset" + word * (changed == "asset"),
+            "web@20261101" + word * (changed == "partition"),
             "1" + word * (changed == "version"),
             {"a": 1, "b": word * (changed == "settings")},
             {"in": "v" + word * (changed == "inputs")},
@@ -80,10 +95,10 @@ def test_a_fingerprint_depends_on_everything_that_decides_the_work(changed: str)
         (lambda folder: (folder / "manifest.json").write_bytes(b""), "damaged"),
         (
             lambda folder: write_json(folder / "manifest.json", {"format": "other/9"}),
-            "not a tonsai-artifact/1",
+            "not a tonsai-artifact/2",
         ),
         (
-            lambda folder: write_json(folder / "manifest.json", {"format": "tonsai-artifact/1"}),
+            lambda folder: write_json(folder / "manifest.json", {"format": "tonsai-artifact/2"}),
             "damaged",
         ),
         (lambda folder: (folder / "part-1").unlink(), r"part-1: is missing, the manifest says 6"),

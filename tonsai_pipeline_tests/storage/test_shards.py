@@ -31,14 +31,14 @@ def header_of(vocab_size: int = 300, digest: str = "a" * 64) -> RowsHeader:
 
 def random_block(num_rows: int, seed: int, vocab_size: int = 300) -> RowBlock:
     """Rows of one to three segments, padded with 2."""
-    dice = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     ids = np.full((num_rows, SEQ_LEN), 2, dtype=np.int64)
     counts, segments = [], []
     for row in ids:
-        lengths = dice.integers(1, 3, size=dice.integers(1, 4))
+        lengths = generator.integers(1, 3, size=generator.integers(1, 4))
         counts.append(len(lengths))
-        row[: lengths.sum()] = dice.integers(3, vocab_size, size=lengths.sum())
-        segments += [(length, dice.integers(2), dice.integers(30)) for length in lengths]
+        row[: lengths.sum()] = generator.integers(3, vocab_size, size=lengths.sum())
+        segments += [(length, generator.integers(2), generator.integers(30)) for length in lengths]
     return RowBlock(ids, np.array(counts), np.array(segments, dtype=SEGMENT))
 
 

@@ -1,4 +1,4 @@
-"""Real text for the tests of this room, read once."""
+"""Real text for the tests of this package, read once."""
 
 from __future__ import annotations
 

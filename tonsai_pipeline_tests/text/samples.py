@@ -1,4 +1,4 @@
-"""What the tests of this room share: alphabets for hypothesis, and words of our own."""
+"""What the tests of this package share: alphabets for hypothesis, and words of our own."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tonsai_pipeline.tokenizer.bpe import AlphabetName, BpeOptions, train_bpe
 from tonsai_pipeline.tokenizer.fertility import measure
 from tonsai_pipeline.tokenizer.pretokenize import CLUSTERS, split_words
 
-#: Of every file, spread over it; `benchmarks/tokenize_pack.py` takes all of them.
+#: Of every file, spread over it; `python -m benchmarks.tokenize_pack` takes all of them.
 DOCUMENTS_A_FILE = 60
 LONGEST_CHARS = 8000
 

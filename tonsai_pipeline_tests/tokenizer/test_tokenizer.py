@@ -349,11 +349,6 @@ def test_another_description_is_refused() -> None:
         parse_info(orjson.dumps({"format": "x"}))
 
 
-def test_begin_of_text_is_added_once_when_asked(tokenizer: Tokenizer) -> None:
-    assert tokenizer.encode("ab").ids[0] == tokenizer.token_to_id(BOS)
-    assert BOS not in tokenizer.encode("ab", add_special_tokens=False).tokens
-
-
 def test_a_stream_of_tokens_is_valid_text_at_every_step(tokenizer: Tokenizer) -> None:
     text = HELD_OUT[0] + " 🙂 中 é"
     ids = encode_texts(tokenizer, [text])[0].ids

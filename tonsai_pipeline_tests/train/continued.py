@@ -24,7 +24,7 @@ def write_base(folder: Path) -> Path:
     run = tiny.make_run(
         folder,
         "base",
-        engine="torch",
+        backend="torch",
         num_epochs=25.0,
         optimizer={"lr": 5e-3},
         validation={"every_steps": 1000},
@@ -82,7 +82,7 @@ def extend_shards(source: Path, folder: Path) -> Path:
 
 def continued_run(folder: Path, output: str, *, extended: bool, **train_section: Any) -> TrainRun:
     """Describe continual training on the base model in `folder`."""
-    run = tiny.make_run(folder, output, engine="torch", **train_section)
+    run = tiny.make_run(folder, output, backend="torch", **train_section)
     places = {"shards_dir": folder / "shards+", "tokenizer_dir": folder / "tokenizer+"}
     return run.model_copy(
         update={

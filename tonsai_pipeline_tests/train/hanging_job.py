@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tonsai_pipeline.train import job
-from tonsai_pipeline.train.feed import RowFeed
+from tonsai_pipeline.train.loop.feed import RowFeed
 
 
 def main() -> int:

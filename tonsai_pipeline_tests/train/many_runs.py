@@ -14,9 +14,10 @@ from pathlib import Path
 import torch.distributed as dist
 
 from tonsai_pipeline.reporting import open_reporter
-from tonsai_pipeline.train import job, process
+from tonsai_pipeline.train import job
+from tonsai_pipeline.train.launch import process
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import TrainRun
-from tonsai_pipeline.train.stop import StopRequest
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""A training job in this process, and what it said."""
+"""A training job in this process, and what it logged."""
 
 from __future__ import annotations
 
 from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop import Outcome
+from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.loop.trainer import Outcome
 from tonsai_pipeline.train.spec import TrainRun
-from tonsai_pipeline.train.stop import StopRequest
 
 
 class Recorder:

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there; a damaged one is passed over."""
+"""A checkpoint is whole or not there; a damaged one is skipped."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ import pytest
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.recipe.train import CheckpointConfig, GuardConfig
-from tonsai_pipeline.train.checkpoint import Checkpoints, TrainState
-from tonsai_pipeline.train.guards import GuardState
+from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoints, TrainState
 
 
 def state(step: int, fingerprint: str = "f") -> TrainState:
-    guards = GuardState(1, (4.0, 3.9), 0, 1, ((3, 5),))
-    return TrainState(step, fingerprint, "torch", 1, 0, step * 10, 1.5, guards)
+    guards = {"Guards": {"losses": [4.0, 3.9]}}
+    return TrainState(step, fingerprint, "torch", 1, 0, step * 10, 1.5, ((3, 5),), 1, guards)
 
 
-class Told(list):
+class Messages(list):
     def __call__(self, message: str) -> None:
         self.append(message)
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def messages() -> Messages:
+    return Messages()
 
 
 @pytest.fixture
-def checkpoints(tmp_path: Path, told: Told) -> Checkpoints:
-    return make(tmp_path, told, keep_last=2)
+def checkpoints(tmp_path: Path, messages: Messages) -> Checkpoints:
+    return make(tmp_path, messages, keep_last=2)
 
 
 def make(
     folder: Path,
-    told: Told,
+    messages: Messages,
     min_free_gb: float = 0.0,
     on_full_disk: Literal["stop", "skip"] = "stop",
     expected: int = 0,
@@ -46,7 +45,7 @@ def make(
         CheckpointConfig(**section),
         GuardConfig(min_free_gb=min_free_gb, on_full_disk=on_full_disk),
         rank=0,
-        on_trouble=told,
+        on_trouble=messages,
         expected_bytes=expected,
     )
 
@@ -91,7 +90,7 @@ def test_a_save_killed_in_the_middle_leaves_the_one_before(checkpoints: Checkpoi
     "damage", ["truncated", "flipped", "missing", "no manifest", "half manifest"]
 )
 def test_a_damaged_checkpoint_is_passed_over_and_named(
-    checkpoints: Checkpoints, told: Told, damage: str
+    checkpoints: Checkpoints, messages: Messages, damage: str
 ) -> None:
     save(checkpoints, 2)
     newest = save(checkpoints, 4)
@@ -110,8 +109,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(
     found = checkpoints.newest("f")
     assert found is not None
     assert found.state.step == 2
-    assert len(told) == 1
-    assert "step-00000004" in told[0]
+    assert len(messages) == 1
+    assert "step-00000004" in messages[0]
 
 
 def test_checkpoints_of_other_work_are_not_taken(checkpoints: Checkpoints) -> None:
@@ -119,8 +118,8 @@ def test_checkpoints_of_other_work_are_not_taken(checkpoints: Checkpoints) -> No
     assert checkpoints.newest("other") is None
 
 
-def test_the_last_are_kept_and_those_at_round_steps(tmp_path: Path, told: Told) -> None:
-    checkpoints = make(tmp_path, told, keep_last=2, keep_every_steps=4)
+def test_the_last_are_kept_and_those_at_round_steps(tmp_path: Path, messages: Messages) -> None:
+    checkpoints = make(tmp_path, messages, keep_last=2, keep_every_steps=4)
     for step in range(2, 13, 2):
         save(checkpoints, step)
     kept = [int(path.name[5:]) for path in sorted(checkpoints.folder.iterdir())]
@@ -142,10 +141,10 @@ def test_the_newest_up_to_a_step_is_found_and_later_ones_are_forgotten(
 
 
 def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(
-    tmp_path: Path, told: Told
+    tmp_path: Path, messages: Messages
 ) -> None:
-    first = save(make(tmp_path, told), 2)
-    checkpoints = make(tmp_path, told, min_free_gb=1e9)
+    first = save(make(tmp_path, messages), 2)
+    checkpoints = make(tmp_path, messages, min_free_gb=1e9)
     with pytest.raises(TrainError, match="free some space") as caught:
         save(checkpoints, 4)
     assert caught.value.checkpoint == str(first)
@@ -153,10 +152,10 @@ def test_a_nearly_full_disk_stops_the_run_before_anything_is_written(
 
 
 def test_a_run_may_go_on_without_the_checkpoint_that_does_not_fit(
-    tmp_path: Path, told: Told
+    tmp_path: Path, messages: Messages
 ) -> None:
-    checkpoints = make(tmp_path, told, on_full_disk="skip", expected=1 << 60)
+    checkpoints = make(tmp_path, messages, on_full_disk="skip", expected=1 << 60)
     assert checkpoints.save(state(2), lambda _: []) is None
     assert list(checkpoints.folder.iterdir()) == []
-    assert "step 2 is not saved" in told[0]
-    assert "a checkpoint needs 1152921504.6 GB" in told[0]
+    assert "step 2 is not saved" in messages[0]
+    assert "a checkpoint needs 1152921504.6 GB" in messages[0]

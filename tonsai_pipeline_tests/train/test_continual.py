@@ -175,13 +175,13 @@ def test_a_phase_that_names_no_parameter_is_refused(data: Path) -> None:
 def test_samples_are_written_from_the_prompts_and_change_nothing(data: Path) -> None:
     prompts = {"khm": ["\u1780\u17b6\u179a"], "eng": ["The", "A"]}
     samples = {"every_steps": 4, "prompts": prompts, "generation": {"max_new_tokens": 5}}
-    run = tiny.make_run(data, "sampled", engine="torch", samples=samples)
-    said = runs.train(run)[1].messages
-    runs.train(tiny.make_run(data, "unsampled", engine="torch"))
+    run = tiny.make_run(data, "sampled", backend="torch", samples=samples)
+    logged = runs.train(run)[1].messages
+    runs.train(tiny.make_run(data, "unsampled", backend="torch"))
     found = records(data, "sampled", "sample")
     assert [record["step"] for record in found] == [4, 6]
     assert [s["language"] for s in found[0]["samples"]] == ["khm", "eng", "eng"]
     assert all(0 <= s["num_tokens"] <= 5 for s in found[0]["samples"])
-    assert any(m.startswith("step 4 writes (eng): The | ") for m in said)
+    assert any(m.startswith("step 4 writes (eng): The | ") for m in logged)
     one, other = weights(data, "sampled"), weights(data, "unsampled")
     assert all(torch.equal(one[name], other[name]) for name in one)

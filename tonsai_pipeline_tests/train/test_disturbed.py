@@ -14,11 +14,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train import checkpoint
-from tonsai_pipeline.train.engine import TorchEngine
-from tonsai_pipeline.train.feed import RowFeed
+from tonsai_pipeline.train.backends.torch_backend import TorchBackend
+from tonsai_pipeline.train.checkpoints import checkpoint
+from tonsai_pipeline.train.loop.feed import RowFeed
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 from tonsai_pipeline_tests.train.test_job import losses, run_job
 
 #: Twenty-four steps, saved every fourth; steps of data whose rows make the loss jump.
@@ -61,9 +61,9 @@ def bucket() -> Iterator[None]:
 
 @pytest.fixture
 def read_steps(monkeypatch) -> list[int]:
-    """Make the loss jump on the bad rows; the list tells which steps of data were trained on."""
+    """Make the loss jump on the bad rows; the list shows which steps of data were trained on."""
     trained: list[int] = []
-    take, step = RowFeed.take, TorchEngine.step
+    take, step = RowFeed.take, TorchBackend.step
 
     def remember(self, data_step, following):
         trained.append(data_step)
@@ -74,7 +74,7 @@ def read_steps(monkeypatch) -> list[int]:
         return replace(result, loss=result.loss * 3) if trained[-1] in BAD else result
 
     monkeypatch.setattr(RowFeed, "take", remember)
-    monkeypatch.setattr(TorchEngine, "step", jump)
+    monkeypatch.setattr(TorchBackend, "step", jump)
     return trained
 
 
@@ -86,18 +86,16 @@ def guards(**changes: Any) -> dict[str, Any]:
     return {**LONG, "guards": {**GUARDS, **changes}}
 
 
-def test_a_spike_is_told_and_training_goes_on(tiny_data: Path, read_steps: list[int]) -> None:
+def test_a_spike_is_logged_and_training_goes_on(tiny_data: Path, read_steps: list[int]) -> None:
     outcome, records, _ = run_job(tiny_data, "spike", **guards(on_spike="alert"))
     assert outcome.finished
     assert outcome.num_rollbacks == 0
     assert read_steps == list(range(24))
-    (told,) = events(records)
-    assert told.startswith("loss spike: 2 steps up to 14 above")
+    (messages,) = events(records)
+    assert messages.startswith("loss spike: 2 steps up to 14 above")
 
 
-def test_a_rollback_passes_over_the_rows_of_the_spike(
-    tiny_data: Path, read_steps: list[int]
-) -> None:
+def test_a_rollback_skips_the_rows_of_the_spike(tiny_data: Path, read_steps: list[int]) -> None:
     outcome, records, _ = run_job(tiny_data, "rollback", **guards(on_spike="rollback"))
     assert outcome.finished
     assert outcome.num_rollbacks == 2
@@ -107,10 +105,10 @@ def test_a_rollback_passes_over_the_rows_of_the_spike(
     assert read_steps[19:] == [8, 9, *range(16, 30)]
     assert [r["step"] for r in records if r["kind"] == "train"] == list(range(1, 25))
     assert len(events(records)) == 2
-    assert "back to step 8, the rows of data steps 11..13 are passed over" in events(records)[0]
-    newest = read_json(Path(str(outcome.checkpoint)) / "manifest.json")
+    assert "rolled back to step 8, the rows of data steps 11..13 are skipped" in events(records)[0]
+    newest = read_json(tiny_data / "rollback/checkpoints/step-00000024/manifest.json")
     assert isinstance(newest, dict)
-    assert newest["state"]["guards"]["skips"] == [[10, 16]]
+    assert newest["state"]["skips"] == [[10, 16]]
     status = read_json(tiny_data / "rollback" / "status.json")
     assert isinstance(status, dict)
     assert status["num_rollbacks"] == 2
@@ -124,14 +122,14 @@ def test_a_run_that_is_interrupted_around_a_rollback_ends_the_same(
     _, whole, _ = run_job(tiny_data, f"rollback, not {when}", **settings)
     name = f"rollback, {when}"
     if when.startswith("killed"):
-        real = TorchEngine.load
+        real = TorchBackend.load
 
         def dies(self, folder):
             real(self, folder)
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(TorchEngine, "load", dies)
+            patched.setattr(TorchBackend, "load", dies)
             with pytest.raises(KeyboardInterrupt):
                 run_job(tiny_data, name, **settings)
     else:
@@ -157,7 +155,7 @@ def test_too_many_rollbacks_end_the_run(tiny_data: Path, read_steps: list[int]) 
     assert caught.value.checkpoint.endswith("step-00000008")
 
 
-def test_a_spike_before_the_first_checkpoint_is_only_told(
+def test_a_spike_before_the_first_checkpoint_is_only_logged(
     tiny_data: Path, read_steps: list[int]
 ) -> None:
     settings = guards(on_spike="rollback")
@@ -190,7 +188,7 @@ def test_a_job_that_dies_while_saving_goes_on_from_the_save_before(
         return dies
 
     where = {
-        "while writing": (TorchEngine, "save"),
+        "while writing": (TorchBackend, "save"),
         "while hashing": (checkpoint, "_seal"),
         "before the rename": (checkpoint, "write_json"),
     }[moment]
@@ -220,7 +218,7 @@ def test_a_machine_without_checkpoints_goes_on_from_the_bucket(
     (cut,) = [p for p in system.find("/bucket/runs/tiny/step-00000006") if "safetensors" in p]
     system.pipe_file(cut, system.cat_file(cut)[:1000])
     _, records, reporter = run_job(tiny_data, "receiver", **settings)
-    assert "memory://bucket/runs/tiny/step-00000006: damaged, passed over" in reporter.messages
+    assert "memory://bucket/runs/tiny/step-00000006: damaged, skipped" in reporter.messages
     assert "downloaded step-00000004 from memory://bucket/runs/tiny" in reporter.messages
     assert "resuming from step-00000004" in reporter.messages
     assert losses(records) == losses(whole)[4:]
@@ -241,13 +239,13 @@ def test_the_last_checkpoint_of_a_run_that_fails_still_reaches_the_bucket(
     tiny_data: Path, bucket: None, monkeypatch
 ) -> None:
     settings: Any = {"every_steps": 2, "upload_url": "memory://bucket/runs"}
-    real = TorchEngine.step
+    real = TorchBackend.step
 
     def broken(self, *args, **kwargs):
         result = real(self, *args, **kwargs)
         return replace(result, applied=False) if kwargs["lr"] < 1e-3 else result
 
-    monkeypatch.setattr(TorchEngine, "step", broken)
+    monkeypatch.setattr(TorchBackend, "step", broken)
     with pytest.raises(TrainError, match="not finite"):
         run_job(
             tiny_data,
@@ -260,7 +258,7 @@ def test_the_last_checkpoint_of_a_run_that_fails_still_reaches_the_bucket(
     assert [name.rsplit("/", 1)[-1] for name in names] == ["step-00000002", "step-00000004"]
 
 
-def test_a_bucket_that_takes_nothing_does_not_stop_training_and_is_told(tiny_data: Path) -> None:
+def test_a_bucket_that_takes_nothing_does_not_stop_training_and_is_logged(tiny_data: Path) -> None:
     settings: Any = {
         "checkpoint": {"every_steps": 2, "upload_url": "broken://bucket", "upload_attempts": 1}
     }
@@ -270,9 +268,9 @@ def test_a_bucket_that_takes_nothing_does_not_stop_training_and_is_told(tiny_dat
     assert status["uploads"]["last_step"] == -1
     assert status["uploads"]["num_failed"] == 3
     assert "no route to the bucket" in status["uploads"]["last_error"]
-    told = [m for m in reporter.messages if "was not uploaded" in m]
-    assert len(told) == 3
-    assert told == [m for m in events(records) if "was not uploaded" in m]
+    messages = [m for m in reporter.messages if "was not uploaded" in m]
+    assert len(messages) == 3
+    assert messages == [m for m in events(records) if "was not uploaded" in m]
     assert [r for r in records if r["kind"] == "train"][-1]["uploads_failed"] >= 1
 
 
@@ -291,7 +289,7 @@ def test_the_parts_of_a_steps_time_sum_to_the_whole(tiny_data: Path) -> None:
     assert "save" in trained[1]["split_s"]
 
 
-def test_the_metrics_of_a_run_taken_back_hold_each_step_once(
+def test_the_metrics_of_a_run_rolled_back_hold_each_step_once(
     tiny_data: Path, read_steps: list[int]
 ) -> None:
     run_job(tiny_data, "once", **guards(on_spike="rollback"), metrics={"tensorboard": True})

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train import process
-from tonsai_pipeline.train.launch import LaunchSpec, launch
+from tonsai_pipeline.train.launch import LaunchSpec, launch, process
 from tonsai_pipeline.train.spec import TrainRun, read_metrics
 from tonsai_pipeline_tests.train.many_runs import run_one
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run
@@ -73,7 +72,7 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
     made = Runs(tiny_data)
     before = dict(os.environ)
     for micro in (1, 2, 8):
-        made.alone(f"micro{micro}", engine="torch", micro_batch_rows=micro)
+        made.alone(f"micro{micro}", backend="torch", micro_batch_rows=micro)
     # Three rows at a time: two micro batches of three and, for two processes, none is empty; of five, some are.
     made.alone("zero1-micro3", zero_stage=1, micro_batch_rows=3)
     for micro in (1, 2, 3, 4):
@@ -98,7 +97,7 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
         source = made.checkpoint(f"two/{name_of(kind)}")
         made.alone(f"from-{name_of(kind)}", source, precision=kind[0], zero_stage=max(1, kind[1]))
         if kind[0] == "fp32":
-            made.alone(f"torch-from-{name_of(kind)}", source, engine="torch")
+            made.alone(f"torch-from-{name_of(kind)}", source, backend="torch")
     yield made
     process.leave_group()
     for name in set(os.environ) - set(before):

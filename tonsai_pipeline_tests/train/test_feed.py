@@ -11,8 +11,8 @@ import torch
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.model.loss import IGNORE
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train.feed import RowFeed
-from tonsai_pipeline.train.plan import BatchPlan, make_plan
+from tonsai_pipeline.train.loop.batch_plan import BatchPlan, make_plan
+from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline_tests.train.tiny import make_run
 
 

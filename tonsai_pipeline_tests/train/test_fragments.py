@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.errors import StorageError
-from tonsai_pipeline.train import fragments
-from tonsai_pipeline.train.fragments import (
+from tonsai_pipeline.train.checkpoints import fragments
+from tonsai_pipeline.train.checkpoints.fragments import (
     MOMENTS,
     WEIGHT,
     Fragment,
@@ -25,12 +25,12 @@ def trained(
     sizes: list[int], num_steps: int = 3
 ) -> tuple[list[torch.nn.Parameter], torch.optim.AdamW]:
     """Parameters that AdamW has moved."""
-    dice = torch.Generator().manual_seed(0)
-    parameters = [torch.nn.Parameter(torch.randn(size, generator=dice)) for size in sizes]
+    generator = torch.Generator().manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(size, generator=generator)) for size in sizes]
     optimizer = torch.optim.AdamW(parameters, lr=0.1)
     for _ in range(num_steps):
         for parameter in parameters:
-            parameter.grad = torch.randn(parameter.shape, generator=dice)
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
         optimizer.step()
     return parameters, optimizer
 

@@ -42,7 +42,7 @@ def folder(tiny_data: Path) -> Path:
         source = None if start_from is None else str(start_from)
         plan.append({"run": str(run.write()), "start_from": source})
 
-    run_one(make_run(tiny_data, "freeze/torch", engine="torch", freeze=HALF, **SHORT), None)
+    run_one(make_run(tiny_data, "freeze/torch", backend="torch", freeze=HALF, **SHORT), None)
     for stage in STAGES:
         add(f"zero{stage}", zero_stage=stage, freeze=HALF)
         add(f"whole{stage}", zero_stage=stage, freeze=WHOLE)

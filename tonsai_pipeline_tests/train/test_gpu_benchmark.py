@@ -10,24 +10,28 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "train_gpu.py"
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "benchmarks.train.gpu"]
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.skipif(not SCRIPT.exists(), reason="the package is installed without its benchmarks")
+@pytest.mark.skipif(
+    not (ROOT / "benchmarks").exists(), reason="the package is installed without its benchmarks"
+)
 def test_every_case_runs_on_a_cpu_and_the_verdict_is_filled(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--dry", "--json", "--work", str(tmp_path)],
+        [*COMMAND, "--dry", "--json", "--work", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert set(found) == {
-        "device", "attention", "sweep", "memory", "engines", "resume", "batch", "verdict",
+        "device", "attention", "sweep", "memory", "backends", "resume", "batch", "verdict",
     }  # fmt: skip
     assert "dry run" in found["device"]["name"]
     assert found["verdict"]["exact resume"] is True
@@ -43,10 +47,11 @@ def test_every_case_runs_on_a_cpu_and_the_verdict_is_filled(tmp_path: Path) -> N
 
 def test_without_a_gpu_and_without_dry_it_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--only", "resume", "--work", str(tmp_path)],
+        [*COMMAND, "--only", "resume", "--work", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 1

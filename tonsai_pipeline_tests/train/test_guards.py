@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.recipe.train import GuardConfig
-from tonsai_pipeline.train.guards import GuardState, spike_limit, taken_back, watch
+from tonsai_pipeline.train.callbacks.guards import GuardState, spike_limit, watch
 
 WINDOW = 32
 
@@ -33,8 +33,8 @@ def alarms(losses: list[float], **changes) -> list[tuple[int, str, int]]:
 
 
 def noisy(num: int, level: float = 4.0, seed: int = 0) -> list[float]:
-    dice = random.Random(seed)
-    return [level + dice.gauss(0.0, 0.05) for _ in range(num)]
+    generator = random.Random(seed)
+    return [level + generator.gauss(0.0, 0.05) for _ in range(num)]
 
 
 def test_a_jump_that_lasts_is_a_spike_once() -> None:
@@ -65,7 +65,7 @@ def test_a_loss_learnt_by_heart_may_vary_a_little() -> None:
     assert alarms([*[0.5] * 20, 0.52, 0.52, 0.52, 0.52], spike_deviations=6.0) == []
 
 
-def test_steps_that_are_not_finite_are_told_and_then_end_the_run() -> None:
+def test_steps_that_are_not_finite_are_logged_and_then_end_the_run() -> None:
     nan = math.nan
     assert alarms([*noisy(3), nan, 4.0, nan, nan, nan, nan]) == [
         (3, "skipped", 1),
@@ -104,17 +104,8 @@ def test_the_state_survives_json_to_the_last_digit() -> None:
     state = GuardState()
     for loss in noisy(WINDOW + 5):
         state, _ = watch(section(), state, loss=loss, applied=True)
-    state = taken_back(state, state, first=3, end=9)
     assert len(state.losses) == WINDOW
     assert GuardState.from_json(orjson.loads(orjson.dumps(state))) == state
-
-
-def test_a_rollback_keeps_what_the_checkpoint_knew_and_adds_what_is_passed_over() -> None:
-    saved = GuardState(losses=(4.0, 3.9))
-    now = GuardState(losses=(9.0,), num_rollbacks=1, skips=((10, 14),))
-    assert taken_back(saved, now, first=12, end=20) == GuardState(
-        losses=(4.0, 3.9), num_rollbacks=2, skips=((10, 20),)
-    )
 
 
 def test_the_limit_follows_the_median_and_not_the_mean() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline.train.stop import StopRequest
 from tonsai_pipeline_tests.train import runs
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run, write_shards
 
@@ -19,7 +19,7 @@ FIRST_FILE = "00000-of-00001-000.safetensors"
 
 
 def run_job(folder: Path, output: str, stop: StopRequest | None = None, **train):
-    run = make_run(folder, output, engine="torch", **train)
+    run = make_run(folder, output, backend="torch", **train)
     outcome, reporter = runs.train(run, stop)
     return outcome, read_metrics(run.output_dir / "metrics.jsonl"), reporter
 
@@ -85,6 +85,19 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(
     assert torch.equal(weights(tiny_data / "stopped"), weights(tiny_data / "undisturbed"))
 
 
+def test_out_of_memory_names_what_to_lower(tiny_data: Path, monkeypatch) -> None:
+    from tonsai_pipeline.train.backends.torch_backend import TorchBackend
+
+    def full(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(TorchBackend, "_backward", full)
+    with pytest.raises(TrainError, match="out of memory") as caught:
+        run_job(tiny_data, "full", micro_batch_rows=8)
+    assert "train.micro_batch_rows: 4 (" in str(caught.value)
+    assert "train.activation_checkpointing: true (" in str(caught.value)
+
+
 def weights(folder: Path) -> torch.Tensor:
     from safetensors.torch import load_file
 
@@ -107,7 +120,7 @@ def test_a_damaged_checkpoint_costs_a_few_steps_and_not_the_run(
 
 def test_dropout_is_thrown_anew_exactly_after_a_resume(tiny_data: Path) -> None:
     def run(output: str, resume: str) -> list:
-        spec = make_run(tiny_data, output, engine="torch")
+        spec = make_run(tiny_data, output, backend="torch")
         model = spec.model.model_copy(update={"dropout": 0.3})
         spec = spec.model_copy(update={"model": model, "resume": resume})
         runs.train(spec)
@@ -119,15 +132,15 @@ def test_dropout_is_thrown_anew_exactly_after_a_resume(tiny_data: Path) -> None:
 
 
 def test_resume_required_fails_without_a_checkpoint(tiny_data: Path) -> None:
-    spec = make_run(tiny_data, "nothing", engine="torch").model_copy(update={"resume": "required"})
+    spec = make_run(tiny_data, "nothing", backend="torch").model_copy(update={"resume": "required"})
     with pytest.raises(TrainError, match="no whole checkpoint"):
         runs.train(spec)
 
 
 def test_broken_steps_are_skipped_and_then_end_the_run(tiny_data: Path, monkeypatch) -> None:
-    from tonsai_pipeline.train.engine import TorchEngine
+    from tonsai_pipeline.train.backends.torch_backend import TorchBackend
 
-    real = TorchEngine._forward
+    real = TorchBackend._forward
     calls = {"n": 0}
 
     def sometimes_nan(self, batch):
@@ -138,7 +151,7 @@ def test_broken_steps_are_skipped_and_then_end_the_run(tiny_data: Path, monkeypa
         broken = calls["n"] == 2 or calls["n"] > 3
         return (nll * math.nan if broken else nll), z
 
-    monkeypatch.setattr(TorchEngine, "_forward", sometimes_nan)
+    monkeypatch.setattr(TorchBackend, "_forward", sometimes_nan)
     with pytest.raises(TrainError, match="2 steps in a row up to step 5") as caught:
         run_job(
             tiny_data,

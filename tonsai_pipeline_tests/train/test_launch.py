@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch, launch_command
+from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch, launch_command, launcher
 
 
 def start(
@@ -113,7 +113,7 @@ def test_a_process_that_outlives_the_job_is_ended(tmp_path: Path) -> None:
     wait_for(lambda: is_gone(tmp_path / "child"))
 
 
-def test_the_job_is_told_to_save_when_its_starter_is_killed(tmp_path: Path) -> None:
+def test_the_job_is_logged_to_save_when_its_starter_is_killed(tmp_path: Path) -> None:
     make_spec(tmp_path, "wait")
     code = (
         "from pathlib import Path; from tonsai_pipeline.train.launch import *; p = Path(r'%s');"
@@ -155,7 +155,25 @@ def test_deepspeed_gets_its_hostfile() -> None:
 
 def test_launching_needs_no_torch() -> None:
     code = (
-        "import sys, tonsai_pipeline.train.launch, tonsai_pipeline.train.flops, tonsai_pipeline.train.spec,"
-        "tonsai_pipeline.eval.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
+        "import sys, tonsai_pipeline.train.launch, tonsai_pipeline.planner.network, tonsai_pipeline.train.spec,"
+        "tonsai_pipeline.evaluate.spec; sys.exit(any(n in sys.modules for n in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_waiting_threads_of_a_job_sleep_unless_a_person_chose(tmp_path: Path, monkeypatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    seen = {}
+
+    class Started:
+        def __init__(self, command, env, **_):
+            seen.update(env)
+
+    monkeypatch.setattr(launcher.subprocess, "Popen", Started)
+    launcher._start(make_spec(tmp_path, "finish"), {}, 1.0)
+    assert seen["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    seen.clear()
+    launcher._start(make_spec(tmp_path, "finish"), {}, 1.0)
+    assert (seen["GOMP_SPINCOUNT"], seen.get("OMP_WAIT_POLICY")) == ("7", None)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.recipe.train import TrainConfig
-from tonsai_pipeline.train.plan import add_skip, data_step_of, make_plan
+from tonsai_pipeline.train.loop.batch_plan import add_skip, data_step_of, make_plan
 
 
 def plan(world_size: int = 1, num_rows: int = 100, **train):
@@ -49,9 +49,9 @@ def test_rows_that_are_passed_over_are_never_read_and_all_others_once(windows) -
     skips = ()
     for first, length in windows:
         skips = add_skip(skips, first, first + length)
-    passed_over = {s for first, length in windows for s in range(first, first + length)}
+    skipped = {s for first, length in windows for s in range(first, first + length)}
     read = [data_step_of(step, skips) for step in range(60)]
-    assert read == [s for s in range(200) if s not in passed_over][:60]
+    assert read == [s for s in range(200) if s not in skipped][:60]
 
 
 def test_a_run_is_rounded_up_to_whole_steps() -> None:

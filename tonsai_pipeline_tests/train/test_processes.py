@@ -17,8 +17,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tonsai_pipeline.eval import job as eval_job
-from tonsai_pipeline.eval.spec import EvalRun
+from tonsai_pipeline.evaluate import job as eval_job
+from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
@@ -170,13 +170,13 @@ def test_the_exported_model_opens_and_measures_what_training_measured(
     held_out = [r for r in records if r["kind"] == "validation"]
     for language in ("khm", "eng"):
         before, after = held_out[0][language], held_out[-1][language]
-        assert found.before[language].bits_per_byte == pytest.approx(
+        assert found.languages[language]["before"].bits_per_byte == pytest.approx(
             before["bits_per_byte"], rel=1e-6
         )
-        assert found.after[language].bits_per_byte == pytest.approx(
+        assert found.languages[language]["after"].bits_per_byte == pytest.approx(
             after["bits_per_byte"], rel=1e-6
         )
-    report = read_json(tmp_path / "report.json")
+    report = read_json(tmp_path / "results.json")
     assert isinstance(report, dict)
     assert len(report["samples"]) == 10
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 1

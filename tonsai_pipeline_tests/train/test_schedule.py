@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonsai_pipeline.recipe.train import ScheduleConfig
-from tonsai_pipeline.train.schedule import learning_rate
+from tonsai_pipeline.train.loop.schedule import learning_rate
 
 WSD = ScheduleConfig(warmup_frac=0.1, decay_frac=0.2, min_lr_frac=0.1)
 COSINE = ScheduleConfig(shape="cosine", warmup_frac=0.1, min_lr_frac=0.1)

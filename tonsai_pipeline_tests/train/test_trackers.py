@@ -13,9 +13,9 @@ import pytest
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.train import MetricsConfig
-from tonsai_pipeline.train.metrics import EVENT, TRAIN, Metrics
+from tonsai_pipeline.train.records.metrics import EVENT, TRAIN, Metrics
+from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline.train.trackers import check_trackers, open_trackers
 
 
 class FakeRun:
@@ -54,12 +54,14 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[FakeRun]]:
     return runs
 
 
-def open_metrics(tmp_path: Path, told: list[str], **section: Any) -> Metrics:
+def open_metrics(tmp_path: Path, messages: list[str], **section: Any) -> Metrics:
     config = MetricsConfig.model_validate({"tensorboard": False, **section})
     trackers = open_trackers(
         config, tmp_path, fingerprint="f" * 64, settings=lambda: {"train": {"seed": 0}}
     )
-    return Metrics(tmp_path / "metrics.jsonl", rank=0, trackers=trackers, on_trouble=told.append)
+    return Metrics(
+        tmp_path / "metrics.jsonl", rank=0, trackers=trackers, on_trouble=messages.append
+    )
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -98,8 +100,8 @@ def test_numbers_and_texts_reach_the_tracker(tmp_path: Path, fakes, name: str) -
 
 
 def test_a_tracker_that_fails_is_left_and_training_goes_on(tmp_path: Path, fakes) -> None:
-    told: list[str] = []
-    metrics = open_metrics(tmp_path, told, trackers=["wandb", "trackio"])
+    messages: list[str] = []
+    metrics = open_metrics(tmp_path, messages, trackers=["wandb", "trackio"])
     metrics.rewind(0)
     fakes["wandb"][0].broken = True
     for step in (1, 2):
@@ -107,6 +109,6 @@ def test_a_tracker_that_fails_is_left_and_training_goes_on(tmp_path: Path, fakes
     metrics.close()
     assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     assert [step for step, _ in fakes["trackio"][0].logged] == [1, 2]
-    assert len(told) == 1
-    assert "wandb is left" in told[0]
-    assert "no route to host" in told[0]
+    assert len(messages) == 1
+    assert "wandb is left" in messages[0]
+    assert "no route to host" in messages[0]

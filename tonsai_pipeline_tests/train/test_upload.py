@@ -13,7 +13,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.recipe.train import CheckpointConfig
-from tonsai_pipeline.train.upload import Remote, Uploader, download_newest
+from tonsai_pipeline.train.checkpoints.remote import Remote, download_newest
+from tonsai_pipeline.train.checkpoints.uploader import Uploader
 
 
 class FailingFileSystem(MemoryFileSystem):
@@ -179,7 +180,7 @@ def test_a_newer_checkpoint_takes_the_place_of_one_that_still_waits(
     assert "a newer checkpoint was saved" in sent.troubles[0]
 
 
-def test_what_is_not_sent_when_the_job_ends_is_told(tmp_path: Path, monkeypatch) -> None:
+def test_what_is_not_sent_when_the_job_ends_is_logged(tmp_path: Path, monkeypatch) -> None:
     never = threading.Event()
     monkeypatch.setattr(Remote, "send", lambda *_: never.wait(20.0))
     sent = Sent("memory://bucket")

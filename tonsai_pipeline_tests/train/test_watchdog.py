@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.train.launch import LaunchSpec, launch
+from tonsai_pipeline.train.launch.watchdog import HANG_EXIT_CODE, Watchdog
 from tonsai_pipeline.train.spec import read_metrics
-from tonsai_pipeline.train.watchdog import HANG_EXIT_CODE, Watchdog
 from tonsai_pipeline_tests.train.tiny import make_run
 
 
 @pytest.mark.slow
 def test_a_hang_is_described_ended_and_survived(tiny_data: Path) -> None:
     guards = {"watchdog_s": 8.0, "min_free_gb": 0.0}
-    run = make_run(tiny_data, "hanging", engine="torch", guards=guards)
+    run = make_run(tiny_data, "hanging", backend="torch", guards=guards)
     spec = LaunchSpec(
         "tonsai_pipeline_tests.train.hanging_job",
         run.write(),

@@ -25,11 +25,11 @@ MODEL = ModelConfig(num_layers=2, hidden_size=64, num_heads=4)
 
 def write_rows(folder: Path, *, num_rows: int, seed: int, seq_len: int = SEQ_LEN) -> None:
     """Write rows of short documents; the last tokens of most rows are padding."""
-    dice = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     header = RowsHeader(seq_len, VOCAB_SIZE, PAD, BOS, EOS, "tiny", ("a", "b"), ("khm", "eng"))
     with RowWriter(folder, header) as writer:
         for _ in range(num_rows):
-            ids, segments = _row(dice, seq_len)
+            ids, segments = _row(generator, seq_len)
             table = np.array(segments, dtype=SEGMENT)
             writer.append(RowBlock(np.array([ids]), np.array([len(segments)]), table))
 
@@ -78,12 +78,14 @@ def make_run(folder: Path, output: str, **train: Any) -> TrainRun:
     )
 
 
-def _row(dice: np.random.Generator, seq_len: int) -> tuple[list[int], list[tuple[int, int, int]]]:
+def _row(
+    generator: np.random.Generator, seq_len: int
+) -> tuple[list[int], list[tuple[int, int, int]]]:
     ids: list[int] = []
     segments = []
     while seq_len - len(ids) >= 8:
-        length = int(dice.integers(6, min(seq_len - len(ids), 24) + 1))
-        body = (int(dice.integers(0, 256)) + np.arange(length - 2)) % 256 + 3
+        length = int(generator.integers(6, min(seq_len - len(ids), 24) + 1))
+        body = (int(generator.integers(0, 256)) + np.arange(length - 2)) % 256 + 3
         ids += [BOS, *body.tolist(), EOS]
-        segments.append((length, int(dice.integers(0, 2)), length - 2))
+        segments.append((length, int(generator.integers(0, 2)), length - 2))
     return ids + [PAD] * (seq_len - len(ids)), segments

@@ -8,10 +8,13 @@ import dagster as dg
 from tonsai_pipeline.defs.results import table
 from tonsai_pipeline.defs.stage_asset import Made, Page
 
+#: Of the table of agreement by length.
+_COLUMNS = ("max_length", "num_documents", "good_frac", "accuracy")
+
 
 def _pictures(made: Made) -> dict[str, Any]:
     return {
-        language: _classifier(measured)
+        f"classifier_{language}": _classifier(measured)
         for language, measured in made.report.items()
         if measured["trained"]
     }
@@ -34,7 +37,7 @@ def _classifier(measured: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
         "AUC of each good source (rows) against each bad one:",
         table(["", *negatives], by_source),
         "Agreement by length, a tenth of the documents a row:",
-        table(list(deciles[0]), [list(row.values()) for row in deciles]),
+        table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in deciles]),
         "Loudest units, by the log-odds of each alone:",
         table(
             ["good", "log-odds", "bad", "log-odds"],

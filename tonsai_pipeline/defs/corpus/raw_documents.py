@@ -6,24 +6,28 @@ import dagster as dg
 
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
+from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     good, bad = made.report["num_documents"], made.report["num_bad_rows"]
-    max_bad_frac = made.recipe.ingest.max_bad_frac
+    limits = made.recipe.ingest
     frac = bad / max(1, good + bad)
-    way_out = "mend the file and run again, or switch the dump off: tonsai dumps remove"
-    yield check(
-        "not_empty",
-        good > 0,
-        f"{good:,} documents" if good else f"no readable document, {bad:,} bad rows; {way_out}",
-    )
+    yield check("not_empty", good > 0, f"{good:,} documents" if good else say_empty(made.report))
     yield check(
         "few_bad_rows",
-        frac <= max_bad_frac,
-        f"{bad:,} bad rows ({frac:.2%}, allowed {max_bad_frac:.0%}); see quarantine/",
+        frac <= limits.max_bad_frac,
+        f"{bad:,} bad rows ({frac:.2%}, allowed {limits.max_bad_frac:.0%}); see quarantine/",
         warn=True,
         bad_frac=frac,
+    )
+    found = made.report["max_lost_frac"]
+    lost_frac = 1.0 if found is None else found
+    yield check(
+        "files_read_whole",
+        lost_frac <= limits.max_lost_frac,
+        say_losses(made.report, limits.max_lost_frac),
+        max_lost_frac=lost_frac,
     )
 
 
@@ -35,6 +39,9 @@ PAGE = Page(
     specs=(
         CheckSpec("not_empty", "The dump holds documents", blocking=True),
         CheckSpec("few_bad_rows", "Unreadable rows are few"),
+        CheckSpec(
+            "files_read_whole", "No stretch of a file is lost beside single rows", blocking=True
+        ),
     ),
     checks=_checks,
 )

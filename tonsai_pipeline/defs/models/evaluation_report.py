@@ -1,4 +1,4 @@
-"""evaluation_report: what the model is worth on held-out text, and what it writes."""
+"""evaluation_report: what the model is worth: held-out text, the prompt suite, health, safety, and the gate."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,13 +10,16 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
-from tonsai_pipeline.eval.spec import REPORT_NAME, EvalRun
+from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, EvalRun
+from tonsai_pipeline.evaluate.stage import TOLD
 from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.stages.mix.held_out import write_held_out
+from tonsai_pipeline.stages.mix.texts import mixture_parts
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
 
-_JOB = "tonsai_pipeline.eval.job"
+_JOB = "tonsai_pipeline.evaluate.job"
 
 
 def launch(
@@ -29,12 +32,18 @@ def launch(
 ) -> Mapping[str, Any]:
     """Measure the model in a process of its own."""
     del recipe
+    held_out = folder / "held_out.parquet"
+    parts = mixture_parts(given["mixed"], given["normalized_documents"])
+    write_held_out(parts, held_out, max_documents=given["evaluate"].max_documents)
     run = EvalRun(
         name=given["name"],
         evaluate=given["evaluate"],
         model_dir=given["trained"].path / MODEL_NAME,
-        shards_dir=given["shards"].path,
+        shards_dir=given["packed_shards"].path,
         training_dir=given["trained"].path,
+        held_out=held_out,
+        corpus=tuple((part.pointers, part.texts) for part in parts),
+        reports=_reports(given),
         untrained=given["model"],
         seed=given["seed"],
         coeng_da=given["normalize"].coeng_da,
@@ -43,10 +52,26 @@ def launch(
     )
     run_file = run.write()
     launch_job(context, LaunchSpec(_JOB, run_file, folder, launcher="python"), options)
-    # It names folders of this machine, which are no part of the result.
+    # They name folders of this machine, and hold text, which are no part of the result.
     run_file.unlink()
-    report: Any = read_json(folder / REPORT_NAME)
-    return {"languages": report["languages"], "samples": report["samples"][:6]}
+    held_out.unlink()
+    results: Any = read_json(folder / RESULTS_NAME)
+    return {
+        "languages": results["languages"],
+        "gate": results["gate"],
+        "bits_per_byte": results["models"][0]["bits_per_byte"],
+        "suite": results["models"][0]["suite"],
+        "samples": results["samples"][:6],
+    }
+
+
+def _reports(given: Mapping[str, Any]) -> dict[str, tuple[Path, ...]]:
+    """Return the folders of the artifacts whose reports are told, by asset."""
+    by_dump = {
+        name: tuple(artifact.path for artifact in given[name].values())
+        for name in ("raw_documents", "normalized_documents")
+    }
+    return {**by_dump, **{name: (given[name].path,) for name in TOLD}}
 
 
 def _pictures(made: Made) -> dict[str, Any]:
@@ -59,8 +84,12 @@ def _pictures(made: Made) -> dict[str, Any]:
     plot = bar_chart(
         dict(sorted((after | before).items())), title="Held-out text", unit="bits per byte"
     )
-    page = dg.MetadataValue.path(str(made.artifact.path / "report.html"))
-    return {"bits_per_byte": plot, "report": page, **numbers}
+    page = made.artifact.path / REPORT_NAME
+    links = {
+        "report": dg.MetadataValue.url(page.as_uri()),
+        "report_file": dg.MetadataValue.path(str(page)),
+    }
+    return {"bits_per_byte": plot, **links, **numbers}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
@@ -73,14 +102,24 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
         f"{lang} {before:.3f} to {after:.3f}" for lang, (before, after) in pairs.items()
     )
     yield check("bits_per_byte_fell", not rose, said, warn=True)
+    gate = made.report["gate"]
+    open_ones = ", ".join(
+        f"{row['name']} {row['verdict']}" for row in gate["verdicts"] if row["verdict"] != "passed"
+    )
+    yield check(
+        "gate", gate["verdict"] == "passed", open_ones or "every verdict is passed", warn=True
+    )
 
 
 PAGE = Page(
-    "Loss, perplexity and bits per byte on held-out Khmer and English apart, before and after training, and texts from "
-    "fixed prompts. `report.html` opens in a browser.",
+    "Bits per byte on held-out text, the Khmer prompt suite, health of what the model writes, memorization, safety, and "
+    "the gate. `report.html` opens in a browser, `results.json` is for programs.",
     group="models",
-    kinds=frozenset({"markdown"}),
-    specs=(CheckSpec("bits_per_byte_fell", "Training helped in every language"),),
+    kinds=frozenset({"html"}),
+    specs=(
+        CheckSpec("bits_per_byte_fell", "Training helped in every language"),
+        CheckSpec("gate", "The model may be given to others"),
+    ),
     checks=_checks,
     pictures=_pictures,
 )

@@ -101,7 +101,10 @@ def _launch_once(
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Put a file or a folder of a run into an artifact without copying bytes, where the disk allows."""
+    """Put a file or a folder of a run into an artifact without copying bytes, where the disk allows.
+
+    Only within the store: whoever edits one of two links edits both, see `copy_out`.
+    """
     if source.is_dir():
         for path in sorted(source.rglob("*")):
             if path.is_file():
@@ -113,6 +116,19 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def copy_out(source: Path, target: Path) -> None:
+    """Copy a folder of the store to where a person asked for it: theirs to edit, with ordinary modes.
+
+    A file system that can shares the blocks until one side changes (copy_file_range, as `shutil` uses it).
+    """
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copyfile(path, copy)
 
 
 class _Observer:

@@ -11,13 +11,10 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or
 from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
-from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.storage.rows import header_of, read_index
-from tonsai_pipeline.storage.store import Artifact
-from tonsai_pipeline.train.prediction import compare
 from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import (
     METRICS_NAME,
@@ -39,6 +36,7 @@ def launch(
     given: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Train in processes of their own; checkpoints lie beside the artifacts and survive a cancel."""
+    del recipe
     output_dir = Layout.of_artifact(given["shards"].path).run("pretrain", key)
     run = TrainRun(
         model=given["model"],
@@ -55,7 +53,7 @@ def launch(
         link_or_copy(output_dir / kept, folder / kept)
     records = read_metrics(output_dir / METRICS_NAME)
     report = _report(result.status, records)
-    return report | _prediction(recipe, result.status, records, given["shards"])
+    return report | compare(given["train"], result.status, records)
 
 
 def _pictures(made: Made) -> dict[str, Any]:
@@ -125,26 +123,6 @@ def _loss_checks(made: Made, records: list[dict[str, Any]]) -> Iterator[dg.Asset
     rose = [lang for lang in last if last[lang]["loss"] >= first[lang]["loss"]]
     said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
     yield check("loss_fell", not rose, said, warn=True)
-
-
-def _prediction(
-    recipe: Recipe, status: Mapping[str, Any], records: list[dict[str, Any]], shards: Artifact
-) -> dict[str, float]:
-    """Put what `tonsai plan` says beside what the run measured; nothing for a network it cannot count."""
-    train_dir = shards.path / "train"
-    header = header_of(read_index(train_dir), train_dir)
-    try:
-        return compare(
-            recipe.model,
-            recipe.train,
-            status,
-            records,
-            vocab_size=header.vocab_size,
-            seq_len=header.seq_len,
-        )
-    except RecipeError:
-        # A base model on the Hub, or a family whose sizes are not known in detail.
-        return {}
 
 
 def _samples(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue | None:

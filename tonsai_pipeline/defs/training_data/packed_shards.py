@@ -35,8 +35,10 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     worst = max(gaps, key=gaps.__getitem__)
     yield check(
         "shares_realised",
-        gaps[worst] <= _MAX_GAP,
-        f"largest gap {gaps[worst]:.4f} of all tokens, in {worst}",
+        gaps[worst] <= _MAX_GAP and not report["shortfalls"],
+        "; ".join(
+            [*report["shortfalls"], f"largest gap {gaps[worst]:.4f} of all tokens, in {worst}"]
+        ),
         warn=True,
         gap=gaps[worst],
     )

@@ -59,7 +59,9 @@ def _split_checks(leaks: Artifact) -> Iterator[dg.AssetCheckResult]:
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     report = made.report
     held_out, warnings = report["num_validation"], report["warnings"]
-    empty = [lang for lang, count in held_out.items() if not count]
+    # A tokenizer alone needs none: its recipe holds nothing out.
+    wants_some = made.recipe.mixture.validation.frac > 0
+    empty = [lang for lang, count in held_out.items() if not count and wants_some]
     yield check(
         "every_language_has_text",
         report["num_documents"] > 0 and bool(held_out) and not empty,
@@ -70,6 +72,13 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     )
     yield check(
         "few_repeats", not warnings, "; ".join(warnings) or "no source is stretched", warn=True
+    )
+    missed = report["shortfalls"]
+    yield check(
+        "shares_are_feasible",
+        not missed,
+        "; ".join(missed) or "every source can give its share, as far as bytes tell",
+        warn=True,
     )
     yield from _split_checks(_comparison(made))
 
@@ -90,6 +99,7 @@ PAGE = Page(
             blocking=True,
         ),
         CheckSpec("splits_are_not_alike", "No near copy of a held-out document is trained on"),
+        CheckSpec("shares_are_feasible", "Every source and language can give its share"),
         CheckSpec("few_repeats", "No source is read more often than is worth it"),
     ),
     checks=_checks,

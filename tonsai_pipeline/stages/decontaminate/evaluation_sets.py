@@ -1,4 +1,4 @@
-"""Evaluation sets -> an index of their n-grams: what the corpus must not contain.
+"""Evaluation sets, and what the model will be measured on -> an index of their n-grams: what the corpus must not contain.
 
 files ──read──▶ items ──normalize, fold, n-grams──▶ index arrays, items.parquet
 """
@@ -18,11 +18,13 @@ from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles, shingle
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.lineage import Fields, Stage
+from tonsai_pipeline.metrics.suite import KHMER, load_suite
 from tonsai_pipeline.recipe.dedup import DecontaminateConfig, EvaluationSet
+from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.schema import EVALUATION_ITEMS
 from tonsai_pipeline.storage.documents import write_part
 from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
-from tonsai_pipeline.storage.runs import save_array
+from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.text import NORMALIZER_VERSION, normalize_batch_report
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
 
@@ -31,13 +33,14 @@ ARRAYS = ("hashes", "offsets", "items", "sizes", "sieve")
 
 
 def index_evaluation_sets(
-    folder: Path, *, config: DecontaminateConfig, engine: Engine
+    folder: Path, *, config: DecontaminateConfig, measured: EvaluateConfig, engine: Engine
 ) -> dict[str, Any]:
     """Read all sets and write their n-grams; return counts by set, and of items with at most one n-gram.
 
     Args:
         folder: The building folder.
         config: Of the recipe's `dedup.decontaminate` section: the sets, and how long an n-gram is.
+        measured: The recipe's `evaluate` section, `texts` only: texts for bits per byte are kept out as well.
         engine: Not used: the sets are small.
 
     Raises:
@@ -45,11 +48,10 @@ def index_evaluation_sets(
     """
     del engine
     sets, names, texts = [], [], []
-    for one in config.evaluation_sets:
-        for name, text in _read_items(one):
-            sets.append(one.name)
-            names.append(name)
-            texts.append(text)
+    for set_name, name, text in _all_items(config, measured):
+        sets.append(set_name)
+        names.append(name)
+        texts.append(text)
     canonical = normalize_batch_report(pa.array(texts, pa.large_string()))[0]
     ngrams = ngrams_of(canonical, config)
     index = index_items(ngrams)
@@ -68,10 +70,32 @@ def index_evaluation_sets(
     num_short = Counter(np.array(sets, dtype=object)[index.sizes <= 1].tolist())
     return {
         "sets": {
-            one.name: {"num_items": num_items[one.name], "num_short_items": num_short[one.name]}
-            for one in config.evaluation_sets
+            name: {"num_items": num_items[name], "num_short_items": num_short[name]}
+            for name in num_items
         }
     }
+
+
+def _all_items(
+    config: DecontaminateConfig, measured: EvaluateConfig
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (set, column/row or id, text) of every item."""
+    for one in config.evaluation_sets:
+        for name, text in _read_items(one):
+            yield one.name, name, text
+    for text_set in measured.texts:
+        as_set = EvaluationSet(
+            name=text_set.name,
+            path=text_set.path,
+            hub=text_set.hub,
+            text_columns=(text_set.text_column,),
+        )
+        for name, text in _read_items(as_set):
+            yield text_set.name, name, text
+    if config.prompt_suite:
+        for item in load_suite():
+            for text in item.asked:
+                yield KHMER, item.id, text
 
 
 def _read_items(one: EvaluationSet) -> Iterator[tuple[str, str]]:
@@ -107,8 +131,11 @@ def _location(one: EvaluationSet) -> str:
 
 STAGE = Stage(
     "evaluation_ngrams",
-    version=f"2+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}+text{NORMALIZER_VERSION}",
+    version=f"3+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}+text{NORMALIZER_VERSION}",
     make=index_evaluation_sets,
     part_of="contaminated_documents",
-    fields={"config": Fields("dedup.decontaminate", without=("min_overlap_frac",))},
+    fields={
+        "config": Fields("dedup.decontaminate", without=("min_overlap_frac",)),
+        "measured": Fields("evaluate", only=("texts",)),
+    },
 )

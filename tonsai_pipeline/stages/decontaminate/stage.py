@@ -25,7 +25,7 @@ from tonsai_pipeline.schema import CONTAMINATED_DOCUMENTS
 from tonsai_pipeline.stages.decontaminate import evaluation_sets
 from tonsai_pipeline.stages.decontaminate.evaluation_sets import ARRAYS, ITEMS_FILE, ngrams_of
 from tonsai_pipeline.storage.documents import read_batches, read_part, write_part
-from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.storage.sorted_arrays import load_array
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 

@@ -25,7 +25,7 @@ class PlacedDump:
 
     Args:
         key: Dump key.
-        base: Ordinal of its first document.
+        base: Document index of its first document.
         part_names: File names of its parts, in order.
         starts: First row of each part within the dump, then the number of documents.
         normalized: Folder of normalized_documents.
@@ -153,22 +153,22 @@ def place(key: DumpKey, normalized: Artifact, signatures: Artifact, *, base: int
     return PlacedDump(key, base, names, tuple(starts.tolist()), normalized.path, signatures.path)
 
 
-def locate(dumps: list[PlacedDump] | tuple[PlacedDump, ...], ordinals: np.ndarray) -> Address:
-    """Return where the documents with these ordinals lie.
+def locate(dumps: list[PlacedDump] | tuple[PlacedDump, ...], doc_indices: np.ndarray) -> Address:
+    """Return where the documents with these indices lie.
 
     Args:
         dumps: The corpus in catalog order.
-        ordinals: int64, any shape.
+        doc_indices: int64, any shape.
     """
     bases = np.array([dump.base for dump in dumps], dtype=np.int64)
-    dump_of = np.searchsorted(bases, ordinals, side="right") - 1
+    dump_of = np.searchsorted(bases, doc_indices, side="right") - 1
     # A dump without documents shares its base with the next one; the last of them is meant, and found.
-    part = np.zeros_like(ordinals)
-    row = np.zeros_like(ordinals)
+    part = np.zeros_like(doc_indices)
+    row = np.zeros_like(doc_indices)
     for index in np.unique(dump_of):
         chosen = dump_of == index
         starts = np.array(dumps[index].starts[:-1], dtype=np.int64)
-        local = ordinals[chosen] - dumps[index].base
+        local = doc_indices[chosen] - dumps[index].base
         parts = np.searchsorted(starts, local, side="right") - 1
         part[chosen] = parts
         row[chosen] = local - starts[parts]

@@ -21,7 +21,7 @@ from tonsai_pipeline.lineage import Fields, Stage, same_dump
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump
 from tonsai_pipeline.stages.sign.stage import read_signatures, scheme_of
-from tonsai_pipeline.storage.runs import read_run, write_run
+from tonsai_pipeline.storage.sorted_arrays import read_sorted, write_sorted
 from tonsai_pipeline.storage.store import Artifact
 
 _EXACT = np.dtype([("low", "<u8"), ("row", "<u4")])
@@ -78,7 +78,7 @@ def read_bands(
         last: First range that is not read.
         wanted: If given, only entries with one of these keys.
     """
-    keys, rows = read_run(_folder(dump) / "bands", _stem(dump, part), first, last)
+    keys, rows = read_sorted(_folder(dump) / "bands", _stem(dump, part), first, last)
     if wanted is not None:
         keys, rows = wanted.select(keys, rows)
     return keys, rows.astype(np.int64) + dump.starts[part]
@@ -91,7 +91,7 @@ def read_exact(
 
     The arguments are those of `read_bands`; the keys that are wanted are first halves.
     """
-    highs, values = read_run(_folder(dump) / "exact", _stem(dump, part), first, last)
+    highs, values = read_sorted(_folder(dump) / "exact", _stem(dump, part), first, last)
     if wanted is not None:
         highs, values = wanted.select(highs, values)
     rows = values["row"].astype(np.int64) + dump.starts[part]
@@ -116,11 +116,13 @@ def _index_part(task: _IndexTask, folder: Path) -> dict[str, Any]:
         num_rows += batch.num_rows
     name = task.path.stem
     flat = np.concatenate(keys)
-    write_run(folder / "bands", name, flat.ravel(), np.repeat(np.concatenate(rows), task.num_bands))
+    write_sorted(
+        folder / "bands", name, flat.ravel(), np.repeat(np.concatenate(rows), task.num_bands)
+    )
     exact = np.empty(num_rows, dtype=_EXACT)
     exact["low"] = np.concatenate(lows)
     exact["row"] = np.arange(num_rows)
-    write_run(folder / "exact", name, np.concatenate(highs), exact)
+    write_sorted(folder / "exact", name, np.concatenate(highs), exact)
     return {"num_band_entries": flat.size}
 
 

@@ -1,4 +1,4 @@
-"""Runs of all dumps -> exact twins and candidate buckets of a scope, one range of keys at a time.
+"""Runs of all dumps -> exact copies and candidate buckets of a scope, one range of keys at a time.
 
     exact runs ──range r──▶ (document, first document with the same text)
     band runs  ──range r──▶ buckets: kept documents of earlier dumps, undecided ones of the current dumps
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from tonsai_pipeline.dedup.exact import NO_TWIN, first_twins
+from tonsai_pipeline.dedup.exact import NOT_DUPLICATE, first_copies
 from tonsai_pipeline.dedup.lsh import Wanted, bucket
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, Scope
 from tonsai_pipeline.stages.deduplicate.index import read_bands, read_exact
-from tonsai_pipeline.storage.runs import NUM_RANGES, load_array, save_array
+from tonsai_pipeline.storage.sorted_arrays import NUM_RANGES, load_array, save_array
 
 #: Entries of the dump in one join. Ours: half a million take about 40 MB while they are sorted, and a small dump
 #: still has work for a few processes.
@@ -56,16 +56,16 @@ def join_exact(scope: Scope, folder: Path, *, engine: Engine) -> np.ndarray:
     """Find the first document with the same text for every document of the current dumps.
 
     Returns:
-        Turns, by turn less `scope.base`; int64, shape (num_docs,); `NO_TWIN` where the document is the first.
+        Document indices, by document index less `scope.base`; int64, shape (num_docs,); `NOT_DUPLICATE` where the document is the first.
     """
     work = folder / ".work" / "exact"
     tasks = cut_ranges(scope, scope.num_docs, work)
     parts = [Part(f"exact-{task.name}", task) for task in tasks]
     map_parts(engine, _join_exact_range, parts, folder=folder, label="exact copies")
-    firsts = np.full(scope.num_docs, NO_TWIN, dtype=np.int64)
+    firsts = np.full(scope.num_docs, NOT_DUPLICATE, dtype=np.int64)
     for task in tasks:
-        turns, twins = load_array(work / f"{task.name}.npy")
-        firsts[turns - scope.base] = twins
+        doc_indices, kept_duplicates = load_array(work / f"{task.name}.npy")
+        firsts[doc_indices - scope.base] = kept_duplicates
     return firsts
 
 
@@ -76,7 +76,7 @@ def join_bands(
 
     Args:
         scope: The dumps.
-        is_open: Documents that may still be kept, by turn less `scope.base`; bool, shape (num_docs,).
+        is_open: Documents that may still be kept, by document index less `scope.base`; bool, shape (num_docs,).
         folder: The building folder.
         num_bands: Bands of a signature.
         engine: Where ranges are joined.
@@ -91,39 +91,43 @@ def join_bands(
 
 def _join_exact_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     del folder
-    keys, turns = _own(task, read_exact)
+    keys, doc_indices = _own(task, read_exact)
     wanted = Wanted.of(np.sort(keys[:, 0]))
     old_keys, old_ordinals = [], []
     for dump in task.scope.earlier:
         for found, old_rows in _slices(dump, read_exact, task, wanted):
             old_keys.append(found)
             old_ordinals.append(old_rows + dump.base)
-    twins = (
-        first_twins(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))[
-            -len(turns) :
-        ]
-        if len(turns)
+    kept_duplicates = (
+        first_copies(
+            np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, doc_indices])
+        )[-len(doc_indices) :]
+        if len(doc_indices)
         else np.zeros(0, np.int64)
     )
-    is_copy = twins != NO_TWIN
-    save_array(task.work / f"{task.name}.npy", np.stack([turns[is_copy], twins[is_copy]]))
+    is_copy = kept_duplicates != NOT_DUPLICATE
+    save_array(
+        task.work / f"{task.name}.npy", np.stack([doc_indices[is_copy], kept_duplicates[is_copy]])
+    )
     return {"num_copies": int(is_copy.sum())}
 
 
 def _join_bands_range(task: JoinTask, folder: Path) -> dict[str, Any]:
     del folder
-    keys, turns = _own(task, read_bands)
-    is_open = load_array(task.work / "is_open.npy", mapped=True)[turns - task.scope.base]
-    keys, turns = keys[is_open], turns[is_open]
+    keys, doc_indices = _own(task, read_bands)
+    is_open = load_array(task.work / "is_open.npy", mapped=True)[doc_indices - task.scope.base]
+    keys, doc_indices = keys[is_open], doc_indices[is_open]
     wanted = Wanted.of(np.sort(keys))
     old_keys, old_ordinals = [], []
     for dump in task.scope.earlier:
-        twins = load_array(dump.decided / "twins.npy", mapped=True)
+        kept_duplicates = load_array(dump.decided / "kept_duplicates.npy", mapped=True)
         for found, old_rows in _slices(dump, read_bands, task, wanted):
-            is_kept = twins[old_rows] == NO_TWIN
+            is_kept = kept_duplicates[old_rows] == NOT_DUPLICATE
             old_keys.append(found[is_kept])
             old_ordinals.append(old_rows[is_kept] + dump.base)
-    buckets = bucket(np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, turns]))
+    buckets = bucket(
+        np.concatenate([*old_keys, keys]), np.concatenate([*old_ordinals, doc_indices])
+    )
     save_array(task.work / f"{task.name}.members.npy", buckets.members)
     save_array(task.work / f"{task.name}.offsets.npy", buckets.offsets)
     return {"num_buckets": buckets.num_buckets}
@@ -133,7 +137,7 @@ _Reader = Callable[[PlacedDump, int, int, int, Wanted | None], tuple[np.ndarray,
 
 
 def _own(task: JoinTask, read: _Reader) -> tuple[np.ndarray, np.ndarray]:
-    """Read a range of every part of the current dumps; return (keys, turns)."""
+    """Read a range of every part of the current dumps; return (keys, doc_indices)."""
     dump = task.scope.current
     slices = list(_slices(dump, read, task))
     rows = np.concatenate([rows for _, rows in slices])

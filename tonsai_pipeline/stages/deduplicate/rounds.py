@@ -1,6 +1,6 @@
-"""Buckets -> decisions: nominate pairs, fetch shingles, verify, settle; again until nothing is open.
+"""Buckets -> decisions: find candidate pairs, fetch shingles, verify, resolve; again until nothing is open.
 
-    buckets ──nominate──▶ pairs ──▶ texts of both sides ──shingle──▶ sets ──verify──▶ edges ──settle──▶ decisions
+    buckets ──candidates──▶ pairs ──▶ texts of both sides ──shingle──▶ sets ──verify──▶ edges ──resolve──▶ decisions
 
 Each round is a folder below `.work/`, and each task in it leaves its mark: a killed run that is started again
 walks through the finished tasks and goes on with the first open one.
@@ -20,9 +20,9 @@ from tonsai_pipeline.dedup.greedy import (
     UNKNOWN,
     Decisions,
     Edges,
-    nominate,
+    find_candidates,
+    resolve,
     round_limit,
-    settle,
 )
 from tonsai_pipeline.dedup.lsh import Buckets
 from tonsai_pipeline.dedup.minhash import SignatureScheme
@@ -32,7 +32,7 @@ from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.stages.deduplicate.corpus import Scope, by_part, locate
 from tonsai_pipeline.stages.deduplicate.join import JoinTask
 from tonsai_pipeline.storage.documents import take_batches
-from tonsai_pipeline.storage.runs import load_array, save_array
+from tonsai_pipeline.storage.sorted_arrays import load_array, save_array
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 #: Shingles of both sides in one verification task: 64 MB of hashes.
@@ -70,9 +70,9 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the shingle sets of documents lie: parallel arrays over documents, by ascending turn."""
+    """Where the shingle sets of documents lie: parallel arrays over documents, by ascending document index."""
 
-    turns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    doc_indices: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     file_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -103,12 +103,12 @@ def decide(
     counts, open_ranges = RoundCounts(0, 0, 0), ranges
     while (decisions.status == UNKNOWN).any():
         work = folder / ".work" / f"round-{counts.num_rounds}"
-        pairs, unfinished, open_ranges = _nominate_all(
+        pairs, unfinished, open_ranges = _find_all(
             job, open_ranges, decisions, work, round_index=counts.num_rounds
         )
         files = _fetch(job, np.unique(pairs), files, work)
         found = _verify_all(job, pairs, files, work)
-        decisions, edges = settle(decisions, edges.joined(found), unfinished, base=scope.base)
+        decisions, edges = resolve(decisions, edges.joined(found), unfinished, base=scope.base)
         counts = RoundCounts(
             counts.num_rounds + 1,
             counts.num_pairs + len(pairs),
@@ -118,7 +118,7 @@ def decide(
 
 
 @dataclass(frozen=True)
-class _NominateTask:
+class _CandidateTask:
     range: JoinTask
     work: Path
     before: Path | None
@@ -126,19 +126,19 @@ class _NominateTask:
     limit: int
 
 
-def _nominate_all(
+def _find_all(
     job: _Job, ranges: list[JoinTask], decisions: Decisions, work: Path, *, round_index: int
 ) -> tuple[np.ndarray, np.ndarray, list[JoinTask]]:
     """Return the round's pairs (num_pairs, 2), the unfinished documents and the ranges they are in."""
     save_array(work / "status.npy", decisions.status)
     before = work.with_name(f"round-{round_index - 1}") if round_index else None
     tasks = [
-        _NominateTask(task, work, before, job.scope.base, round_limit(round_index))
+        _CandidateTask(task, work, before, job.scope.base, round_limit(round_index))
         for task in ranges
     ]
-    parts = [Part(f"{work.name}-nominate-{task.range.name}", task) for task in tasks]
+    parts = [Part(f"{work.name}-find_candidates-{task.range.name}", task) for task in tasks]
     results = map_parts(
-        job.engine, _nominate_range, parts, folder=job.folder, label=f"{work.name}: pairs"
+        job.engine, _find_in_range, parts, folder=job.folder, label=f"{work.name}: pairs"
     )
     pairs = [load_array(work / f"{task.name}.pairs.npy") for task in ranges]
     unfinished = [load_array(work / f"{task.name}.unfinished.npy") for task in ranges]
@@ -150,7 +150,7 @@ def _nominate_all(
     )
 
 
-def _nominate_range(task: _NominateTask, folder: Path) -> dict[str, Any]:
+def _find_in_range(task: _CandidateTask, folder: Path) -> dict[str, Any]:
     del folder
     name, buckets_folder = task.range.name, task.range.work
     buckets = Buckets(
@@ -163,7 +163,7 @@ def _nominate_range(task: _NominateTask, folder: Path) -> dict[str, Any]:
         else load_array(task.before / f"{name}.positions.npy")
     )
     status = load_array(task.work / "status.npy")
-    found = nominate(buckets, positions, status, base=task.base, limit=task.limit)
+    found = find_candidates(buckets, positions, status, base=task.base, limit=task.limit)
     save_array(task.work / f"{name}.pairs.npy", np.stack([found.earlier, found.later], axis=1))
     save_array(task.work / f"{name}.unfinished.npy", found.unfinished)
     save_array(task.work / f"{name}.positions.npy", found.positions)
@@ -187,9 +187,9 @@ class _FetchTask:
     scheme: SignatureScheme
 
 
-def _fetch(job: _Job, turns: np.ndarray, known: _Files, work: Path) -> _Files:
+def _fetch(job: _Job, doc_indices: np.ndarray, known: _Files, work: Path) -> _Files:
     """Make the shingle sets of documents that have none yet; return where all of them lie."""
-    missing = np.setdiff1d(turns, known.turns, assume_unique=True)
+    missing = np.setdiff1d(doc_indices, known.doc_indices, assume_unique=True)
     tasks, owners = [], []
     address = locate(job.scope.dumps, missing)
     for (dump, part), chosen in by_part(address).items():
@@ -200,7 +200,7 @@ def _fetch(job: _Job, turns: np.ndarray, known: _Files, work: Path) -> _Files:
         owners.append(missing[chosen])
     parts = [Part(f"{work.name}-sets-{task.output.name}", task) for task in tasks]
     map_parts(job.engine, _fetch_part, parts, folder=job.folder, label=f"{work.name}: shingles")
-    ordered = [known.turns, *owners]
+    ordered = [known.doc_indices, *owners]
     offsets = [load_array(_sibling(task.output, "offsets")) for task in tasks]
     numbers = range(len(known.paths), len(known.paths) + len(tasks))
     joined = _Files(
@@ -215,10 +215,10 @@ def _fetch(job: _Job, turns: np.ndarray, known: _Files, work: Path) -> _Files:
         ),
         (*known.paths, *(_sibling(task.output, "hashes") for task in tasks)),
     )
-    order = np.argsort(joined.turns, kind="stable")
+    order = np.argsort(joined.doc_indices, kind="stable")
     return replace(
         joined,
-        turns=joined.turns[order],
+        doc_indices=joined.doc_indices[order],
         starts=joined.starts[order],
         sizes=joined.sizes[order],
         file_of=joined.file_of[order],
@@ -253,7 +253,7 @@ class _VerifyTask:
 
 def _verify_all(job: _Job, pairs: np.ndarray, files: _Files, work: Path) -> Edges:
     """Measure every pair and return those that are duplicates."""
-    places = np.searchsorted(files.turns, pairs)
+    places = np.searchsorted(files.doc_indices, pairs)
     cost = np.cumsum(files.sizes[places].sum(axis=1))
     bound = cost // _HASHES_PER_TASK + np.arange(len(pairs)) // _PAIRS_PER_TASK
     cuts = np.flatnonzero(np.diff(bound)) + 1
@@ -279,7 +279,7 @@ def _verify_all(job: _Job, pairs: np.ndarray, files: _Files, work: Path) -> Edge
 def _verify_chunk(task: _VerifyTask, folder: Path) -> dict[str, Any]:
     del folder
     sets = _load_sets(task.files)
-    places = np.searchsorted(task.files.turns, task.pairs)
+    places = np.searchsorted(task.files.doc_indices, task.pairs)
     found = similarities(
         sets,
         places[:, 0],
@@ -295,7 +295,7 @@ def _subset(files: _Files, places: np.ndarray) -> _Files:
     """Return the files of some documents; only the files that these documents are in."""
     used, file_of = np.unique(files.file_of[places], return_inverse=True)
     return _Files(
-        files.turns[places],
+        files.doc_indices[places],
         files.starts[places],
         files.sizes[places],
         file_of.astype(np.int32),

@@ -34,7 +34,7 @@ from tonsai_pipeline.stages.deduplicate.corpus import Scope, place_all
 from tonsai_pipeline.stages.deduplicate.decide import decide_scope
 from tonsai_pipeline.stages.deduplicate.summary import Summary, summarize
 from tonsai_pipeline.stages.deduplicate.tables import write_tables
-from tonsai_pipeline.storage.runs import save_array
+from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 
@@ -74,11 +74,11 @@ def decide_dump(
     rows, fracs = contaminated_rows(contaminated, dump.starts)
     overlaps[rows] = fracs
     verdict = decide_scope(Scope(dumps), overlaps, folder, config=config, engine=engine)
-    save_array(folder / "twins.npy", verdict.twins)
+    save_array(folder / "kept_duplicates.npy", verdict.kept_duplicates)
     save_array(folder / "similarity.npy", verdict.similarity.astype(np.float32))
     save_array(folder / "is_copy.npy", verdict.is_copy)
     counts = write_tables(
-        dumps, verdict.twins, folder, contaminated=contaminated.path, engine=engine
+        dumps, verdict.kept_duplicates, folder, contaminated=contaminated.path, engine=engine
     )
     dropped_frac = 1.0 - counts["num_kept"] / dump.num_docs if dump.num_docs else 0.0
     return {

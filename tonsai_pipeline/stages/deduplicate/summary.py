@@ -1,6 +1,6 @@
 """Decisions of all dumps -> groups, drop rates, pairs to look at, and whether a guard was crossed.
 
-twins of every dump ──▶ groups.parquet, Summary
+kept duplicates of every dump ──▶ groups.parquet, Summary
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tonsai_pipeline.dedup.units import mix64_array
+from tonsai_pipeline.dedup.shingle_units import mix64_array
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_TWINS, DumpKey
+from tonsai_pipeline.schema import DUPLICATE_GROUPS, KEPT_DUPLICATES, DumpKey
 from tonsai_pipeline.stages.deduplicate.corpus import PlacedDump, by_part, locate
-from tonsai_pipeline.stages.deduplicate.tables import TWINS_FILE
+from tonsai_pipeline.stages.deduplicate.tables import KEPT_FILE
 from tonsai_pipeline.storage.documents import read_part, take_batches, write_part
-from tonsai_pipeline.storage.runs import load_array
+from tonsai_pipeline.storage.sorted_arrays import load_array
 from tonsai_pipeline.storage.store import Artifact
 
 GROUPS_FILE = "groups.parquet"
@@ -47,10 +47,10 @@ class Summary:
         num_pairs: Pairs that were compared exactly.
         by_dump: Counts by dump key.
         by_source: Documents and drops by source; `num_lost` leaves out copies of the source's own earlier dumps.
-        matrix: Dropped documents by dump (rows) and dump of the kept twin (columns).
+        matrix: Dropped documents by dump (rows) and dump of the kept duplicate (columns).
         group_sizes: How many groups have which size; sizes from 10 on are counted by powers of ten.
         largest_groups: The largest groups, with the beginning of the kept text.
-        pairs: Random dropped documents beside their twins.
+        pairs: Random dropped documents beside their kept duplicates.
         violations: What crossed a guard; empty if all is well.
     """
 
@@ -94,12 +94,15 @@ def summarize(
     matrix = _matrix(dumps)
     by_source = _by_source(dumps, matrix)
     largest, pairs = _choose_largest(groups), _choose_pairs(dumps)
-    shown = [*groups.ordinals[largest].tolist(), *(n for pair in pairs for n in pair.ordinals)]
+    shown = [
+        *groups.doc_indices[largest].tolist(),
+        *(n for pair in pairs for n in pair.doc_indices),
+    ]
     texts = _excerpts(dumps, shown, folder, engine)
     return Summary(
         **total,
         num_pairs=sum(counts["num_pairs"] for counts in by_dump.values()),
-        num_groups=len(groups.ordinals),
+        num_groups=len(groups.doc_indices),
         by_dump=by_dump,
         by_source=by_source,
         matrix=matrix,
@@ -112,9 +115,9 @@ def summarize(
 
 @dataclass(frozen=True)
 class _Groups:
-    """Groups of two or more: parallel arrays by ascending ordinal of the kept document."""
+    """Groups of two or more: parallel arrays by ascending document index of the kept document."""
 
-    ordinals: np.ndarray
+    doc_indices: np.ndarray
     sizes: np.ndarray
     num_dumps: np.ndarray
 
@@ -127,27 +130,27 @@ def _groups(dumps: tuple[PlacedDump, ...]) -> _Groups:
         [np.zeros(0, np.int64)],
     )
     for dump in dumps:
-        twins = _twins(dump)
-        found, num = np.unique(twins[twins >= 0], return_counts=True)
+        kept_duplicates = _kept_duplicates(dump)
+        found, num = np.unique(kept_duplicates[kept_duplicates >= 0], return_counts=True)
         kept.append(found)
         counts.append(num)
         is_foreign = (found < dump.base) | (found >= dump.base + dump.num_docs)
         foreign.append(is_foreign.astype(np.int64))
-    ordinals, place = np.unique(np.concatenate(kept), return_inverse=True)
-    sizes = np.ones(len(ordinals), np.int64)
-    num_dumps = np.ones(len(ordinals), np.int64)
+    doc_indices, place = np.unique(np.concatenate(kept), return_inverse=True)
+    sizes = np.ones(len(doc_indices), np.int64)
+    num_dumps = np.ones(len(doc_indices), np.int64)
     np.add.at(sizes, place, np.concatenate(counts))
     np.add.at(num_dumps, place, np.concatenate(foreign))
-    return _Groups(ordinals, sizes, num_dumps)
+    return _Groups(doc_indices, sizes, num_dumps)
 
 
 def _write_groups(dumps: tuple[PlacedDump, ...], groups: _Groups, folder: Path) -> pa.Array:
     """Write the table of groups; return the ids of the kept documents."""
-    tables = [read_part(dump.decided / TWINS_FILE) for dump in dumps]
-    twins = pa.concat_tables([KEPT_TWINS.empty_table(), *tables])
-    _, first = np.unique(twins.column("ordinal").to_numpy(), return_index=True)
-    ids = twins.column("doc_id").take(pa.array(first)).combine_chunks()
-    address = locate(dumps, groups.ordinals)
+    tables = [read_part(dump.decided / KEPT_FILE) for dump in dumps]
+    kept_duplicates = pa.concat_tables([KEPT_DUPLICATES.empty_table(), *tables])
+    _, first = np.unique(kept_duplicates.column("doc_index").to_numpy(), return_index=True)
+    ids = kept_duplicates.column("doc_id").take(pa.array(first)).combine_chunks()
+    address = locate(dumps, groups.doc_indices)
     keys = pa.array([dump.key for dump in dumps], pa.string())
     parts = pa.array([name for dump in dumps for name in dump.part_names], pa.string())
     first_part = np.cumsum([0, *(len(dump.part_names) for dump in dumps)])
@@ -168,8 +171,8 @@ def _write_groups(dumps: tuple[PlacedDump, ...], groups: _Groups, folder: Path) 
 def _matrix(dumps: tuple[PlacedDump, ...]) -> dict[str, dict[str, int]]:
     matrix: dict[str, dict[str, int]] = {}
     for dump in dumps:
-        twins = _twins(dump)
-        owners = locate(dumps, twins[twins >= 0]).dump
+        kept_duplicates = _kept_duplicates(dump)
+        owners = locate(dumps, kept_duplicates[kept_duplicates >= 0]).dump
         counts = np.bincount(owners, minlength=len(dumps))
         matrix[dump.key] = {other.key: int(n) for other, n in zip(dumps, counts, strict=True) if n}
     return matrix
@@ -204,7 +207,7 @@ def _size_histogram(sizes: np.ndarray) -> dict[str, int]:
 
 def _choose_largest(groups: _Groups) -> np.ndarray:
     """Return the places of the largest groups, the largest first."""
-    return np.lexsort((groups.ordinals, -groups.sizes))[:_NUM_GROUPS]
+    return np.lexsort((groups.doc_indices, -groups.sizes))[:_NUM_GROUPS]
 
 
 def _show_group(
@@ -214,32 +217,32 @@ def _show_group(
         "doc_id": ids[index].as_py(),
         "group_size": int(groups.sizes[index]),
         "num_dumps": int(groups.num_dumps[index]),
-        "text": texts[int(groups.ordinals[index])],
+        "text": texts[int(groups.doc_indices[index])],
     }
 
 
 class _Pair(NamedTuple):
-    """A dropped document and its kept twin; ordered by luck."""
+    """A dropped document and its kept duplicate; ordered by luck."""
 
     luck: int
-    ordinals: tuple[int, int]
+    doc_indices: tuple[int, int]
     similarity: float
     is_copy: bool
 
 
 def _choose_pairs(dumps: tuple[PlacedDump, ...]) -> list[_Pair]:
-    """Choose dropped documents by a hash of their ordinal: random, and the same each time."""
+    """Choose dropped documents by a hash of their document index: random, and the same each time."""
     chosen: list[_Pair] = []
     for dump in dumps:
-        twins = _twins(dump)
-        rows = np.flatnonzero(twins >= 0)
+        kept_duplicates = _kept_duplicates(dump)
+        rows = np.flatnonzero(kept_duplicates >= 0)
         luck = mix64_array((rows + dump.base).astype(np.uint64))
         similarity, is_copy = _column(dump, "similarity"), _column(dump, "is_copy")
         for place in np.argsort(luck, kind="stable")[:_NUM_PAIRS]:
             row = int(rows[place])
-            ordinals = (row + dump.base, int(twins[row]))
+            doc_indices = (row + dump.base, int(kept_duplicates[row]))
             chosen.append(
-                _Pair(int(luck[place]), ordinals, float(similarity[row]), bool(is_copy[row]))
+                _Pair(int(luck[place]), doc_indices, float(similarity[row]), bool(is_copy[row]))
             )
     return sorted(chosen)[:_NUM_PAIRS]
 
@@ -247,22 +250,22 @@ def _choose_pairs(dumps: tuple[PlacedDump, ...]) -> list[_Pair]:
 def _show_pair(
     dumps: tuple[PlacedDump, ...], pair: _Pair, texts: Mapping[int, str]
 ) -> Mapping[str, Any]:
-    dropped, kept = (dumps[index].key for index in locate(dumps, np.array(pair.ordinals)).dump)
+    dropped, kept = (dumps[index].key for index in locate(dumps, np.array(pair.doc_indices)).dump)
     return {
         "similarity": round(pair.similarity, 4),
         "reason": "exact" if pair.is_copy else "near",
         "dropped_dump": dropped,
         "kept_dump": kept,
-        "dropped": texts[pair.ordinals[0]],
-        "kept": texts[pair.ordinals[1]],
+        "dropped": texts[pair.doc_indices[0]],
+        "kept": texts[pair.doc_indices[1]],
     }
 
 
 def _excerpts(
-    dumps: tuple[PlacedDump, ...], ordinals: Sequence[int], folder: Path, engine: Engine
+    dumps: tuple[PlacedDump, ...], doc_indices: Sequence[int], folder: Path, engine: Engine
 ) -> dict[int, str]:
-    """Read the beginnings of some documents, each part once; return them by ordinal."""
-    wanted = np.unique(np.array(ordinals, dtype=np.int64))
+    """Read the beginnings of some documents, each part once; return them by document index."""
+    wanted = np.unique(np.array(doc_indices, dtype=np.int64))
     address = locate(dumps, wanted)
     chosen = by_part(address)
     parts = [
@@ -274,9 +277,9 @@ def _excerpts(
     ]
     results = map_parts(engine, _read_excerpts, parts, folder=folder, label="excerpts")
     return {
-        int(ordinal): text
+        int(doc_index): text
         for places, result in zip(chosen.values(), results, strict=True)
-        for ordinal, text in zip(wanted[places], result["texts"], strict=True)
+        for doc_index, text in zip(wanted[places], result["texts"], strict=True)
     }
 
 
@@ -317,8 +320,8 @@ def _violations(
     return found
 
 
-def _twins(dump: PlacedDump) -> np.ndarray:
-    return np.array(_column(dump, "twins"))
+def _kept_duplicates(dump: PlacedDump) -> np.ndarray:
+    return np.array(_column(dump, "kept_duplicates"))
 
 
 def _column(dump: PlacedDump, name: str) -> np.ndarray:

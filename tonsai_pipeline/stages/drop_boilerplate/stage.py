@@ -29,11 +29,17 @@ from tonsai_pipeline.dedup.lsh import Wanted
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.lineage import Fields, Stage, earlier_dumps, every_dump, same_dump
 from tonsai_pipeline.recipe.dedup import RepetitionConfig
-from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, DropReason, DumpKey
+from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, DedupReason, DumpKey
 from tonsai_pipeline.stages.deduplicate.stage import dump_order
 from tonsai_pipeline.storage.documents import count_rows, read_part, take_batches, write_part
 from tonsai_pipeline.storage.files import atomic_path
-from tonsai_pipeline.storage.runs import NUM_RANGES, load_array, read_run, save_array, write_run
+from tonsai_pipeline.storage.sorted_arrays import (
+    NUM_RANGES,
+    load_array,
+    read_sorted,
+    save_array,
+    write_sorted,
+)
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
 
@@ -217,7 +223,7 @@ def _write_lines(task: _LineTask, folder: Path) -> dict[str, Any]:
     entries["row"] = np.concatenate(rows)
     entries["num_bytes"] = np.concatenate(num_bytes)
     work = folder / ".work"
-    write_run(work / "lines", task.path.stem, keys, entries)
+    write_sorted(work / "lines", task.path.stem, keys, entries)
     save_array(work / f"{task.path.stem}.sizes.npy", sizes)
     return {"num_lines": len(keys)}
 
@@ -234,7 +240,7 @@ class _RangeTask:
 def _count_range(task: _RangeTask, folder: Path) -> dict[str, Any]:
     """Find the boilerplate lines in one range of hashes; leave this dump's counts for the dumps that follow."""
     work = folder / ".work"
-    slices = [read_run(work / "lines", name, task.first, task.last) for name in task.names]
+    slices = [read_sorted(work / "lines", name, task.first, task.last) for name in task.names]
     hashes = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in slices)])
     entries = np.concatenate([np.zeros(0, _ENTRY), *(values for _, values in slices)])
     own, counts = np.unique(hashes, return_counts=True)
@@ -245,7 +251,7 @@ def _count_range(task: _RangeTask, folder: Path) -> dict[str, Any]:
         work / f"range-{task.first:04d}.npy",
         np.stack([rows[is_many], entries["num_bytes"][is_many].astype(np.int64)]),
     )
-    write_run(folder / "counts", f"range-{task.first:04d}", own, counts.astype(np.int64))
+    write_sorted(folder / "counts", f"range-{task.first:04d}", own, counts.astype(np.int64))
     return {"lines": _most_seen(own, counts, old_hashes, old_counts, hashes, rows, task.config)}
 
 
@@ -254,7 +260,9 @@ def _earlier_counts(task: _RangeTask, wanted: Wanted) -> tuple[np.ndarray, np.nd
     hashes, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for path in task.earlier:
         for name in sorted(file.name for file in (path / "counts").glob("range-*.keys.npy")):
-            run = read_run(path / "counts", name.removesuffix(".keys.npy"), task.first, task.last)
+            run = read_sorted(
+                path / "counts", name.removesuffix(".keys.npy"), task.first, task.last
+            )
             keys, values = wanted.select(*run)
             hashes.append(keys)
             counts.append(values)
@@ -317,7 +325,7 @@ def _dropped(task: _TableTask, gone: pa.Table, frac: np.ndarray) -> Iterator[pa.
         columns: dict[str, Any] = {
             "doc_id": gone.column("doc_id"),
             "row_in_part": gone.column("row_in_part"),
-            "reason": pa.array([DropReason.BOILERPLATE.value] * gone.num_rows),
+            "reason": pa.array([DedupReason.BOILERPLATE.value] * gone.num_rows),
             "similarity": pa.array(frac.astype(np.float32)),
         }
         for name in DROPPED_DOCUMENTS.names[4:]:

@@ -17,12 +17,14 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import xxhash
 
+from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.recipe.sources import DumpFormat
 from tonsai_pipeline.schema import QUARANTINE, RAW_DOCUMENTS
 from tonsai_pipeline.storage.documents import ROW_GROUP_BYTES, write_part
 from tonsai_pipeline.storage.dumps import BadRow, RawRecord
-from tonsai_pipeline.storage.dumps.records import TextLayout
+from tonsai_pipeline.storage.dumps.records import Dialect, Tally, TextLayout
 
 #: Bad rows per chunk: with their excerpts some 4 MB.
 _MAX_BAD_ROWS = 4096
@@ -30,6 +32,9 @@ _MAX_BAD_ROWS = 4096
 _ROW_BYTES = 512
 _NUM_SAMPLES = 5
 _SAMPLE_CHARS = 300
+#: Lost stretches that are named.
+_MAX_LOSSES = 50
+_NUM_FILE_COUNTS = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,26 @@ class File:
     index: int
     location: str
     name: str
+
+    @property
+    def id(self) -> str:
+        """What stands for the file in a `doc_id`: follows from its name alone, not from its neighbours."""
+        return xxhash.xxh3_64_hexdigest(self.name.encode())
+
+
+def check_ids(files: Sequence[File]) -> None:
+    """Raise if two files of a dump share an id; with 64 bits that takes a rare accident, or a repeated name.
+
+    Raises:
+        DumpError: The message names both files.
+    """
+    by_id: dict[str, File] = {}
+    for file in files:
+        if (other := by_id.setdefault(file.id, file)) is not file:
+            raise DumpError(
+                f"{file.location}: its name '{file.name}' gives the same document ids as "
+                f"'{other.name}' ({other.location}); rename one of the two files"
+            )
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,8 @@ class Reading:
     text_layout: TextLayout
     max_document_bytes: int
     part_bytes: int
-    where: tuple[tuple[str, str], ...] = ()
+    dialect: Dialect = field(default_factory=Dialect)
+    where: tuple[tuple[str, object], ...] = ()
     max_documents: int | None = None
 
 
@@ -64,7 +90,11 @@ class Counts:
         next_file: Index of the file that the next chunk begins in.
         next_row: Row of that file that the next chunk begins with.
         is_last: No chunk follows.
-        by_file: File index -> documents, bytes of text, bad rows.
+        skipped: Records that are no documents though nothing is wrong with them, by reason.
+        left_out: Fields beside the text that could not be kept, by name.
+        by_file: File index -> documents, bytes of text, bad rows, stored bytes lost beside single rows, and
+            losses whose size nobody knows.
+        losses: The first stretches that were lost, with file and position.
     """
 
     next_file: int
@@ -72,15 +102,18 @@ class Counts:
     is_last: bool = False
     num_documents: int = 0
     num_bytes: int = 0
-    num_passed_over: int = 0
     bad_by_reason: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     by_file: dict[str, list[int]] = field(default_factory=dict)
+    losses: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     bad_samples: list[dict[str, Any]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `asdict` would count the pairs of a Counter."""
-        return {**vars(self), "bad_by_reason": dict(self.bad_by_reason)}
+        counters = ("bad_by_reason", "skipped", "left_out")
+        return {**vars(self), **{name: dict(getattr(self, name)) for name in counters}}
 
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the counts of the next chunk, or of another group."""
@@ -89,17 +122,19 @@ class Counts:
         self.is_last = other["is_last"]
         self.num_documents += other["num_documents"]
         self.num_bytes += other["num_bytes"]
-        self.num_passed_over += other["num_passed_over"]
         self.bad_by_reason.update(other["bad_by_reason"])
+        self.skipped.update(other["skipped"])
+        self.left_out.update(other["left_out"])
         for file, counts in other["by_file"].items():
             self.count(int(file), *counts)
+        self.losses = [*self.losses, *other["losses"]][:_MAX_LOSSES]
         self.samples = [*self.samples, *other["samples"]][:_NUM_SAMPLES]
         self.bad_samples = [*self.bad_samples, *other["bad_samples"]][:_NUM_SAMPLES]
 
-    def count(self, file: int, num_documents: int, num_bytes: int, num_bad_rows: int) -> None:
-        """Add to the counts of one file."""
-        known = self.by_file.setdefault(str(file), [0, 0, 0])
-        for position, number in enumerate((num_documents, num_bytes, num_bad_rows)):
+    def count(self, file: int, *numbers: int) -> None:
+        """Add to the counts of one file; see `by_file` for their order."""
+        known = self.by_file.setdefault(str(file), [0] * _NUM_FILE_COUNTS)
+        for position, number in enumerate(numbers):
             known[position] += number
 
 
@@ -111,10 +146,12 @@ class Chunk:
         reading: Reading,
         rows: Iterator[tuple[File, RawRecord | BadRow]],
         before: Counts,
+        tally: Tally,
     ) -> None:
         self.counts = Counts(before.next_file, before.next_row)
         self._reading = reading
         self._rows = rows
+        self._tally = tally
         self._bad: list[tuple[File, BadRow]] = []
         limit = reading.max_documents
         self._num_wanted = None if limit is None else limit - before.num_documents
@@ -126,6 +163,10 @@ class Chunk:
             write_part(folder / name, chain([first], batches), RAW_DOCUMENTS)
         if self._bad:
             write_part(folder / "quarantine" / name, [self._quarantine()], QUARANTINE)
+        # The reader stands behind the chunk's last row: what it counted since the chunk before is the chunk's.
+        self.counts.skipped.update(self._tally.skipped)
+        self.counts.left_out.update(self._tally.left_out)
+        self._tally.clear()
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield row groups until the chunk is full or the files end."""
@@ -156,14 +197,15 @@ class Chunk:
         return counts.is_last or is_large
 
     def _is_wanted(self, record: RawRecord) -> bool:
-        """Tell whether the record's other fields are what the source asks for; count it if not."""
+        """Tell whether the record's fields are what the source asks for; count it if not."""
         if not self._reading.where:
             return True
         fields = orjson.loads(record.meta or "{}")
-        if all(str(fields.get(name)) == value for name, value in self._reading.where):
+        fields = {"url": record.url, "title": record.title, **fields}
+        if all(_matches(_field(fields, name), value) for name, value in self._reading.where):
             return True
         self.counts.next_row = record.row + 1
-        self.counts.num_passed_over += 1
+        self._tally.skip("where")
         return False
 
     def _note(self, file: File, record: RawRecord) -> int:
@@ -172,7 +214,7 @@ class Chunk:
         counts.next_row = record.row + 1
         counts.num_documents += 1
         counts.num_bytes += num_bytes
-        counts.count(file.index, 1, num_bytes, 0)
+        counts.count(file.index, 1, num_bytes)
         if len(counts.samples) < _NUM_SAMPLES:
             sample = {"doc_id": self._doc_id(file, record), "text": record.text[:_SAMPLE_CHARS]}
             counts.samples.append(sample)
@@ -183,7 +225,10 @@ class Chunk:
         self._bad.append((file, bad))
         counts.next_row = bad.row + bad.num_rows
         counts.bad_by_reason[bad.reason] += bad.num_rows
-        counts.count(file.index, 0, 0, bad.num_rows)
+        is_unknown = bad.lost_bytes is None
+        counts.count(file.index, 0, 0, bad.num_rows, bad.lost_bytes or 0, is_unknown)
+        if bad.lost_bytes != 0 and len(counts.losses) < _MAX_LOSSES:
+            counts.losses.append({"file": file.name, "file_index": file.index, **bad._asdict()})
         if len(counts.bad_samples) < _NUM_SAMPLES:
             counts.bad_samples.append({"file": file.name, **bad._asdict()})
 
@@ -207,4 +252,25 @@ class Chunk:
         return pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)
 
     def _doc_id(self, file: File, record: RawRecord) -> str:
-        return f"{self._reading.dump}/{file.index}/{record.row}"
+        return f"{self._reading.dump}/{file.id}/{record.row}"
+
+
+def _field(fields: Mapping[str, Any], name: str) -> Any:
+    """Return a field; `a.b` is first a name and then a path."""
+    if name in fields or "." not in name:
+        return fields.get(name)
+    head, _, rest = name.partition(".")
+    inner = fields.get(head)
+    return _field(inner, rest) if isinstance(inner, dict) else None
+
+
+def _matches(value: Any, wanted: object) -> bool:
+    """Tell whether a field has a value; numbers and booleans may be written as text on either side.
+
+    Example:
+        >>> _matches(True, "true"), _matches("5", 5), _matches(1.0, 1), _matches(True, 1)
+        (True, True, True, False)
+    """
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return str(value).lower() == str(wanted).lower()
+    return value == wanted or (value is not None and str(value) == str(wanted))

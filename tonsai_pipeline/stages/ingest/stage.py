@@ -5,37 +5,35 @@
 
 Small files are put together into groups; groups are read in parallel, each in chunks of about `part_bytes`
 of text, named by the group's first file. A chunk that is written is remembered, and a killed run goes on
-behind it: the rows before are passed over, not parsed again.
+behind it: the rows before are left out, not parsed again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.lineage import Fields, Stage, raw_dump
 from tonsai_pipeline.recipe.sources import IngestConfig, Source
-from tonsai_pipeline.stages.ingest.chunks import Chunk, Counts, File, Reading
+from tonsai_pipeline.stages.ingest.chunks import Chunk, Counts, File, Reading, check_ids
+from tonsai_pipeline.stages.ingest.report import IngestReport, make_report
 from tonsai_pipeline.storage.documents import part_name
 from tonsai_pipeline.storage.dumps import (
     BadRow,
     RawRecord,
     is_url,
-    location_bytes,
     read_dump_file,
 )
+from tonsai_pipeline.storage.dumps.records import Dialect, Tally
 from tonsai_pipeline.storage.files import read_json, write_json
 
 #: Marks of finished chunks; hidden, so that they are no part of the artifact.
 _CHUNKS = ".chunks"
 #: Stored files this many times smaller than a part are put together: gzipped text grows about that much.
 _EXPANSION = 4
-#: Files whose counts are listed in the report; more than that nobody reads.
-_MAX_LISTED_FILES = 500
 
 
 class DumpFiles(Protocol):
@@ -55,27 +53,6 @@ class DumpFiles(Protocol):
     def names(self) -> tuple[str, ...]:
         """What the files are called in tables."""
         ...
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What was found in one dump. Bytes are UTF-8 bytes of text, raw bytes those of the files."""
-
-    num_documents: int
-    num_bytes: int
-    num_bad_rows: int
-    num_passed_over: int
-    bad_by_reason: Mapping[str, int]
-    num_files: int
-    num_raw_bytes: int | None
-    files: Sequence[Mapping[str, Any]]
-    samples: Sequence[Mapping[str, Any]]
-    bad_samples: Sequence[Mapping[str, Any]]
-
-    @property
-    def bad_frac(self) -> float:
-        """Share of rows that could not be read; 0 for an empty dump."""
-        return self.num_bad_rows / max(1, self.num_documents + self.num_bad_rows)
 
 
 def ingest(
@@ -101,18 +78,20 @@ def ingest(
         text_layout=source.text_layout,
         max_document_bytes=config.max_document_bytes,
         part_bytes=config.part_bytes,
+        dialect=Dialect(**source.dialect.model_dump()),
         where=tuple(source.where.items()),
         max_documents=source.max_documents,
     )
     files = [
         File(*file) for file in zip(range(len(dump.files)), dump.files, dump.names, strict=True)
     ]
+    check_ids(files)
     parts = [
         Part(f"file-{group[0].index:05d}", (tuple(group), reading))
         for group in _group_files(files, reading)
     ]
     results = map_parts(engine, _ingest_group, parts, folder=folder, label="ingest")
-    return _report(files, results)
+    return make_report(files, results)
 
 
 def _group_files(files: Sequence[File], reading: Reading) -> list[list[File]]:
@@ -150,9 +129,10 @@ def _ingest_group(payload: tuple[tuple[File, ...], Reading], folder: Path) -> di
         total.add(cast("Mapping[str, Any]", read_json(mark)))
         num_chunks += 1
     if not total.is_last:
-        rows = _read_files(files, reading, total.next_file, total.next_row)
+        tally = Tally()
+        rows = _read_files(files, reading, total.next_file, total.next_row, tally)
         while not total.is_last:
-            chunk = Chunk(reading, rows, total)
+            chunk = Chunk(reading, rows, total, tally)
             chunk.write(folder, part_name(first, num_chunks))
             counts = chunk.counts.as_json()
             write_json(_mark(folder, first, num_chunks), counts)
@@ -162,7 +142,7 @@ def _ingest_group(payload: tuple[tuple[File, ...], Reading], folder: Path) -> di
 
 
 def _read_files(
-    files: Sequence[File], reading: Reading, next_file: int, next_row: int
+    files: Sequence[File], reading: Reading, next_file: int, next_row: int, tally: Tally
 ) -> Iterator[tuple[File, RawRecord | BadRow]]:
     for file in files:
         if file.index < next_file:
@@ -174,6 +154,8 @@ def _read_files(
             text_layout=reading.text_layout,
             max_document_bytes=reading.max_document_bytes,
             start_row=next_row if file.index == next_file else 0,
+            dialect=reading.dialect,
+            tally=tally,
         )
         for row in rows:
             yield file, row
@@ -183,43 +165,24 @@ def _mark(folder: Path, first_file: int, chunk: int) -> Path:
     return folder / _CHUNKS / f"{first_file:05d}" / f"{chunk:05d}.json"
 
 
-def _report(files: Sequence[File], results: Sequence[Mapping[str, Any]]) -> IngestReport:
-    total = Counts(next_file=0)
-    for result in results:
-        total.add(result)
-    names = ("num_documents", "num_bytes", "num_bad_rows")
-    listed = [
-        {
-            "name": file.name,
-            **dict(zip(names, total.by_file.get(str(file.index), [0, 0, 0]), strict=True)),
-        }
-        for file in files[:_MAX_LISTED_FILES]
-    ]
-    sizes = [location_bytes(file.location) for file in files]
-    return IngestReport(
-        num_documents=total.num_documents,
-        num_bytes=total.num_bytes,
-        num_bad_rows=sum(total.bad_by_reason.values()),
-        num_passed_over=total.num_passed_over,
-        bad_by_reason=dict(sorted(total.bad_by_reason.items())),
-        num_files=len(files),
-        num_raw_bytes=None if None in sizes else sum(size or 0 for size in sizes),
-        files=listed,
-        samples=total.samples,
-        bad_samples=total.bad_samples,
-    )
-
-
 STAGE = Stage(
     "raw_documents",
-    version="3",
+    version="4",
     make=ingest,
     each_dump=True,
     fields={
         "config": Fields("ingest"),
         "source": Fields(
             "source",
-            only=("name", "format", "text_column", "text_layout", "where", "max_documents"),
+            only=(
+                "name",
+                "format",
+                "text_column",
+                "text_layout",
+                "dialect",
+                "where",
+                "max_documents",
+            ),
         ),
     },
     reads={"dump": raw_dump()},

@@ -96,7 +96,8 @@ def write_rules(
     if not config.rehydrate:
         return {"num_groups": 0}
     table = read_part(deduplicated.path / GROUPS_FILE)
-    mine = table.filter(pa.array([key == dump for key in table.column("dump").to_pylist()]))
+    is_mine = [key == dump for key in table.column("dump").to_pylist()]
+    mine = table.filter(pa.array(is_mine, pa.bool_()))
     mine = mine.sort_by([(name, "ascending") for name in ("part", "row_in_part")])
     write_part(folder / GROUPS_FILE, [mine], DUPLICATE_GROUPS)
     return {"num_groups": mine.num_rows}

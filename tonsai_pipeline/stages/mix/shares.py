@@ -1,4 +1,4 @@
-"""Sizes of sources, weights and languages -> wished shares, and what they come to in tokens and epochs.
+"""Sizes of sources, weights and languages -> target shares, and what they come to in tokens and epochs.
 
 Tokens are estimated from bytes here, for there is no tokenizer yet; packing counts them.
 """
@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.budget import FREE_EPOCHS, Budget, budget, effective_tokens
+from tonsai_pipeline.mixture.feasible import of_whole_documents, shortfalls, uncertain
 from tonsai_pipeline.mixture.shares import BYTES_PER_TOKEN, source_shares
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.mixture import MixtureConfig
@@ -29,12 +30,14 @@ class SharePlan:
         by_source: For each source, its entry in the report.
         total_tokens: Length of the run, estimated.
         warnings: What a person should look at.
+        shortfalls: Shares that cannot be met, as far as bytes tell, with what would be feasible.
     """
 
     shares: Mapping[str, Any]
     by_source: Mapping[str, Any]
     total_tokens: int
     warnings: list[str]
+    shortfalls: list[str]
 
 
 def wanted_sources(sources: Sequence[Source], config: MixtureConfig) -> list[Source]:
@@ -74,7 +77,14 @@ def plan_shares(
     }
     stages = _stage_shares(tokens, languages, weights, config)
     overall = {name: sum(frac * shares[name] for frac, shares in stages) for name in tokens}
-    planned = _plan(tokens, overall, languages, config)
+    asked = _plan(tokens, overall, languages, config)
+    num_documents = {name: total["num_train"] for name, total in totals.items()}
+    epochs = {name: config.epochs_of(name) for name in tokens}
+    planned = of_whole_documents(asked, tokens, num_documents, languages, epochs)
+    available = {name: round(count) for name, count in tokens.items()}
+    mine = {name: languages[name] for name in asked.target_tokens}
+    missed = shortfalls(asked.target_tokens, planned.target_tokens, mine, num_documents, available)
+    missed += uncertain(asked.target_tokens, tokens, num_documents)
     by_source = {
         name: _source_entry(name, totals[name], languages[name], overall, tokens, planned)
         for name in totals
@@ -92,7 +102,7 @@ def plan_shares(
         "seed": config.seed,
     }
     warnings = _warnings(by_source, planned, sources, config)
-    return SharePlan(shares, by_source, planned.total_tokens, warnings)
+    return SharePlan(shares, by_source, planned.total_tokens, warnings, missed)
 
 
 def _stage_shares(
@@ -103,12 +113,12 @@ def _stage_shares(
 ) -> list[tuple[float, dict[str, float]]]:
     """Return (part of the run, shares) for the main stretch and each stage after it."""
     before = 1.0 - sum(stage.last_frac for stage in config.stages)
-    wishes: list[tuple[float, Mapping[str, float], Mapping[str, float]]] = [
+    stretches: list[tuple[float, Mapping[str, float], Mapping[str, float]]] = [
         (before, cast("Mapping[str, float]", config.languages), weights)
     ]
     for stage in config.stages:
-        shares = cast("Mapping[str, float]", stage.languages or wishes[-1][1])
-        wishes.append((stage.last_frac, shares, {**weights, **stage.weights}))
+        shares = cast("Mapping[str, float]", stage.languages or stretches[-1][1])
+        stretches.append((stage.last_frac, shares, {**weights, **stage.weights}))
     try:
         return [
             (
@@ -123,7 +133,7 @@ def _stage_shares(
                     max_epochs={name: config.epochs_of(name) for name in tokens},
                 ),
             )
-            for frac, shares, weight in wishes
+            for frac, shares, weight in stretches
         ]
     except ValueError as error:
         raise DataError(f"mixture: {error}") from error
@@ -192,11 +202,11 @@ def _warnings(
         entry = by_source.get(source.name)
         if source.weight > 0 and (entry is None or not entry["num_documents"]):
             said.append(
-                f"{source.name}: nothing of it is in the mixture; its sisters fill its share"
+                f"{source.name}: nothing of it is in the mixture; the other sources of its language fill its share"
             )
     said += [
         f"{name}: too small for its share of {by_source[name]['share']:.2%} in {config.epochs_of(name):g} epochs; "
-        f"it gives about {by_source[name]['estimated_share']:.2%}, its sisters the rest"
+        f"it gives about {by_source[name]['estimated_share']:.2%}, the other sources of its language the rest"
         for name in planned.short_sources
     ]
     return said

@@ -45,9 +45,11 @@ class MixReport:
         num_validation: Documents held out, by language.
         num_bytes: Their text to train on, UTF-8.
         estimated_total_tokens: Length of the run, estimated from bytes.
-        by_source: For each source: `lang`, documents and bytes to train on, documents held out, wished share,
+        by_source: For each source: `lang`, documents and bytes to train on, documents held out, target share,
             and estimates: tokens of one pass, tokens in the run, epochs, effective tokens, share.
-        warnings: What a person should look at: repeats above four, sources that give less than wished.
+        warnings: What a person should look at: repeats above four, sources that give less than their share.
+        shortfalls: Sources that will give no token and languages that will miss their share, with what would be
+            feasible; estimated from bytes.
     """
 
     num_documents: int
@@ -56,6 +58,7 @@ class MixReport:
     estimated_total_tokens: int
     by_source: Mapping[str, Any]
     warnings: list[str]
+    shortfalls: list[str]
 
 
 def mix_dump(
@@ -139,6 +142,7 @@ def mix(
         estimated_total_tokens=planned.total_tokens,
         by_source=planned.by_source,
         warnings=planned.warnings,
+        shortfalls=planned.shortfalls,
     )
 
 
@@ -234,7 +238,7 @@ DUMP = Stage(
 
 STAGE = Stage(
     "training_mixture",
-    version="3",
+    version="4",
     make=mix,
     fields={
         "sources": Fields("sources", only=("name", "lang", "weight")),

@@ -2,13 +2,14 @@
 
     pointers, docs.npy of every part ──▶ DocumentTable ──budget, plan──▶ order of documents ──▶ RunPlan
 
-Shares are realised here, in tokens of the tokenizer that is really used; the mixture only wished for them.
+Shares are realised here, in tokens of the tokenizer that is really used; the mixture has their targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.budget import Budget, budget, round_to_total
+from tonsai_pipeline.mixture.feasible import shortfalls, take_over
 from tonsai_pipeline.mixture.plan import plan
 from tonsai_pipeline.mixture.split import hash_ids
 from tonsai_pipeline.schema import DumpKey, Split
@@ -90,12 +92,14 @@ class RunPlan:
         stage_ends: Where each stage of the run ends in `order`, ascending; the last is its length.
         budget: Targets and epochs by source.
         realised: Tokens of each source in `order`.
+        shortfalls: Sources that give no token and languages that miss their share, with what would be feasible.
     """
 
     order: npt.NDArray[np.int64]
     stage_ends: tuple[int, ...]
     budget: Budget
     realised: Mapping[str, int]
+    shortfalls: tuple[str, ...] = ()
 
 
 def read_shares(mixture: Artifact) -> Shares:
@@ -160,19 +164,37 @@ def plan_run(table: DocumentTable, shares: Shares, where: Path) -> RunPlan:
             groups=dict(zip(shares.sources, shares.languages, strict=True)),
             on_shortage=cast("Any", shares.on_shortage),
         )
-        run = plan(
+        plan_for = partial(
+            plan,
             entries["num_tokens"][chosen],
             source,
-            _stage_targets(targets, shares),
             seed=shares.seed,
             repeats=entries["repeats"][chosen],
             keys=entries["key"][chosen],
         )
+        asked = _stage_targets(targets, shares)
+        run = plan_for(asked)
+        most = [available[name] * shares.max_epochs[name] for name in shares.sources]
+        moved = take_over(asked, run.realised_tokens, shares.languages, np.array(most, np.int64))
+        if (moved != asked).any():
+            run = plan_for(moved)
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     realised = dict(zip(shares.sources, run.realised_tokens.sum(axis=0).tolist(), strict=True))
+    numbers = np.bincount(source, minlength=len(shares.sources)).tolist()
+    missed = shortfalls(
+        targets.target_tokens,
+        realised,
+        {
+            n: lang
+            for n, lang in zip(shares.sources, shares.languages, strict=True)
+            if n in targets.target_tokens
+        },
+        dict(zip(shares.sources, numbers, strict=True)),
+        available,
+    )
     ends = np.searchsorted(run.stage, np.arange(len(shares.stages)), side="right")
-    return RunPlan(chosen[run.order], tuple(ends.tolist()), targets, realised)
+    return RunPlan(chosen[run.order], tuple(ends.tolist()), targets, realised, tuple(missed))
 
 
 def _stage_targets(targets: Budget, shares: Shares) -> npt.NDArray[np.int64]:
@@ -184,9 +206,12 @@ def _stage_targets(targets: Budget, shares: Shares) -> npt.NDArray[np.int64]:
     tokens = np.zeros((len(shares.stages), len(shares.sources)), dtype=np.int64)
     for place, name in enumerate(shares.sources):
         target = targets.target_tokens.get(name, 0)
-        wished = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
+        shares_of_stages = [frac * stage.get(name, 0.0) for frac, stage in shares.stages]
         if target > 0:
-            exact = {str(n): target * part / sum(wished) for n, part in enumerate(wished)}
+            exact = {
+                str(n): target * part / sum(shares_of_stages)
+                for n, part in enumerate(shares_of_stages)
+            }
             tokens[:, place] = list(round_to_total(exact, target).values())
     return tokens
 

@@ -65,6 +65,7 @@ class PackReport:
         sources: By source: language, documents, bytes and tokens available, tokens in the run, epochs, share, target share, and what
             the tokens are worth when repeats count less.
         languages: Share of tokens of each language.
+        shortfalls: Sources that give no token and languages that miss their share, with what would be feasible.
         position_coverage: Share of documents that reach a position, for models whose positions restart.
     """
 
@@ -78,6 +79,7 @@ class PackReport:
     sources: Mapping[str, Mapping[str, Any]]
     languages: Mapping[str, float]
     position_coverage: Sequence[tuple[int, float]]
+    shortfalls: Sequence[str]
 
 
 def pack(
@@ -114,7 +116,8 @@ def pack(
     for number, language in enumerate(table.languages):
         results[f"val_{language}"] = packer.validation(language, held_out(table, number))
     _check_nothing_lost(results[TRAIN].stats, sum(run.realised.values()), folder)
-    return _report(results, _sources(run, shares, table), packer.header, config)
+    sources = _sources(run, shares, table)
+    return _report(results, sources, packer.header, config, run.shortfalls)
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,7 @@ def _report(
     sources: Mapping[str, Mapping[str, Any]],
     header: RowsHeader,
     config: PackingConfig,
+    shortfalls: Sequence[str],
 ) -> PackReport:
     train = results[TRAIN].stats
     languages: Counter[str] = Counter()
@@ -235,6 +239,7 @@ def _report(
         sources=sources,
         languages=dict(languages),
         position_coverage=position_coverage(results[TRAIN].histogram),
+        shortfalls=shortfalls,
     )
 
 
@@ -274,7 +279,7 @@ def _sources(run: RunPlan, shares: Shares, table: DocumentTable) -> dict[str, di
 
 STAGE = Stage(
     "packed_shards",
-    version=f"2+packing{PACKING_VERSION}",
+    version=f"3+packing{PACKING_VERSION}",
     make=pack,
     fields={"config": Fields("packing")},
     reads={

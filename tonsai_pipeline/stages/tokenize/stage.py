@@ -15,17 +15,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers import Tokenizer
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
@@ -38,6 +37,7 @@ from tonsai_pipeline.storage.files import atomic_path
 from tonsai_pipeline.storage.shards import id_dtype
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.tokenizer.assemble import INFO_NAME, TokenizerInfo, parse_info
+from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError
 
 _TOKENIZER_FILE = "tokenizer.json"
 _COUNTS = ("num_documents", "num_tokens", "num_bytes")
@@ -141,11 +141,26 @@ def sum_up(tokens: Mapping[DumpKey, Artifact], folder: Path, *, engine: Engine) 
 
 
 def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
-    """Tokenize the documents of one part, in the order of the pointers."""
+    """Tokenize the documents of one part; again without the fast encoder if that gave a text other ids."""
     # Where there is one thread anyway, the parallel path of tokenizers 0.23 is 15 % faster than the serial one.
     threads = task.threads or os.environ.get("RAYON_NUM_THREADS") == "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads else "false"
-    encoder = _open_encoder(task.tokenizer, task.digest)
+    options = {"parallel": task.threads}
+    try:
+        encoder = _open_encoder(task.tokenizer, task.digest, fast=True, **options)
+        return _write_ids(task, encoder, folder)
+    except WrongIdsError as error:
+        warnings.warn(
+            f"{task.part.pointers.stem}: {error} than tokenizer.json says; the part is encoded by `tokenizers`",
+            RuntimeWarning,
+            stacklevel=1,
+        )
+        encoder = _open_encoder(task.tokenizer, task.digest, fast=False, **options)
+        return _write_ids(task, encoder, folder)
+
+
+def _write_ids(task: _Task, encoder: Encoder, folder: Path) -> dict[str, Any]:
+    """Encode the documents of one part, in the order of the pointers."""
     row_in_part = read_part(task.part.pointers, ["row_in_part"])["row_in_part"].to_numpy()
     documents = np.zeros(len(row_in_part), dtype=DOCUMENT)
     batch_bytes = _SHARED_BATCH_BYTES if task.threads else _BATCH_BYTES
@@ -154,7 +169,7 @@ def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
     with atomic_path(folder / f"{stem}.ids.bin") as temporary, temporary.open("wb") as stream:
         for selected in read_texts(task.part, row_in_part):
             for texts, num_bytes in _batches(selected.texts, batch_bytes):
-                ids, sizes = encoder.encode(texts.to_pylist())
+                ids, sizes = encoder.encode(texts)
                 stream.write(ids.tobytes())
                 batch = documents[done : done + len(texts)]
                 batch["end"] = num_tokens + np.cumsum(sizes)
@@ -182,41 +197,21 @@ def _batches(texts: pa.Array, batch_bytes: int) -> Iterator[tuple[pa.Array, np.n
         start = stop
 
 
-class Encoder:
-    """Turns texts into documents of ids: begin of text, the text, end of text.
-
-    A special token that is written in a text is text like any other.
-
-    Args:
-        path: A tokenizer.json, with tonsai_tokenizer.json beside it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        info = parse_info((path.parent / INFO_NAME).read_bytes())
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.encode_special_tokens = True
-        self._begin, self._end = (info.bos_id,), (info.eos_id,)
-        self._dtype = id_dtype(info.padded_vocab_size)
-
-    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids of all texts end to end, and how many each has, its begin and end included."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        documents = [(self._begin, encoding.ids, self._end) for encoding in encodings]
-        sizes = np.array([len(ids) + 2 for _, ids, _ in documents], dtype=np.int64)
-        ids = chain.from_iterable(chain.from_iterable(documents))
-        return np.fromiter(ids, dtype=self._dtype, count=int(sizes.sum())), sizes
-
-
 @functools.lru_cache(maxsize=1)
-def _open_encoder(path: Path, digest: str) -> Encoder:
-    """Open the tokenizer once in a process: tokenizers 0.23 keeps memory of every one that is opened.
+def _open_encoder(path: Path, digest: str, *, parallel: bool, fast: bool) -> Encoder:
+    """Open the tokenizer once in a process: it takes a second, and tokenizers 0.23 keeps memory of every one.
 
     Args:
-        path: The tokenizer.json.
+        path: The tokenizer.json, with tonsai_tokenizer.json beside it.
         digest: What it holds; a tokenizer that was made anew at the same path is another one.
+        parallel: Whether to use every core.
+        fast: Whether to look for a fast encoder.
     """
     del digest
-    return Encoder(path)
+    info = parse_info((path.parent / INFO_NAME).read_bytes())
+    dtype = id_dtype(info.padded_vocab_size)
+    text = path.read_text(encoding="utf-8")
+    return Encoder(text, info, dtype, fast=fast, parallel=parallel)
 
 
 ENCODER = Stage(

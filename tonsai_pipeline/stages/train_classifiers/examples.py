@@ -2,7 +2,7 @@
 
     part ──features, form──▶ examples/<dump>-<part>.parquet ──sort by hash──▶ one table
 
-A tenth of every source, and whole sources on wish, are marked as held out.
+A tenth of every source, and whole sources where the recipe says so, are marked as held out.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def load_base(base: str, revision: str | None = None) -> BaseTokenizer:
         bos=_role("bos_token", config, roles) or eos,
         eos=eos,
         pad=pad,
-        config={key: value for key, value in config.items() if key != "added_tokens_decoder"},
+        config=config,
         chat_template=template if isinstance(template, str) else None,
     )
 

@@ -30,6 +30,11 @@ def parallel_texts(normalized: Mapping[DumpKey, Artifact], config: ParallelConfi
         DataError: The two dumps have no record in common.
     """
     khm, eng = (_records(normalized, name) for name in (config.khm, config.eng))
+    if len({file for file, _ in khm}) != len({file for file, _ in eng}):
+        raise DataError(
+            f"tokenizer.parallel: {config.khm} and {config.eng} have not the same number of files; files are "
+            "paired in the order of their names"
+        )
     common = [place for place in khm if place in eng][:_MAX_PAIRS]
     if not common:
         raise DataError(
@@ -49,13 +54,13 @@ def _last_dump(normalized: Mapping[DumpKey, Artifact], source: str) -> Artifact:
 
 
 def _records(normalized: Mapping[DumpKey, Artifact], source: str) -> dict[tuple[int, int], str]:
-    """Return the texts of a source's last dump by number of the file and row in it, in order."""
+    """Return the texts of a source's last dump by place of the file among the files, and row."""
+    files: dict[str, int] = {}  # parts hold the files in the order of their names
     found: dict[tuple[int, int], str] = {}
-    numbers: dict[str, int] = {}
     for path in _last_dump(normalized, source).parts():
         for batch in read_batches(path, ["doc_id", "text"]):
             ids, texts = batch["doc_id"].to_pylist(), batch["text"].to_pylist()
             for doc_id, text in zip(ids, texts, strict=True):
-                file, _, row = doc_id.rpartition("/")
-                found[numbers.setdefault(file, len(numbers)), int(row)] = text
+                _, file, row = doc_id.split("/")
+                found[files.setdefault(file, len(files)), int(row)] = text
     return found

@@ -182,7 +182,7 @@ STAGE = Stage(
     make=train_tokenizer,
     fields={
         "config": Fields("tokenizer"),
-        "normalize": Fields("normalize", only=("coeng_da",)),
+        "normalize": Fields("normalize", only=("coeng_da", "duplicate_marks")),
     },
     reads={
         "mixture": whole("training_mixture"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,9 @@ from tonsai_pipeline.tokenizer.fertility import (
     most_frequent_khmer,
 )
 from tonsai_pipeline.tokenizer.sample import SourceSample
+
+#: Held-out texts of each language that AutoTokenizer must cut as tokenizer.json does, beside the shipped probes.
+_PROVED_TEXTS = 200
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def save_tokenizer(
         parallel: Texts that are translations of each other, for the report.
 
     Raises:
-        DataError: There are no words to learn from, or the base tokenizer is damaged.
+        DataError: There are no words to learn from, the base tokenizer is damaged, or AutoTokenizer would cut text
+            otherwise than tokenizer.json.
         RecipeError: The vocabulary is too small for alphabet and clusters, or there is no such base.
     """
     if needs_words(config) and not counts.ours:
@@ -127,6 +132,7 @@ def save_tokenizer(
         raise RecipeError(f"tokenizer: {error}") from error
     for name, data in files.items():
         write_bytes(folder / name, data)
+    _prove(folder, held_out)
     return _report(folder, tokenizer, counts, held_out, sample, parallel)
 
 
@@ -150,6 +156,7 @@ def _take(
             counts.ours,
             config.extend_khmer_tokens,
             max_token_chars=config.max_token_chars,
+            join_marks=config.extend_words == "qwen35",
         )
     files = tokenizer_files(
         tokenizer,
@@ -161,6 +168,16 @@ def _take(
         chat_template=base.chat_template,
     )
     return tokenizer, files
+
+
+def _prove(folder: Path, held_out: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a folder that AutoTokenizer would open as another tokenizer."""
+    # Here and not above: transformers takes four seconds to load.
+    from tonsai_pipeline.model.auto_tokenizer import prove_auto_tokenizer
+
+    prove_auto_tokenizer(
+        folder, chain.from_iterable(texts[:_PROVED_TEXTS] for texts in held_out.values())
+    )
 
 
 def _report(

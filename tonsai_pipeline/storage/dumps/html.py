@@ -14,10 +14,12 @@ from typing import Any
 
 from tonsai_pipeline.errors import DumpError
 
-#: Where HTML must declare its encoding, in bytes from the start (WHATWG, section 4.2.5.4).
-_DECLARATION_BYTES = 1024
+#: Where a declared encoding is looked for, in bytes from the start: HTML asks for it in the first 1024 (WHATWG,
+#: section 4.2.5.4), and pages have it behind long scripts and comments.
+_DECLARATION_BYTES = 256 << 10
 _META_CHARSET = re.compile(
-    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-z0-9_:.-]+)""", re.IGNORECASE
+    rb"""(?:<meta[^>]{0,500}?charset|<\?xml[^>]{0,200}?encoding)\s*=\s*["']?\s*([a-z0-9_:.-]+)""",
+    re.IGNORECASE,
 )
 #: Browsers read these names as Windows-1252 (WHATWG Encoding, section 4.2).
 _AS_WINDOWS_1252 = {"iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii", "iso8859-1"}

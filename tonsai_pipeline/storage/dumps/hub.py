@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
+import pyarrow as pa
+
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps.parquet import records_of
+from tonsai_pipeline.storage.dumps.arrow_rows import has_column, records_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
     ReadOptions,
-    to_record,
 )
 
 _SCHEME = "hub://"
@@ -98,15 +99,27 @@ def read_hub(location: str, options: ReadOptions) -> Iterator[RawRecord | BadRow
     if options.start_row:
         rows = rows.skip(options.start_row)
     row = options.start_row
+    batches = _batches(rows)
     try:
-        for fields in rows:
-            yield to_record(fields, row=row, byte_offset=None, options=options)
-            row += 1
-    except (OSError, RuntimeError, ValueError) as error:
+        while (batch := next(batches, None)) is not None:
+            yield from records_of(batch, row, options)
+            row += batch.num_rows
+    # The library and the network below it have dozens of errors.
+    except Exception as error:
         raise DumpError(
             f"{hub}: reading failed at row {row:,}: {type(error).__name__}: {error}; "
             "run the same command again, finished parts are kept"
         ) from error
+
+
+def _batches(rows: Any) -> Iterator[pa.Table]:
+    """Yield a data set as Arrow: a date that Python cannot hold then costs its field and not the data set."""
+    import datasets
+
+    if isinstance(rows, datasets.Dataset | datasets.IterableDataset):
+        yield from rows.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    else:
+        yield from (pa.Table.from_pylist([fields]) for fields in rows)
 
 
 def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
@@ -116,16 +129,26 @@ def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadR
         DumpError: It is no such folder, or holds several splits and none was named.
     """
     dataset = _load_saved(location)
-    if options.text_column.partition(".")[0] not in dataset.column_names:
+    num_rows = len(dataset)
+    num_bytes = sum(file.stat().st_size for file in Path(location).rglob("*") if file.is_file())
+    if not has_column(dataset.features.arrow_schema, options.text_column):
         names = ", ".join(dataset.column_names)
         detail = (
             f"no column '{options.text_column}'; columns: {names} (set the source's text_column)"
         )
-        yield BadRow(0, None, "missing_text_column", detail, "", len(dataset))
+        yield BadRow(0, None, "missing_text_column", detail, "", num_rows, num_bytes)
         return
     arrow = dataset.with_format("arrow")
-    for start in range(options.start_row, len(dataset), _BATCH_ROWS):
-        yield from records_of(arrow[start : start + _BATCH_ROWS], start, options)
+    for start in range(options.start_row, num_rows, _BATCH_ROWS):
+        try:
+            batch = arrow[start : start + _BATCH_ROWS]
+        except Exception as error:  # noqa: BLE001 (damaged files raise whatever their bytes happen to mean)
+            lost = min(_BATCH_ROWS, num_rows - start)
+            detail = f"{lost:,} rows: {_first_line(error)}"
+            lost_bytes = num_bytes * lost // num_rows
+            yield BadRow(start, None, "corrupt_file", detail, "", lost, lost_bytes)
+            continue
+        yield from records_of(batch, start, options)
 
 
 def _load(hub: HubLocation) -> Any:

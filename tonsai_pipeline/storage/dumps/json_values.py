@@ -4,75 +4,61 @@
     {"text": ...} {"text": ...}       ─┴─split_values──▶ bytes of one value ──parse──▶ RawRecord | BadRow
 
 The file is cut at its top-level values by brackets and quotes alone, so that memory is bounded by one
-record and a broken record costs only itself.
+record. A stray quote turns text into structure and structure into text; what looks like one value then holds
+many records. Such a value is cut where a record ends and another one begins, and costs only the broken one:
+
+    {"text": "a"}, {"text": "b " c"}, {"text": "d"}, {"text": "e"}
+                   └─────────────── one value ─────────────────── ...
+    └── good ──┘ ⎮ └── broken ────┘ ⎮ └─ good ───┘ ⎮ └─ good ───┘           ⎮ = `}, {"` of a record's first field
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import replace
 
+from tonsai_pipeline.storage.dumps.json_splitter import SPACE, Splitter, Value
 from tonsai_pipeline.storage.dumps.jsonl import parse_json, parse_record, read_jsonl
 from tonsai_pipeline.storage.dumps.records import (
-    EXCERPT_CHARS,
     BadRow,
     RawRecord,
     ReadOptions,
+    Tally,
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream, Damage, bad_of
 
 _CHUNK_BYTES = 256 << 10
-_OUTSIDE = re.compile(rb'["\[\]{},]')
-#: What a string goes on with: up to its closing quote, or to a backslash at the end of the chunk.
-_INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-_SPACE = b" \t\r\n"
-
-
-class Value(NamedTuple):
-    """One top-level value.
-
-    Attributes:
-        data: Its bytes, or their beginning if it is longer than the limit.
-        offset: Where it begins, in decompressed bytes.
-        num_bytes: Its length.
-        complete: False if the file ended inside it.
-    """
-
-    data: bytes
-    offset: int
-    num_bytes: int
-    complete: bool
+#: The name of an object's first field, and where any object follows another.
+_FIRST_NAME = re.compile(rb'\{\s*"((?:[^"\\]|\\.)*)"')
+_ANY_BORDER = re.compile(rb'\}\s*,?\s*(?=\{\s*")')
+#: Pieces of a broken value that are tried as one record: objects inside a record look like borders too.
+_MAX_JOINED = 16
+#: Bytes that hold a border and the name of a first field.
+_BORDER_BYTES = 256
+#: The beginning of a `.jsonl` file that holds an array, or objects over several lines.
+_LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
+_NO_LINES = re.compile(rb"\s*(?:\[\s*(?:\{|\])|\{\s*\n)")
 
 
 def read_json(
-    stream: ByteStream, options: ReadOptions, *, offset: int = 0
+    stream: ByteStream, options: ReadOptions, *, offset: int = 0, lines: bool = False
 ) -> Iterator[RawRecord | BadRow]:
-    """Read a `.json` file, whichever of its three habits it has: array, objects, or JSON Lines."""
-    if _is_jsonl(stream):
+    """Read JSON in any of its three habits: array, objects in a row, or JSON Lines.
+
+    Args:
+        stream: Where to read on.
+        options: How.
+        offset: Bytes already read from the stream.
+        lines: The file claims to be JSON Lines: it is read as such unless its beginning cannot be.
+    """
+    is_lines = not _NO_LINES.match(stream.peek(1)) if lines else _is_jsonl(stream)
+    if is_lines:
         yield from read_jsonl(stream, options, offset=offset)
-        return
-    row, value = 0, None
-    for value in split_values(stream, options.max_record_bytes, offset=offset):
-        if not value.complete:
-            break
-        if row >= options.start_row:
-            if value.num_bytes > options.max_record_bytes:
-                yield too_long(
-                    value.num_bytes, value.data, row=row, byte_offset=value.offset, options=options
-                )
-            else:
-                yield parse_record(value.data, row=row, byte_offset=value.offset, options=options)
-        row += 1
-    position = None if value is None or value.complete else value.offset
-    fragment = b"" if value is None or value.complete else value.data
-    if stream.damage is not None:
-        yield from end_of(stream, row=row, byte_offset=position, fragment=fragment)
-    elif value is not None and not value.complete:
-        detail = "the file ends inside a record or before the end of its array"
-        yield BadRow(row, position, "truncated_file", detail, excerpt(fragment))
+    else:
+        yield from _Reader(stream, options, offset).read()
 
 
 def split_values(stream: ByteStream, max_bytes: int, *, offset: int = 0) -> Iterator[Value]:
@@ -86,119 +72,187 @@ def split_values(stream: ByteStream, max_bytes: int, *, offset: int = 0) -> Iter
     Yields:
         The values; the last one is incomplete if the file ends inside it or before the array's end.
     """
-    splitter = _Splitter(max_bytes, offset)
+    splitter = Splitter(max_bytes, offset)
     while chunk := stream.read(_CHUNK_BYTES):
         yield from splitter.feed(chunk)
     yield from splitter.finish()
 
 
-class _Splitter:
-    """Brackets and quotes seen so far, and the value being collected."""
+class _Reader:
+    """Turns values into records, and finds the records in values that are none."""
 
-    def __init__(self, max_bytes: int, offset: int) -> None:
-        self._max_bytes = max_bytes
-        self._offset = offset  # of the chunk being read
-        self._floor: int | None = (
-            None  # 1 inside an array, 0 in a row of values, None before the first byte
-        )
-        self._depth = 0
-        self._in_string = False
-        self._escaped = False  # the last chunk ended in a backslash
-        self._closed = False  # the array has ended
-        self._begin_value()
+    def __init__(self, stream: ByteStream, options: ReadOptions, offset: int) -> None:
+        self._stream = stream
+        self._options = options
+        self._unwanted = replace(options, tally=Tally())  # for records before `start_row`
+        self._splitter = Splitter(options.max_record_bytes, offset)
+        self._row = 0
+        self._good = b""  # the beginning of the last good record
+        self._num_damages = 0  # that were reported
+        self._sought: bytes | None = None  # behind a gap: the last bytes in which no record began
 
-    def feed(self, chunk: bytes) -> Iterator[Value]:
-        """Take the next bytes; yield the values that end in them."""
-        position = self._open(chunk) if self._floor is None else 0
-        start = position  # of the bytes of this chunk not yet collected
-        while position < len(chunk):
-            if self._in_string:
-                position = self._string_end(chunk, position)
-                continue
-            token = _OUTSIDE.search(chunk, position)
-            if token is None:
-                break
-            position = token.end()
-            end = self._step(token.group(), token.start(), position)
-            if end is not None:
-                self._collect(chunk[start:end], start)
-                start = position
-                yield from self._end_value()
-        self._collect(chunk[start:], start)
-        self._offset += len(chunk)
+    def read(self) -> Iterator[RawRecord | BadRow]:
+        """Yield the records behind `start_row`."""
+        for record in self._read():
+            if record.row >= self._options.start_row:
+                yield record
 
-    def finish(self) -> Iterator[Value]:
-        """Yield what is left when the file has ended."""
-        is_open = self._floor == 1 and not self._closed
-        if self._floor == 0 and not self._depth and not self._in_string:
-            yield from self._end_value()
-        elif is_open or self._num_bytes:
-            if self._depth == self._floor and not self._in_string:
-                yield from self._end_value()
-            start = self._start if self._num_bytes else self._offset
-            yield Value(bytes(self._data), start, self._num_bytes, complete=False)
+    def _read(self) -> Iterator[RawRecord | BadRow]:
+        splitter = self._splitter
+        while chunk := self._stream.read(_CHUNK_BYTES):
+            while (damage := self._next_damage(splitter.offset + len(chunk))) is not None:
+                # Bytes behind a gap belong to another record than those before it.
+                num_before = damage.offset - splitter.offset
+                yield from self._records(self._feed(chunk[:num_before]))
+                chunk = chunk[num_before:]
+                yield from self._break(damage)
+            yield from self._records(self._feed(chunk))
+        num_before = self._num_damages
+        for damage in self._stream.damages[num_before:]:
+            yield from self._break(damage)
+        if self._num_damages == num_before:
+            yield from self._records(splitter.finish(), is_end=True)
 
-    def _open(self, chunk: bytes) -> int:
-        """Find out from the first character whether this is an array."""
-        first = chunk.lstrip(_SPACE)[:1]
-        if not first:
-            return len(chunk)
-        self._floor = 1 if first == b"[" else 0
-        self._depth = self._floor
-        return chunk.index(first) + self._floor
-
-    def _string_end(self, chunk: bytes, position: int) -> int:
-        if self._escaped:
-            self._escaped = False
-            position += 1
-        position = _INSIDE.match(chunk, position).end()  # pyright: ignore[reportOptionalMemberAccess]
-        if position < len(chunk):
-            self._in_string = chunk[position : position + 1] != b'"'
-            self._escaped = self._in_string
-            position += 1
-        return position
-
-    def _step(self, token: bytes, start: int, end: int) -> int | None:
-        """Follow one bracket, quote or comma; return where the current value ends, if it does."""
-        floor = self._floor or 0
-        if token == b'"':
-            self._in_string = True
-        elif token in b"[{":
-            self._depth += 1
-        elif token == b",":
-            return start if self._depth == floor == 1 else None
-        else:
-            self._depth = max(0, self._depth - 1)
-            if floor == 1 and self._depth == 0 and not self._closed:
-                self._closed = True
-                return start
-            if floor == 0 and self._depth == 0:
-                return end
+    def _next_damage(self, end: int) -> Damage | None:
+        damages = self._stream.damages
+        if self._num_damages < len(damages) and damages[self._num_damages].offset < end:
+            return damages[self._num_damages]
         return None
 
-    def _begin_value(self) -> None:
-        self._data = bytearray()
-        self._start = 0
-        self._num_bytes = 0
+    def _break(self, damage: Damage) -> Iterator[RawRecord | BadRow]:
+        """Report a gap; reading goes on where the next record begins."""
+        self._num_damages += 1
+        value = None
+        if damage.is_gap:
+            value = self._splitter.take_open()
+            if value is not None and len(self._pieces(value.data)) > 1:
+                yield from self._cut(value, is_last=False)
+                value = self._splitter.take_open()
+            self._sought = b"}"  # a record may begin right behind the gap
+        offset, fragment = (value.offset, value.data) if value else (None, b"")
+        bad = bad_of(damage, row=self._row, byte_offset=offset, fragment=fragment)
+        yield self._count(bad)
 
-    def _collect(self, piece: bytes, position: int) -> None:
-        if not self._num_bytes:
-            stripped = piece.lstrip(_SPACE)
-            position += len(piece) - len(stripped)
-            piece = stripped
-            self._start = self._offset + position
-        self._num_bytes += len(piece)
-        if self._num_bytes <= self._max_bytes:
-            self._data += piece
-        elif len(self._data) > 4 * EXCERPT_CHARS or piece:
-            self._data = (self._data + piece[: 4 * EXCERPT_CHARS])[: 4 * EXCERPT_CHARS]
+    def _feed(self, chunk: bytes) -> Iterator[Value]:
+        if self._sought is None:
+            return self._splitter.feed(chunk)
+        data = self._sought + chunk
+        found = self._borders(b"").search(data)
+        if found is None:
+            self._sought = data[-_BORDER_BYTES:]
+            self._splitter.offset += len(chunk)
+            return iter(())
+        self._splitter.go_to(self._splitter.offset - len(self._sought) + found.end())
+        self._sought = None
+        return self._splitter.feed(data[found.end() :])
 
-    def _end_value(self) -> Iterator[Value]:
-        data = bytes(self._data).rstrip(_SPACE)
-        num_bytes = self._num_bytes if self._num_bytes > self._max_bytes else len(data)
-        if data:
-            yield Value(data, self._start, num_bytes, complete=True)
-        self._begin_value()
+    def _records(
+        self, values: Iterator[Value], *, is_end: bool = False
+    ) -> Iterator[RawRecord | BadRow]:
+        limit = self._options.max_record_bytes
+        for value in values:
+            if value.complete and value.num_bytes <= limit:
+                record = self._parse(value.data, value.offset)
+                if isinstance(record, BadRow) and record.reason == "broken_json":
+                    yield from self._cut(value, is_last=False)
+                elif isinstance(record, BadRow) and _LIST_OF_OBJECTS.match(value.data):
+                    inner = value.data[1:].rstrip(SPACE + b"]")
+                    yield from self._cut(
+                        value._replace(data=inner, offset=value.offset + 1), is_last=True
+                    )
+                else:
+                    yield self._count(record)
+            elif is_end:
+                yield from self._end(value)
+            elif len(value.data) > limit and len(self._pieces(value.data)) > 1:
+                yield from self._cut(value, is_last=False)
+            elif value.complete:
+                yield self._count(
+                    too_long(
+                        value.num_bytes,
+                        value.data,
+                        row=self._row,
+                        byte_offset=value.offset,
+                        options=self._options,
+                    )
+                )
+            else:
+                self._splitter.skip(value)
+
+    def _end(self, value: Value) -> Iterator[RawRecord | BadRow]:
+        """Yield what the last value holds; the file ended inside it, or its quotes and brackets are wrong."""
+        last = None
+        for last in self._cut(value, is_last=True) if value.data else ():
+            yield last
+        if not self._splitter.is_ended and (last is None or isinstance(last, RawRecord)):
+            yield self._count(self._truncated(b"", value.offset))
+
+    def _cut(self, value: Value, *, is_last: bool) -> Iterator[RawRecord | BadRow]:
+        """Yield the records of a value that is broken or did not end."""
+        pieces = self._pieces(value.data)
+        index = 0
+        while index < len(pieces):
+            start = pieces[index][0]
+            joined = range(index + 1, min(index + _MAX_JOINED, len(pieces)) + 1)
+            ends = ((end, value.data[start : pieces[end - 1][1]]) for end in joined)
+            for end, data in ends:
+                is_at_end = is_last and end == len(pieces)
+                whole = data.rstrip(SPACE + b",]") if is_at_end else data
+                record = self._parse(whole, value.offset + start)
+                if isinstance(record, RawRecord) or record.reason != "broken_json":
+                    yield self._count(record)
+                    index = end
+                    break
+            else:
+                if index == len(pieces) - 1:
+                    yield from self._tail(value, start, is_last=is_last)
+                else:
+                    data = value.data[start : pieces[index][1]]
+                    yield self._count(self._parse(data, value.offset + start))
+                index += 1
+
+    def _tail(self, value: Value, start: int, *, is_last: bool) -> Iterator[RawRecord | BadRow]:
+        """Handle the last piece of a value: broken, or the beginning of a record that goes on."""
+        data, offset = value.data[start:], value.offset + start
+        if is_last:
+            is_cut = value.complete is False and data.rstrip(SPACE)[-1:] not in (b"]", b"}")
+            bad = self._truncated(data, offset) if is_cut else self._parse(data, offset)
+            yield self._count(bad)
+        elif value.complete and not self._splitter.goes_on(data):
+            yield self._count(self._parse(data, offset))
+        else:
+            yield from self._records(self._splitter.replay(data, offset))
+
+    def _pieces(self, data: bytes) -> list[tuple[int, int]]:
+        """Return start and end of what look like records in a value."""
+        borders = list(self._borders(data).finditer(data)) or list(_ANY_BORDER.finditer(data))
+        starts = [0, *(border.end() for border in borders)]
+        ends = [*(border.start() + 1 for border in borders), len(data)]
+        return list(zip(starts, ends, strict=True))
+
+    def _borders(self, data: bytes) -> re.Pattern[bytes]:
+        """Return the pattern of a border: an object that begins with the same field follows another."""
+        name = _FIRST_NAME.match(self._good) or _FIRST_NAME.match(data)
+        if name is None:
+            return _ANY_BORDER
+        return re.compile(rb'\}\s*,?\s*(?=\{\s*"' + re.escape(name.group(1)) + rb'"\s*:)')
+
+    def _parse(self, data: bytes, offset: int) -> RawRecord | BadRow:
+        is_wanted = self._row >= self._options.start_row
+        options = self._options if is_wanted else self._unwanted
+        record = parse_record(data, row=self._row, byte_offset=offset, options=options)
+        if isinstance(record, RawRecord):
+            self._good = data[:_BORDER_BYTES]
+        return record
+
+    def _truncated(self, data: bytes, offset: int) -> BadRow:
+        detail = "the file ends inside a record or before the end of its array"
+        position = offset if data else None
+        return BadRow(self._row, position, "truncated_file", detail, excerpt(data), lost_bytes=None)
+
+    def _count(self, record: RawRecord | BadRow) -> RawRecord | BadRow:
+        self._row += 1
+        return record
 
 
 def _is_jsonl(stream: ByteStream) -> bool:

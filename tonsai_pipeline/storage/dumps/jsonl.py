@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from tonsai_pipeline.storage.dumps.lines import iter_lines
+from tonsai_pipeline.storage.dumps.lines import BOM, iter_lines
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -21,30 +22,79 @@ from tonsai_pipeline.storage.dumps.records import (
     to_record,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream
 
 
 def read_jsonl(
     stream: ByteStream, options: ReadOptions, *, offset: int = 0
 ) -> Iterator[RawRecord | BadRow]:
-    """Read JSON Lines; a line that cannot be read is a bad row and the next line goes on."""
+    """Read JSON Lines; a line that cannot be read is a bad row and the next line goes on.
+
+    Objects that share a line, as files joined without a line break between them have it, are records each.
+    """
     row = 0
     for line in iter_lines(stream, options.max_record_bytes, offset=offset):
-        offset = line.end
-        if line.torn:
-            yield from end_of(stream, row=row, byte_offset=line.offset, fragment=line.data)
-            return
-        if not line.data.strip():
-            continue
-        if row >= options.start_row:
-            if line.too_long:
+        data = line.data.removeprefix(BOM)
+        if line.damages:
+            yield from (bad for bad in line.bad_rows(row) if bad.row >= options.start_row)
+            row += len(line.damages)
+        elif line.after_gap and (line.too_long or not _is_object(data)):
+            continue  # it lacks its beginning, and the gap was reported
+        elif line.too_long:
+            if row >= options.start_row:
                 yield too_long(
                     line.num_bytes, line.data, row=row, byte_offset=line.offset, options=options
                 )
-            else:
-                yield parse_record(line.data, row=row, byte_offset=line.offset, options=options)
-        row += 1
-    yield from end_of(stream, row=row, byte_offset=offset)
+            row += 1
+        elif data.strip():
+            for piece in _split_line(data):
+                if row >= options.start_row:
+                    record = parse_record(piece, row=row, byte_offset=line.offset, options=options)
+                    yield _cut(record) if not line.ended else record
+                row += 1
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _split_line(data: bytes) -> list[bytes]:
+    """Cut a line at its objects if it is nothing but objects in a row."""
+    if not _SEVERAL.search(data):
+        return [data]
+    pieces, position = [], 0
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    else:
+        return [data]
+    try:
+        text = data.decode()
+        while position < len(text):
+            value, end = _DECODER.raw_decode(text, position)
+            if not isinstance(value, dict):
+                return [data]
+            pieces.append(text[position:end].encode())
+            position = end + len(text[end:]) - len(text[end:].lstrip(" \t\r\ufeff"))
+    except (ValueError, RecursionError):
+        return [data]
+    return pieces
+
+
+_SEVERAL = re.compile(rb"\}[ \t\r\xef\xbb\xbf]*\{")
+_DECODER = json.JSONDecoder()
+
+
+def _cut(record: RawRecord | BadRow) -> RawRecord | BadRow:
+    """Say of a broken last line without a line end that the file was cut inside it."""
+    if isinstance(record, BadRow) and record.reason in ("broken_json", "invalid_utf8"):
+        detail = f"the file ends inside a record: {record.detail}"
+        return record._replace(reason="truncated_file", detail=detail, lost_bytes=None)
+    return record
 
 
 def parse_record(

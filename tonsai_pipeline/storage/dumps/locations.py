@@ -6,20 +6,19 @@
 from __future__ import annotations
 
 import glob
-import os
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.folders import is_unfinished, match, walk, without_extras
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
 from tonsai_pipeline.storage.dumps.read import detect_format, is_saved_dataset
 from tonsai_pipeline.storage.dumps.streams import is_url
-
-#: Endings under which browsers, rsync, wget and file managers keep what is not all there yet.
-_UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", "~")
 
 
 def expand_path(
@@ -30,7 +29,8 @@ def expand_path(
     Args:
         pattern: Folders are searched through; `**` in a glob crosses folders.
         base: Where a relative path starts.
-        problems: Gets a line for every file in a folder whose format is unknown: such files are left out.
+        problems: Gets a line for what is left out, and for what is odd: files in a folder whose format is
+            unknown, splits and cards of data sets, empty files, links to nothing.
         any_format: The format is given, so that a name need not tell it.
 
     Raises:
@@ -40,65 +40,99 @@ def expand_path(
         return _expand_url(pattern)
     path = base / Path(pattern).expanduser()
     if is_saved_dataset(path) or path.is_file():
-        return [str(path)]
-    if path.is_dir():
-        return _files_in(path, problems, any_format)
-    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
-    return [str(match) for match in found if not is_unfinished(match) and not match.is_dir()] + [
-        str(match) for match in found if is_saved_dataset(match)
-    ]
+        found = [path]
+    elif path.is_dir():
+        found = without_extras(walk(path, problems), path, problems, named=False)
+        found = [one for one in found if any_format or _is_known(one, problems)]
+    elif glob.has_magic(str(path)):
+        # Brackets are often just a part of a name.
+        literal = str(path).replace("[", "[[]")
+        matched = match(str(path), problems) or (match(literal, problems) if "[" in pattern else [])
+        root = name_root(str(path)) or path.parent
+        whole = [one for one in matched if not is_unfinished(one)]
+        found = without_extras(whole, root, problems, named=True)
+    else:
+        found = []
+    problems.extend(f"{one}: is empty (0 bytes)" for one in found if _is_empty(one))
+    return [str(one) for one in found]
 
 
-def is_unfinished(path: Path) -> bool:
-    """Tell hidden files and half-copied files, which are nobody's dump yet."""
-    return path.name.startswith(".") or path.name.lower().endswith(_UNFINISHED)
+def why_nothing(pattern: str) -> str:
+    """Return what to know about a pattern that matches no file; "" if there is nothing."""
+    if "[" in pattern:
+        return "; brackets in a pattern stand for one of the characters in them: write [[] for a bracket"
+    return ""
+
+
+def name_root(pattern: str, base: Path | None = None) -> Path | None:
+    """Return the folder that the names of a pattern's files are relative to; None for a URL.
+
+    Files below `base` are named from there. Elsewhere names begin at the folder that the pattern spells out, so
+    that they do not depend on which other files there are.
+    """
+    if is_url(pattern):
+        return None
+    path = Path(pattern).expanduser()
+    if base is not None and (base / path).is_relative_to(base):
+        return base
+    parts = list(takewhile(lambda part: not glob.has_magic(part), path.parts))
+    root = Path(*parts)
+    return root if len(parts) < len(path.parts) or root.is_dir() else root.parent
 
 
 def name_files(locations: Mapping[str, Path | None]) -> dict[str, str]:
-    """Name the files of a dump without the folders of this machine.
+    """Name the files of a dump without the folders of this machine; no name depends on a later location.
 
     Args:
-        locations: Location -> the folder its name is relative to, or None if there is no such folder.
+        locations: Location -> the folder its name is relative to; None for its own file name alone. Where a
+            name is taken, the later location gets the folders before it as well.
 
     Example:
         >>> name_files({"/data/km/a.jsonl": Path("/data"), "s3://bucket/b.jsonl": None})
         {'/data/km/a.jsonl': 'km/a.jsonl', 's3://bucket/b.jsonl': 'bucket/b.jsonl'}
     """
     names: dict[str, str] = {}
-    strays: list[str] = []
+    taken: set[str] = set()
     for location, base in locations.items():
-        if is_hub(location):
-            hub = HubLocation.parse(location)
-            names[location] = HubLocation(hub.id, hub.config, hub.split).url
-        elif is_url(location):
-            pieces = urlsplit(location)
-            names[location] = f"{pieces.hostname or ''}{pieces.path}".lstrip("/")
-        elif base is not None and Path(location).is_relative_to(base):
-            names[location] = Path(location).relative_to(base).as_posix()
+        names[location] = next(
+            name for name in _possible_names(location, base) if name not in taken
+        )
+        taken.add(names[location])
+    return names
+
+
+def _possible_names(location: str, base: Path | None) -> Iterator[str]:
+    if is_hub(location):
+        hub = HubLocation.parse(location)
+        yield (plain := HubLocation(hub.id, hub.config, hub.split).url)
+    elif is_url(location):
+        pieces = urlsplit(location)
+        yield (plain := f"{pieces.hostname or ''}{pieces.path}".lstrip("/"))
+    else:
+        path = Path(location)
+        if base is not None and path.is_relative_to(base):
+            plain = path.relative_to(base).as_posix()
         else:
-            strays.append(location)
-    if strays:
-        common = os.path.commonpath([str(Path(location).parent) for location in strays])
-        names |= {location: Path(location).relative_to(common).as_posix() for location in strays}
-    return {location: names[location] for location in locations}
+            plain = path.name
+        parts = path.parts
+        for num_parts in range(plain.count("/") + 1, len(parts)):
+            yield "/".join(parts[-num_parts:])
+    # Two addresses that differ in their query alone: it may hold a secret, so its hash stands for it.
+    yield f"{plain}#{hashlib.sha256(location.encode()).hexdigest()[:8]}"
 
 
-def _files_in(folder: Path, problems: list[str], any_format: bool) -> list[str]:
-    """Every readable file below a folder; a saved data set is one location."""
-    files: list[str] = []
-    for path in sorted(folder.iterdir()):
-        if is_unfinished(path):
-            continue
-        if path.is_dir() and not is_saved_dataset(path):
-            files += _files_in(path, problems, any_format)
-            continue
-        try:
-            if not any_format:
-                detect_format(str(path))
-            files.append(str(path))
-        except DumpError as error:
-            problems.append(str(error))
-    return files
+def _is_known(path: Path, problems: list[str]) -> bool:
+    """Tell whether a file's format can be known; add a line if it cannot."""
+    try:
+        detect_format(str(path))
+    except DumpError as error:
+        problems.append(str(error))
+        return False
+    return True
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _expand_url(url: str) -> list[str]:

@@ -1,16 +1,19 @@
 """What a reader gives: good rows, bad rows with their reason, and the checks that tell them apart.
 
     fields of one record ──to_record──▶ RawRecord  |  BadRow(reason, detail, position, excerpt)
+                              └─ Tally: records skipped by reason, fields left out by name
 
-Reasons are a closed list, `BAD_ROW_REASONS`: they are counted, shown and searched for.
+Reasons are closed lists, `BAD_ROW_REASONS` and `SKIP_REASONS`: they are counted, shown and searched for. Good
+rows, bad rows and skipped records account for every record of a file.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -37,12 +40,27 @@ BAD_ROW_REASONS: Mapping[str, str] = {
     "broken_csv": "the record breaks the rules of CSV, or has another number of fields than the header",
     "missing_text_column": "the file has no such column; none of its rows can be read",
     "corrupt_row_group": "a stretch of a Parquet file is damaged; the rest of the file is read",
-    "broken_xml": "the file is not well-formed XML from here on",
-    "broken_markup": "the page's wiki markup could not be parsed",
-    "broken_record": "the archive record's length is wrong, so that its text is cut",
-    "unknown_encoding": "the page's character encoding is unknown or does not fit its bytes",
-    "truncated_file": "the file ends too early; everything before is kept",
-    "corrupt_file": "the file is damaged from here on; everything before is kept",
+    "broken_xml": "the page is not well-formed XML; reading goes on at the next page",
+    "broken_markup": "the page's markup could not be parsed",
+    "broken_record": "the archive record's header or length is wrong, or its content is cut",
+    "unknown_encoding": "the page's encoding is unknown or does not fit its bytes",
+    "truncated_file": "the file ends too early; how much is lost cannot be known from it",
+    "corrupt_file": "a stretch of the file is damaged; what is readable before and after it is kept",
+}
+
+#: Every reason for which a record is no document though nothing is wrong with it.
+SKIP_REASONS: Mapping[str, str] = {
+    "where": "a field beside the text has not the value that the source's `where` asks for",
+    "namespace": "the page is no article (talk, template, file, ...)",
+    "redirect": "the page only leads to another one",
+    "not_wikitext": "the page is a script, a style sheet or data",
+    "empty": "the page or record has no text",
+    "record_type": "the archive record holds no page (request, metadata, revisit, ...)",
+    "http_status": "the page was not there (HTTP status other than 200)",
+    "not_html": "the response is no HTML page",
+    "no_main_text": "the page has no main text beside navigation and lists",
+    "unknown_format": "a file in an archive whose name does not tell its format",
+    "repeated_header": "the header line of a file that was appended to this one",
 }
 
 
@@ -74,6 +92,8 @@ class BadRow(NamedTuple):
         detail: What exactly was wrong, in words.
         excerpt: Its beginning, at most `EXCERPT_CHARS` characters.
         num_rows: Records lost with it: 1, or those of a stretch as far as they are known.
+        lost_bytes: Bytes of the file as stored that were lost beside the record itself; None if nobody can
+            know how many.
     """
 
     row: int
@@ -82,6 +102,45 @@ class BadRow(NamedTuple):
     detail: str
     excerpt: str
     num_rows: int = 1
+    lost_bytes: int | None = 0
+
+
+@dataclass(frozen=True)
+class Dialect:
+    r"""How a CSV or TSV file tells fields apart; None is the habit of the format.
+
+    Args:
+        delimiter: One character between fields: `,` in CSV, a tab in TSV.
+        quoting: "minimal": a field may stand in quotes, as in RFC 4180, the habit of CSV. "none": quotes are
+            text and a record is a line, the habit of TSV.
+        escape: One character that makes the next one text (a backslash, in dumps of MySQL and Spark).
+    """
+
+    delimiter: str | None = None
+    quoting: Literal["minimal", "none"] | None = None
+    escape: str | None = None
+
+
+@dataclass
+class Tally:
+    """What a reader met that is neither a document nor a bad row.
+
+    Attributes:
+        skipped: Records by the reason (one of `SKIP_REASONS`) they are no documents for.
+        left_out: Fields beside the text, by name, that could not be kept; their records are documents.
+    """
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.skipped.clear()
+        self.left_out.clear()
+
+    def skip(self, reason: str) -> None:
+        """Count a record that is no document."""
+        self.skipped[reason] += 1
 
 
 @dataclass(frozen=True)
@@ -89,16 +148,20 @@ class ReadOptions:
     """How a file is read.
 
     Args:
-        text_column: Field that holds the text; `a.b` reaches into a nested object.
+        text_column: Field that holds the text; `a.b` reaches into a nested object. "": no text, all fields in `meta`.
         text_layout: Plain text only: what a document is.
         max_document_bytes: Longer texts are bad rows, in bytes of UTF-8.
-        start_row: Records before this one are passed over as cheaply as the format allows.
+        start_row: Records before this one are left out, as cheaply as the format allows.
+        dialect: CSV and TSV only: how fields are told apart.
+        tally: Counts what is skipped or left out behind `start_row`.
     """
 
     text_column: str = "text"
     text_layout: TextLayout = "blank_line"
     max_document_bytes: int = 64 << 20
     start_row: int = 0
+    dialect: Dialect = field(default_factory=Dialect)
+    tally: Tally = field(default_factory=Tally, compare=False)
 
     @property
     def max_record_bytes(self) -> int:
@@ -118,23 +181,23 @@ def to_record(
         'missing_text'
     """
     others = dict(fields)
-    text = _take(others, options.text_column)
-    if text is None:
+    text = _take(others, options.text_column) if options.text_column else ""
+    if text is _ABSENT:
         names = ", ".join(map(str, fields)) or "none"
         detail = f"no field '{options.text_column}'; fields: {names} (set the source's text_column)"
+        return BadRow(row, byte_offset, "missing_text", detail, excerpt(repr(others)))
+    if text is None:
+        detail = f"field '{options.text_column}' is null"
         return BadRow(row, byte_offset, "missing_text", detail, excerpt(repr(others)))
     if not isinstance(text, str):
         detail = f"field '{options.text_column}' holds {type(text).__name__}"
         return BadRow(row, byte_offset, "text_not_string", detail, excerpt(repr(text)))
     if (bad := check_text(text, row=row, byte_offset=byte_offset, options=options)) is not None:
         return bad
-    url, title = _take_string(others, "url"), _take_string(others, "title")
-    try:
-        meta = dump_meta(others) if others else None
-    except UnicodeEncodeError as error:
-        detail = f"a field beside the text: {error.reason}"
-        return BadRow(row, byte_offset, "lone_surrogate", detail, excerpt(text))
-    return RawRecord(text, row, url, title, meta)
+    url = title = None
+    if options.text_column:
+        url, title = _take_string(others, "url"), _take_string(others, "title")
+    return RawRecord(text, row, url, title, dump_meta(others, options.tally) if others else None)
 
 
 def check_text(
@@ -201,20 +264,51 @@ def excerpt(value: str | bytes) -> str:
     return value.replace("\0", "\\x00")[:EXCERPT_CHARS]
 
 
-def dump_meta(fields: Mapping[str, Any]) -> str:
-    """Write fields as one JSON object; values JSON has no word for are written as text.
+def dump_meta(fields: Mapping[str, Any], tally: Tally) -> str | None:
+    """Write fields as one JSON object; what JSON cannot hold is left out and counted.
 
-    Raises:
-        UnicodeEncodeError: A field holds half of a UTF-16 pair.
+    Returns:
+        None if no field is left.
     """
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    kept = {name: value for name, value in fields.items() if value is not LEFT_OUT}
+    if len(kept) < len(fields):
+        tally.left_out.update(str(name) for name in fields if name not in kept)
     try:
-        return orjson.dumps(fields, default=_plain, option=options).decode()
-    except TypeError:
-        # Integers beyond 64 bits and half pairs; the second cannot be encoded either.
-        text = json.dumps(fields, default=_plain, ensure_ascii=False, separators=(",", ":"))
+        return orjson.dumps(kept, default=_plain, option=_JSON_OPTIONS).decode() if kept else None
+    except (TypeError, ValueError, RecursionError):
+        pieces = {name: _as_json(name, value) for name, value in kept.items()}
+    tally.left_out.update(str(name) for name, piece in pieces.items() if piece is None)
+    return (
+        f"{{{','.join(piece for piece in pieces.values() if piece)}}}"
+        if any(pieces.values())
+        else None
+    )
+
+
+_JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+#: Stands for a value that a library could not give.
+LEFT_OUT = object()
+_ABSENT = object()
+
+
+def _as_json(name: Any, value: Any) -> str | None:
+    """Write one field as `"name":value`; None if JSON cannot hold it."""
+    try:
+        return orjson.dumps({name: value}, default=_plain, option=_JSON_OPTIONS).decode()[1:-1]
+    except (TypeError, ValueError, RecursionError):
+        pass  # integers beyond 64 bits are JSON, but not to orjson
+    try:
+        text = json.dumps(
+            {name: value},
+            default=_plain,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
         text.encode()
-        return text
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text[1:-1]
 
 
 def _plain(value: Any) -> Any:
@@ -227,8 +321,10 @@ def _take(fields: dict[str, Any], column: str) -> Any:
         return fields.pop(column)
     head, _, rest = column.partition(".")
     inner = fields.get(head)
-    if not rest or not isinstance(inner, dict):
-        return None
+    if not rest or head not in fields:
+        return _ABSENT
+    if not isinstance(inner, dict):
+        return None if inner is None else _ABSENT
     fields[head] = inner = dict(inner)
     return _take(inner, rest)
 

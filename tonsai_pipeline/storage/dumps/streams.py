@@ -1,49 +1,62 @@
 """Location -> decompressed bytes, as far as the file is whole.
 
-    local path | fsspec URL ──open_stream──▶ ByteStream     reads like a file; `damage` says if it broke off
+    local path | fsspec URL ──open_stream──▶ ByteStream     reads like a file; `damages` says where it has gaps
 
-A truncated or corrupt file is not an error here: its bytes simply end, and after the end `damage` tells
-why. So every reader keeps what came before, and none needs to know about compression. A file that cannot
-be opened, or a disk or network that fails while reading, is an error: that text still exists.
+A truncated or corrupt file is not an error here: its bytes have a gap, or end, and `damages` tells where and
+why. So every reader keeps what came before and after, and none needs to know about compression:
+
+    stored   | member 1 | mem#er 2 | member 3 |          # is a flipped bit
+    decoded  | text of member 1 | start of 2 ‖ text of member 3 |
+                                             ‖ damages[0].offset
+
+A file that cannot be opened, or a disk or network that fails while reading, is an error: that text still
+exists.
 """
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import fsspec
-import zstandard
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.bzip2_blocks import salvage
+from tonsai_pipeline.storage.dumps.codecs import BZIP2, Codec, codec_of
 from tonsai_pipeline.storage.dumps.records import BadRow, excerpt
 
 #: The last stored bytes are decoded one by one: a wrong checksum in a trailer then costs no text.
 _TRAILER_BYTES = 64
 _PLAIN_BYTES = 256 << 10
+_STORED_BYTES = 16 << 10
 _BUFFER_BYTES = 256 << 10
-#: Most bytes that a decoder gives at once.
-_DECODED_BYTES = 1 << 20
+#: Stored bytes that must decode before a place is taken as the start of a member.
+_PROOF_BYTES = 32 << 10
+_MAGIC_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Why a file ended before its end.
+    """A gap in the decompressed bytes of a file, or their end before the file's end.
 
     Args:
         reason: As in `BadRow`.
         detail: What the decoder said, and at which stored byte.
+        offset: Where the gap is, in decompressed bytes.
+        is_gap: False for a wrong checksum behind bytes that are all there.
+        lost_bytes: Stored bytes that could not be read, or whose checksum is wrong; None if the file ends too early.
     """
 
     reason: Literal["truncated_file", "corrupt_file"]
     detail: str
+    offset: int
+    is_gap: bool
+    lost_bytes: int | None
 
 
 class ByteStream(io.BufferedReader):
@@ -51,7 +64,7 @@ class ByteStream(io.BufferedReader):
 
     Attributes:
         location: The file.
-        damage: None, or why the bytes ended early; final once a read has returned nothing.
+        damages: Gaps up to what was read, in order; final once a read has returned nothing.
     """
 
     def __init__(self, raw: _Decoded) -> None:
@@ -60,9 +73,24 @@ class ByteStream(io.BufferedReader):
         self.location = raw.location
 
     @property
-    def damage(self) -> Damage | None:
+    def damages(self) -> list[Damage]:
         """See the class."""
-        return self._decoded.damage
+        return self._decoded.damages
+
+    def stored_bytes(self, num_bytes: int) -> int:
+        """Estimate how many stored bytes a stretch of decompressed bytes took."""
+        stored, decoded = self._decoded.num_stored, self._decoded.num_decoded
+        return round(num_bytes * stored / decoded) if decoded else 0
+
+    @property
+    def num_decoded(self) -> int:
+        """Decompressed bytes so far; some of them may wait in the buffer."""
+        return self._decoded.num_decoded
+
+    @property
+    def num_stored(self) -> int:
+        """Stored bytes that were read so far."""
+        return self._decoded.num_stored
 
 
 @contextmanager
@@ -77,6 +105,17 @@ def open_stream(location: str) -> Iterator[ByteStream]:
     """
     with open_raw(location) as raw, ByteStream(_Decoded(location, raw)) as stream:
         yield stream
+
+
+def open_member(name: str, raw: Any) -> ByteStream:
+    """Decompress a file in an archive.
+
+    Args:
+        name: Its path in the archive.
+        raw: Gives stored bytes with `read(size)`; its `problem` says why they ended, None at their end, and its
+            `lost_bytes` how many are lost then.
+    """
+    return ByteStream(_Decoded(name, raw))
 
 
 @contextmanager
@@ -112,83 +151,51 @@ def is_url(location: str) -> bool:
     return "://" in location
 
 
-def end_of(
-    stream: ByteStream, *, row: int, byte_offset: int | None, fragment: bytes = b""
-) -> Iterator[BadRow]:
-    """Yield the bad row that stands for the lost rest of a damaged file, or nothing.
+def bad_of(damage: Damage, *, row: int, byte_offset: int | None, fragment: bytes = b"") -> BadRow:
+    """Return the bad row that stands for what a gap in a file took.
 
     Args:
-        stream: A stream that was read to its end.
+        damage: The gap.
         row: Index of the first record that is lost.
         byte_offset: Where that record begins, in decompressed bytes.
         fragment: The part of that record that was still there.
     """
-    if (damage := stream.damage) is not None:
-        yield BadRow(row, byte_offset, damage.reason, damage.detail, excerpt(fragment))
+    return BadRow(
+        row,
+        byte_offset,
+        damage.reason,
+        damage.detail,
+        excerpt(fragment),
+        lost_bytes=damage.lost_bytes,
+    )
 
 
 @dataclass(frozen=True)
-class _Codec:
-    """A compression: how a decoder is made and fed, what it raises, how many bytes it gets at once.
+class _Failure:
+    """A member that could not be decoded to its end.
 
-    A few bytes may stand for very many (a bzip2 block of 900 kB takes 45 bytes, a zstd block of 128 kB
-    takes 4): a decoder is either asked for a bounded piece, or given so little that a hostile file can
-    ask for some 64 MB at most.
+    Args:
+        message: What the decoder said; None if the file ended.
+        history: Stored bytes of the member before the failure, the last ones of many.
+        piece: Stored bytes from the failure on, as far as they were read.
     """
 
-    name: str
-    new_decoder: Callable[[], Any]
-    feed: Callable[[Any, bytes], Iterator[bytes]]
-    errors: tuple[type[Exception], ...]
-    piece_bytes: int
-
-
-def _feed_zlib(decoder: Any, data: bytes) -> Iterator[bytes]:
-    # Behind the end of a member the tail is what `unused_data` holds as well.
-    while data and not decoder.eof:
-        yield decoder.decompress(data, _DECODED_BYTES)
-        data = decoder.unconsumed_tail
-
-
-def _feed_blocks(decoder: Any, data: bytes) -> Iterator[bytes]:
-    yield decoder.decompress(data, _DECODED_BYTES)
-    while not (decoder.eof or decoder.needs_input):
-        yield decoder.decompress(b"", _DECODED_BYTES)
-
-
-def _feed_whole(decoder: Any, data: bytes) -> Iterator[bytes]:
-    yield decoder.decompress(data)
-
-
-_GZIP = _Codec("gzip", lambda: zlib.decompressobj(wbits=31), _feed_zlib, (zlib.error,), 16 << 10)
-_BZIP2 = _Codec("bzip2", bz2.BZ2Decompressor, _feed_blocks, (OSError, ValueError), 16 << 10)
-_XZ = _Codec("xz", lzma.LZMADecompressor, _feed_blocks, (lzma.LZMAError,), 16 << 10)
-_ZSTD = _Codec(
-    "zstd",
-    lambda: zstandard.ZstdDecompressor().decompressobj(),
-    _feed_whole,
-    (zstandard.ZstdError,),
-    1 << 10,
-)
-_MAGIC = {b"\x1f\x8b": _GZIP, b"BZh": _BZIP2, b"\xfd7zXZ\0": _XZ, b"\x28\xb5\x2f\xfd": _ZSTD}
-#: A zstd file may begin with a skippable frame (pzstd writes one): 0x184D2A50 to 5F, little-endian.
-_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
-_BY_SUFFIX = {".gz": _GZIP, ".bz2": _BZIP2, ".xz": _XZ, ".zst": _ZSTD, ".zstd": _ZSTD}
-
-
-def compression_suffixes() -> tuple[str, ...]:
-    """Return the file name endings that mean compression."""
-    return tuple(_BY_SUFFIX)
+    message: str | None
+    history: bytes
+    piece: bytes
 
 
 class _Decoded(io.RawIOBase):
-    """Raw stream of decompressed bytes; ends where the file is damaged."""
+    """Raw stream of decompressed bytes, with gaps where the file is damaged."""
 
     def __init__(self, location: str, raw: BinaryIO) -> None:
         self.location = location
-        self.damage: Damage | None = None
+        self.damages: list[Damage] = []
+        self.num_stored = 0
+        self.num_decoded = 0
         self._raw = raw
-        self._num_read = 0
+        self._unread = b""  # stored bytes that were read ahead
+        self._member_at = 0  # stored byte at which the current member begins
         self._pieces = self._decode()
         self._piece = memoryview(b"")
 
@@ -204,6 +211,7 @@ class _Decoded(io.RawIOBase):
                 if piece is None:
                     break
                 self._piece = memoryview(piece)
+                self.num_decoded += len(piece)
             taken = min(len(buffer) - filled, len(self._piece))
             buffer[filled : filled + taken] = self._piece[:taken]
             self._piece = self._piece[taken:]
@@ -212,65 +220,189 @@ class _Decoded(io.RawIOBase):
 
     def _decode(self) -> Iterator[bytes]:
         head = self._read(16)
-        codec = _codec_of(self.location, head)
+        codec = codec_of(self.location, head)
         if codec is None:
             yield head
             while data := self._read(_PLAIN_BYTES):
                 yield data
         else:
             yield from self._decompress(codec, head)
+        if problem := getattr(self._raw, "problem", None):
+            # A file in an archive whose bytes ended early.
+            offset = self.num_decoded
+            lost_bytes = cast("int | None", getattr(self._raw, "lost_bytes", None))
+            damage = Damage("corrupt_file", problem, offset, is_gap=True, lost_bytes=lost_bytes)
+            self.damages = [one for one in self.damages if one.offset < offset] + [damage]
 
-    def _decompress(self, codec: _Codec, head: bytes) -> Iterator[bytes]:
-        decoder, inside = codec.new_decoder(), False
+    def _decompress(self, codec: Codec, head: bytes) -> Iterator[bytes]:
+        self._unread = head
         if not head:
-            self.damage = Damage("truncated_file", f"an empty file is not a {codec.name} file")
-        for piece in self._stored_pieces(codec, head):
-            # Zeros between members are padding, as tape and block writers leave it.
-            rest = piece if inside else piece.lstrip(b"\0")
-            while rest:
-                try:
-                    yield from codec.feed(decoder, rest)
-                except codec.errors as error:
-                    self.damage = Damage(
-                        "corrupt_file",
-                        f"{codec.name}: {error}, near stored byte {self._num_read:,}",
-                    )
-                    return
-                inside, rest = True, b""
-                if decoder.eof:
-                    rest = decoder.unused_data.lstrip(b"\0")
-                    decoder, inside = codec.new_decoder(), False
-        if inside:
-            self.damage = Damage(
-                "truncated_file",
-                f"the {codec.name} data ends without its end mark at stored byte {self._num_read:,}",
-            )
+            detail = f"an empty file is not a {codec.name} file"
+            self.damages.append(Damage("truncated_file", detail, 0, is_gap=True, lost_bytes=None))
+        while self._skip_padding():
+            failure = yield from self._decode_member(codec)
+            if failure is None:
+                continue
+            if codec is BZIP2 and failure.message is not None:
+                yield from self._salvage_blocks(failure)
+            else:
+                self._go_on_behind(failure, codec)
 
-    def _stored_pieces(self, codec: _Codec, held: bytes) -> Iterator[bytes]:
-        while data := self._read(codec.piece_bytes):
-            block = held + data
-            held = block[-_TRAILER_BYTES:]
-            yield block[: len(block) - len(held)]
-        for index in range(len(held)):
-            yield held[index : index + 1]
+    def _skip_padding(self) -> bool:
+        """Step over zeros between members, as tape and block writers leave them; False at the end."""
+        while True:
+            self._unread = self._unread.lstrip(b"\0")
+            if self._unread:
+                return True
+            self._unread = self._read(_TRAILER_BYTES)
+            if not self._unread:
+                return False
+
+    def _decode_member(self, codec: Codec) -> Generator[bytes, None, _Failure | None]:
+        """Yield the bytes of one member; return why it has no end, or None."""
+        decoder = codec.new_decoder()
+        self._member_at = self.num_stored - len(self._unread)
+        history: deque[bytes] = deque()
+        num_held = 0
+        for piece in self._stored_pieces(codec.piece_bytes):
+            backup = decoder.copy() if hasattr(decoder, "copy") else None
+            before = self.num_decoded
+            try:
+                for data in codec.feed(decoder, piece):
+                    yield data
+                    if data and codec is BZIP2:
+                        # Blocks are decoded one by one: those before this piece are done with.
+                        history.clear()
+                        num_held = 0
+            except codec.errors as error:
+                place = 0
+                if backup is not None:
+                    num_given = self.num_decoded - before
+                    place = yield from _feed_singly(codec, backup, piece, num_given)
+                return _Failure(str(error), b"".join(history) + piece[:place], piece[place:])
+            if decoder.eof:
+                self._unread = decoder.unused_data + self._unread
+                return None
+            history.append(piece)
+            num_held += len(piece)
+            while num_held > codec.history_bytes:
+                num_held -= len(history.popleft())
+        return _Failure(None, b"".join(history), b"")
+
+    def _stored_pieces(self, piece_bytes: int) -> Iterator[bytes]:
+        """Yield stored bytes; whoever stops in the middle finds the rest in `_unread`."""
+        while True:
+            if len(self._unread) < piece_bytes + _TRAILER_BYTES:
+                self._unread += self._read(_STORED_BYTES)
+            if not self._unread:
+                return
+            num_bytes = min(piece_bytes, len(self._unread) - _TRAILER_BYTES)
+            # Fewer are left than a trailer may take: one by one.
+            num_bytes = max(num_bytes, 1)
+            piece, self._unread = self._unread[:num_bytes], self._unread[num_bytes:]
+            yield piece
+
+    def _go_on_behind(self, failure: _Failure, codec: Codec) -> None:
+        """Find the next member that can be decoded, and note what lies between."""
+        held = failure.history + failure.piece + self._unread
+        first = self.num_stored - len(held)  # stored byte that `held` begins with
+        failed_at = first + len(failure.history)
+        position = 1  # the failed member itself begins at 0
+        found = False
+        while not found:
+            match = codec.magic.search(held, position)
+            if match is None:
+                more = self._read(_STORED_BYTES)
+                if not more:
+                    break
+                # A magic number may lie across the border.
+                cut = max(0, len(held) - _MAGIC_BYTES)
+                held, first, position = held[cut:] + more, first + cut, max(position - cut, 0)
+                continue
+            while len(held) < match.start() + _PROOF_BYTES and (more := self._read(_STORED_BYTES)):
+                held += more
+            found = codec.starts(held[match.start() : match.start() + _PROOF_BYTES])
+            position = match.start() + (not found)
+        self._unread = held[position:] if found else b""
+        self._note(failure, codec, failed_at, found=found)
+
+    def _salvage_blocks(self, failure: _Failure) -> Iterator[bytes]:
+        """Yield the blocks behind a fault in a bzip2 stream, with a gap where one is lost."""
+        failed_at = self.num_stored - len(self._unread) - len(failure.piece)
+        held, self._unread = failure.history + failure.piece + self._unread, b""
+        blocks = salvage(held, self._read)
+        num_before = len(self.damages)
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration as end:
+                self._unread = end.value
+                if len(self.damages) == num_before:
+                    # Every block is whole: what is wrong is the checksum of them all.
+                    detail = f"bzip2: {failure.message}, near stored byte {failed_at:,}"
+                    offset = self.num_decoded
+                    self.damages.append(
+                        Damage("corrupt_file", detail, offset, is_gap=False, lost_bytes=0)
+                    )
+                return
+            if isinstance(block, bytes):
+                yield block
+                continue
+            detail = (
+                f"bzip2: {failure.message}, near stored byte {failed_at:,}; {block:,} bytes skipped"
+            )
+            damage = Damage("corrupt_file", detail, self.num_decoded, is_gap=True, lost_bytes=block)
+            self.damages.append(damage)
+
+    def _note(self, failure: _Failure, codec: Codec, failed_at: int, *, found: bool) -> None:
+        """Remember the gap that ends at the next unread byte."""
+        message = failure.message
+        next_at = self.num_stored - len(self._unread)
+        lost_bytes = max(0, next_at - failed_at)
+        if message is None and not found:
+            detail = f"the {codec.name} data ends without its end mark at stored byte {failed_at:,}"
+            damage = Damage(
+                "truncated_file", detail, self.num_decoded, is_gap=True, lost_bytes=None
+            )
+        else:
+            detail = f"{codec.name}: {message or 'no end mark'}, near stored byte {failed_at:,}"
+            # A wrong checksum is noticed behind the last byte: what it covers was decoded whole, unless the
+            # decoder ran into the next member.
+            is_gap = "check" not in (message or "") or next_at < failed_at
+            what = f"{lost_bytes:,} bytes skipped"
+            if not is_gap:
+                lost_bytes = failed_at - self._member_at
+                what = f"the text of {lost_bytes:,} bytes before it may be altered"
+            damage = Damage(
+                "corrupt_file", f"{detail}; {what}", self.num_decoded, is_gap, lost_bytes
+            )
+        self.damages.append(damage)
 
     def _read(self, size: int) -> bytes:
         try:
             data = self._raw.read(size)
         except Exception as error:  # every fsspec protocol has its own errors
             raise DumpError(
-                f"{self.location}: reading failed after stored byte {self._num_read:,}: "
+                f"{self.location}: reading failed after stored byte {self.num_stored:,}: "
                 f"{type(error).__name__}: {error}; run the same command again, finished parts are kept"
             ) from error
-        self._num_read += len(data)
+        self.num_stored += len(data)
         return data
 
 
-def _codec_of(location: str, head: bytes) -> _Codec | None:
-    """Choose by the first bytes; a file that only claims to be compressed is decoded, and fails, as such."""
-    for magic, codec in _MAGIC.items():
-        if head.startswith(magic):
-            return codec
-    if head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50:
-        return _ZSTD
-    return _BY_SUFFIX.get(Path(location).suffix.lower())
+def _feed_singly(
+    codec: Codec, decoder: Any, piece: bytes, num_given: int
+) -> Generator[bytes, None, int]:
+    """Yield what a piece holds before the byte it fails at, but for the `num_given` first bytes.
+
+    Returns:
+        The place of that byte in the piece.
+    """
+    for index in range(len(piece)):
+        try:
+            for data in codec.feed(decoder, piece[index : index + 1]):
+                yield data[num_given:]
+                num_given = max(0, num_given - len(data))
+        except codec.errors:
+            return index
+    return len(piece)

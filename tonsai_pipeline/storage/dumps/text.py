@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tonsai_pipeline.storage.dumps.lines import Line, iter_lines
+from tonsai_pipeline.storage.dumps.lines import BOM, Line, iter_lines
 from tonsai_pipeline.storage.dumps.records import (
     EXCERPT_CHARS,
     BadRow,
@@ -16,7 +16,7 @@ from tonsai_pipeline.storage.dumps.records import (
     decode_text,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream, bad_of
 
 _SKIP_BYTES = 1 << 20
 
@@ -40,27 +40,44 @@ def _read_file(
     num_bytes = len(data)
     while more := stream.read(_SKIP_BYTES):
         num_bytes += len(more)
-    if stream.damage is not None:
+    gaps = [damage for damage in stream.damages if damage.is_gap]
+    for index, damage in enumerate(stream.damages):
         # Half a file is half a document: nothing of it is a whole text.
-        yield from end_of(stream, row=0, byte_offset=offset, fragment=data)
-    elif num_bytes > options.max_document_bytes:
+        yield bad_of(damage, row=index if gaps else 1, byte_offset=offset, fragment=data)
+    if gaps:
+        return
+    if num_bytes > options.max_document_bytes:
         yield too_long(num_bytes, data, row=0, byte_offset=offset, options=options)
     elif data.strip():
-        yield _record(data.replace(b"\r\n", b"\n"), 0, offset, options)
+        data = _unix_lines(data)
+        yield _record(data.replace(b"\n" + BOM, b"\n") if offset else data, 0, offset, options)
 
 
 def _read_blocks(
     stream: ByteStream, options: ReadOptions, offset: int
 ) -> Iterator[RawRecord | BadRow]:
     row = 0
-    block = _Block(options)
+    # Files that were joined have a byte order mark at each seam, if they have one at the start.
+    has_marks = offset > 0
+    is_behind_gap = False
+    block = _Block(options, has_marks)
     for line in iter_lines(stream, options.max_document_bytes, offset=offset):
-        offset = line.end
-        if line.torn:
+        if line.damages:
+            start = block.offset if block.num_bytes else line.offset
             fragment = block.start_bytes or line.data
-            start = offset if not block.num_bytes else block.offset
-            yield from end_of(stream, row=row, byte_offset=start, fragment=fragment)
-            return
+            for bad in line.bad_rows(row, fragment=fragment, start=start):
+                if bad.row >= options.start_row:
+                    yield bad
+            row += len(line.damages)
+            block = _Block(options, has_marks)
+            continue
+        if line.after_gap:
+            # Up to the next border it lacks its beginning.
+            is_behind_gap = options.text_layout == "blank_line"
+            continue
+        if is_behind_gap:
+            is_behind_gap = line.too_long or bool(line.data.strip())
+            continue
         is_blank = not line.too_long and not line.data.strip()
         if not is_blank:
             block.add(line)
@@ -68,19 +85,17 @@ def _read_blocks(
             if row >= options.start_row:
                 yield block.finish(row)
             row += 1
-            block = _Block(options)
-    if stream.damage is not None:
-        start = block.offset if block.num_bytes else offset
-        yield from end_of(stream, row=row, byte_offset=start, fragment=block.start_bytes)
-    elif block.num_bytes and row >= options.start_row:
+            block = _Block(options, has_marks)
+    if block.num_bytes and row >= options.start_row:
         yield block.finish(row)
 
 
 class _Block:
     """Lines of one document; above the limit only its beginning is kept."""
 
-    def __init__(self, options: ReadOptions) -> None:
+    def __init__(self, options: ReadOptions, has_marks: bool) -> None:
         self.offset = 0
+        self._has_marks = has_marks
         self.num_bytes = 0
         self._options = options
         self._lines: list[bytes] = []
@@ -96,7 +111,7 @@ class _Block:
             self.offset = line.offset
         self.num_bytes += line.num_bytes + bool(self.num_bytes)
         if self.num_bytes <= self._options.max_document_bytes or not self._lines:
-            self._lines.append(line.data)
+            self._lines.append(line.data.removeprefix(BOM) if self._has_marks else line.data)
         else:
             self._lines = [self.start_bytes]
 
@@ -110,7 +125,12 @@ class _Block:
                 byte_offset=self.offset,
                 options=self._options,
             )
-        return _record(b"\n".join(self._lines), row, self.offset, self._options)
+        data = _unix_lines(b"\n".join(self._lines))
+        return _record(data, row, self.offset, self._options)
+
+
+def _unix_lines(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _record(data: bytes, row: int, offset: int, options: ReadOptions) -> RawRecord | BadRow:

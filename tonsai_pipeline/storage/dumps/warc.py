@@ -1,9 +1,9 @@
 """Common Crawl archives -> documents: WET (text already extracted) and WARC (whole HTTP responses).
 
-    WET  "conversion" record ──────────────────────▶ RawRecord
-    WARC "response" record, 200, HTML ──extract──▶ RawRecord
+    WET  "conversion" record ──────────────────────────────▶ RawRecord
+    WARC "response" record, 200, HTML ──decode, extract──▶ RawRecord      others: skipped, by reason
 
-`row` counts records of every kind. `warcio` reads the records; decompression and salvage are ours.
+`row` counts records of every kind.
 
 Source: ISO 28500 (WARC 1.1); https://commoncrawl.org/get-started for the WET layout.
 """
@@ -11,16 +11,10 @@ Source: ISO 28500 (WARC 1.1); https://commoncrawl.org/get-started for the WET la
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, cast
-
-from warcio.archiveiterator import ArchiveIterator
-from warcio.bufferedreaders import ChunkedDataException
-from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-from warcio.statusandheaders import StatusAndHeadersParserException
+from collections.abc import Iterator, Mapping
 
 from tonsai_pipeline.storage.dumps.html import decode_page, extract_text, load_extractor
+from tonsai_pipeline.storage.dumps.http import CutBodyError, decode_body, parse_response
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -31,139 +25,133 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, end_of
+from tonsai_pipeline.storage.dumps.streams import ByteStream
+from tonsai_pipeline.storage.dumps.warc_records import WarcRecord, iter_records
 
-_READ_BYTES = 256 << 10
-_SKIP_BYTES = 1 << 20
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]+)""", re.IGNORECASE)
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 #: WARC header -> name in `meta`.
 _META_HEADERS = {
-    "WARC-Date": "date",
-    "WARC-Identified-Content-Language": "languages",
-    "WARC-Record-ID": "record_id",
+    "warc-date": "date",
+    "warc-identified-content-language": "languages",
+    "warc-record-id": "record_id",
+    "warc-truncated": "truncated",
 }
 
 
 def read_wet(stream: ByteStream, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
     """Read the text records of a WET file."""
-    yield from _read_archive(stream, options, _Wet())
+    yield from _read_archive(stream, options, ("conversion",))
 
 
 def read_warc(stream: ByteStream, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
-    """Read the HTML pages of a WARC file and extract their main text.
+    """Read the HTML pages of a WARC file and extract their main text; records that are text come as they are.
 
     Raises:
         DumpError: The library that extracts is not installed.
     """
     load_extractor()
-    yield from _read_archive(stream, options, _Warc())
-
-
-class _Wet:
-    """Records that a WET file holds as text."""
-
-    def wants(self, record: ArcWarcRecord) -> bool:
-        return record.rec_type == "conversion"
-
-    def convert(
-        self, data: bytes, record: ArcWarcRecord, row: int, options: ReadOptions
-    ) -> RawRecord | BadRow | None:
-        text = decode_text(data, row=row, byte_offset=None, options=options)
-        return text if isinstance(text, BadRow) else _record(text, None, record, row)
-
-
-class _Warc:
-    """HTTP responses that are HTML pages."""
-
-    def wants(self, record: ArcWarcRecord) -> bool:
-        if record.rec_type != "response" or record.http_headers is None:
-            return False
-        content_type = (record.http_headers.get_header("Content-Type") or "").lower()
-        is_html = content_type.partition(";")[0].strip() in _HTML_TYPES
-        return is_html and record.http_headers.get_statuscode() == "200"
-
-    def convert(
-        self, data: bytes, record: ArcWarcRecord, row: int, options: ReadOptions
-    ) -> RawRecord | BadRow | None:
-        """Return the page, why it is bad, or None if it has no main text."""
-        charset = _CHARSET.search(record.http_headers.get_header("Content-Type") or "")
-        try:
-            html = decode_page(data, charset and charset.group(1))
-        except ValueError as error:
-            return BadRow(row, None, "unknown_encoding", str(error), excerpt(data))
-        try:
-            text, title = extract_text(html)
-        except (ValueError, RecursionError, AssertionError) as error:
-            detail = f"{type(error).__name__}: {error}"
-            return BadRow(row, None, "broken_markup", detail, excerpt(html))
-        if not text:
-            return None
-        bad = check_text(text, row=row, byte_offset=None, options=options)
-        return bad or _record(text, title, record, row)
-
-
-_PARSE_ERRORS = (ArchiveLoadFailed, StatusAndHeadersParserException, ChunkedDataException)
+    yield from _read_archive(stream, options, ("response", "resource", "conversion"))
 
 
 def _read_archive(
-    stream: ByteStream, options: ReadOptions, kind: _Wet | _Warc
+    stream: ByteStream, options: ReadOptions, kinds: tuple[str, ...]
 ) -> Iterator[RawRecord | BadRow]:
     row = 0
-    end: BadRow | None = None
-    records = ArchiveIterator(stream)
-    try:
-        for record in records:
-            wanted = row >= options.start_row and kind.wants(record)
-            data, num_bytes = _read_body(record, options.max_record_bytes if wanted else 0)
-            if _is_short(record):
-                detail = "the file ends inside a record"
-                end = BadRow(row, None, "truncated_file", detail, excerpt(data))
-                break
-            if wanted:
-                # Only what follows the record tells whether its length was right.
-                num_errors = records.err_count
-                records.read_to_end()
-                if records.err_count > num_errors:
-                    detail = "more bytes follow than Content-Length says"
-                    yield BadRow(row, None, "broken_record", detail, excerpt(data))
-                elif num_bytes > options.max_record_bytes:
-                    yield too_long(num_bytes, data, row=row, byte_offset=None, options=options)
-                elif (found := kind.convert(data, record, row, options)) is not None:
+
+    def wants(headers: Mapping[str, str]) -> bool:
+        return row >= options.start_row and headers.get("warc-type") in kinds
+
+    for record in iter_records(stream, wants, options.max_record_bytes):
+        if row >= options.start_row:
+            if record.problem is not None:
+                yield record.problem._replace(row=row)
+            else:
+                found = _convert(record, row, options, kinds)
+                if isinstance(found, str):
+                    options.tally.skip(found)
+                else:
                     yield found
-            row += 1
-    except _PARSE_ERRORS as error:
-        detail = f"{type(error).__name__}: {error}; the records after it cannot be found"
-        end = BadRow(row, None, "corrupt_file", detail, "")
-    while stream.read(_SKIP_BYTES):
-        pass  # whether the file is damaged is known only at its end
-    if stream.damage is not None:
-        fragment = end.excerpt.encode() if end else b""
-        yield from end_of(stream, row=row, byte_offset=None, fragment=fragment)
-    elif end is not None:
-        yield end
+        row += 1
 
 
-def _read_body(record: ArcWarcRecord, max_bytes: int) -> tuple[bytes, int]:
-    """Read a record's body to its end; keep at most some `max_bytes` of it, and return its length."""
-    body = record.content_stream() if max_bytes else record.raw_stream
-    pieces: list[bytes] = []
-    num_bytes = 0
-    while piece := body.read(_READ_BYTES):
-        if num_bytes <= max_bytes:
-            pieces.append(piece)
-        num_bytes += len(piece)
-    return b"".join(pieces), num_bytes
+def _convert(
+    record: WarcRecord, row: int, options: ReadOptions, kinds: tuple[str, ...]
+) -> RawRecord | BadRow | str:
+    """Return the document, why it is bad, or the reason for which it is none."""
+    kind = record.headers.get("warc-type")
+    if kind not in kinds:
+        return "record_type"
+    if kind == "response":
+        return _convert_response(record, row, options)
+    if kind == "resource":
+        content_type = record.headers.get("content-type", "")
+        if not _is_html(content_type):
+            return "not_html"
+        return _convert_page(record.data, content_type, record, row, options)
+    if record.num_bytes > options.max_record_bytes:
+        return _too_long(record, row, options)
+    text = decode_text(record.data, row=row, byte_offset=record.offset, options=options)
+    return text if isinstance(text, BadRow) else _record(text, None, record, row, options)
 
 
-def _is_short(record: ArcWarcRecord) -> bool:
-    """Tell whether fewer bytes came than the record's header promised."""
-    return cast("Any", record.raw_stream).limit > 0
+def _convert_response(
+    record: WarcRecord, row: int, options: ReadOptions
+) -> RawRecord | BadRow | str:
+    response = parse_response(record.data)
+    content_type = response.headers.get("content-type", "") if response else ""
+    if response is None or not _is_html(content_type):
+        return "not_html"
+    if response.status != 200:
+        return "http_status"
+    if record.num_bytes > options.max_record_bytes:
+        return _too_long(record, row, options)
+    try:
+        body = decode_body(response, options.max_record_bytes)
+    except CutBodyError as error:
+        return BadRow(row, record.offset, "broken_record", str(error), excerpt(response.body))
+    except ValueError as error:
+        return BadRow(row, record.offset, "unknown_encoding", str(error), excerpt(response.body))
+    return _convert_page(body, content_type, record, row, options)
 
 
-def _record(text: str, title: str | None, record: ArcWarcRecord, row: int) -> RawRecord:
-    headers = record.rec_headers
-    found = {name: headers.get_header(header) for header, name in _META_HEADERS.items()}
-    meta = {name: value for name, value in found.items() if value}
-    url = headers.get_header("WARC-Target-URI")
-    return RawRecord(text, row, url, title, dump_meta(meta) if meta else None)
+def _convert_page(
+    data: bytes, content_type: str, record: WarcRecord, row: int, options: ReadOptions
+) -> RawRecord | BadRow | str:
+    offset = record.offset
+    if len(data) > options.max_record_bytes:
+        return too_long(len(data), data, row=row, byte_offset=offset, options=options)
+    charset = _CHARSET.search(content_type)
+    try:
+        html = decode_page(data, charset and charset.group(1))
+    except ValueError as error:
+        return BadRow(row, offset, "unknown_encoding", str(error), excerpt(data))
+    try:
+        text, title = extract_text(html)
+    # The parsers of other people's markup must not end a dump.
+    except Exception as error:  # noqa: BLE001
+        detail = f"{type(error).__name__}: {error}"
+        return BadRow(row, offset, "broken_markup", detail, excerpt(html))
+    if not text:
+        return "no_main_text"
+    bad = check_text(text, row=row, byte_offset=offset, options=options)
+    return bad or _record(text, title, record, row, options)
+
+
+def _is_html(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() in _HTML_TYPES
+
+
+def _too_long(record: WarcRecord, row: int, options: ReadOptions) -> BadRow:
+    return too_long(
+        record.num_bytes, record.data, row=row, byte_offset=record.offset, options=options
+    )
+
+
+def _record(
+    text: str, title: str | None, record: WarcRecord, row: int, options: ReadOptions
+) -> RawRecord:
+    meta = {name: record.headers.get(header) for header, name in _META_HEADERS.items()}
+    kept = {name: value for name, value in meta.items() if value}
+    url = record.headers.get("warc-target-uri", "").strip("<>") or None
+    return RawRecord(text, row, url, title, dump_meta(kept, options.tally) if kept else None)

@@ -24,6 +24,8 @@ from mwparserfromhell.nodes import (
 )
 from mwparserfromhell.wikicode import Wikicode
 
+from tonsai_pipeline.storage.dumps.wiki_languages import LANGUAGE_PREFIXES
+
 #: Tags whose content is no prose.
 _DROPPED_TAGS = frozenset(
     {"categorytree", "ce", "chem", "gallery", "graph", "hiero", "imagemap", "inputbox", "mapframe"}
@@ -34,8 +36,69 @@ _BREAKING_TAGS = frozenset(["br", "hr", "p", "div", "li", "dd", "dt", "tr", "blo
 _MAGIC_WORDS = re.compile(r"__[A-Z]{3,}__")
 _SPACE_AROUND_LINE_END = re.compile(r"[ \t\r]*\n[ \t]*")
 _BLANK_LINES = re.compile(r"\n{3,}")
-#: A link prefix such as `en:` or `zh-min-nan:` leads to another language's wiki.
-_LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(-[a-z-]+)?")
+#: What is left of tags and tables that are never closed. Inline ones end with their line, others with the
+#: paragraph; of tags around prose only the tag itself is no prose.
+_INLINE_TAGS = ("ce", "chem", "math", "ref")
+_PROSE_TAGS = (
+    *(
+        "b",
+        "big",
+        "blockquote",
+        "br",
+        "center",
+        "cite",
+        "code",
+        "del",
+        "div",
+        "em",
+        "font",
+        "h1",
+        "h2",
+        "h3",
+    ),
+    *(
+        "h4",
+        "hr",
+        "i",
+        "includeonly",
+        "ins",
+        "kbd",
+        "li",
+        "noinclude",
+        "nowiki",
+        "ol",
+        "onlyinclude",
+        "p",
+    ),
+    *(
+        "poem",
+        "pre",
+        "s",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "td",
+        "th",
+        "tr",
+        "tt",
+        "u",
+        "ul",
+    ),
+)
+_LEFT_OPEN = re.compile(
+    rf"<(?:{'|'.join(_INLINE_TAGS)})\b[^<>\n]*>[^\n]*"
+    rf"|<(?:{'|'.join(sorted(_DROPPED_TAGS - {*_INLINE_TAGS}))})\b[^<>]*>(?:(?!\n[ \t]*\n).)*"
+    rf"|</?(?:{'|'.join((*_PROSE_TAGS, *sorted(_DROPPED_TAGS)))})\b[^<>\n]*>"
+    r"|^\{\|[^\n]*(?:\n[ \t:]*[|!][^\n]*)*"
+    r"|^[ \t:]*\|[^\n]*",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+#: `<` and `|` that are text, as `<nowiki>` and entities write them: control characters are in no XML file.
+_SHIELDED = str.maketrans({"<": "\x01", "|": "\x02"})
+_UNSHIELDED = str.maketrans({"\x01": "<", "\x02": "|"})
 
 
 def strip_markup(markup: str, link_prefixes: frozenset[str]) -> str:
@@ -51,6 +114,9 @@ def strip_markup(markup: str, link_prefixes: frozenset[str]) -> str:
         'A is c.\n\nE\nf'
     """
     text = "".join(_pieces(mwparserfromhell.parse(markup), link_prefixes))
+    if "<" in text or "|" in text:
+        text = _LEFT_OPEN.sub("", text)
+    text = text.translate(_UNSHIELDED)
     text = _SPACE_AROUND_LINE_END.sub("\n", _MAGIC_WORDS.sub("", text))
     return _BLANK_LINES.sub("\n\n", text).strip()
 
@@ -65,7 +131,7 @@ def _node_pieces(node: Node, link_prefixes: frozenset[str]) -> Iterator[str]:
     if isinstance(node, Text):
         yield str(node.value)
     elif isinstance(node, HTMLEntity):
-        yield node.normalize() or ""
+        yield (node.normalize() or "").translate(_SHIELDED)
     elif isinstance(node, Heading):
         yield "".join(_pieces(node.title, link_prefixes)).strip()
     elif isinstance(node, Wikilink):
@@ -87,7 +153,7 @@ def _link_pieces(link: Wikilink, link_prefixes: frozenset[str]) -> Iterator[str]
     if prefix in link_prefixes:
         return
     # Without a leading colon, `[[en:Title]]` is an entry of the sidebar and not part of the text.
-    if prefix and link.text is None and _LANGUAGE_PREFIX.fullmatch(prefix):
+    if link.text is None and prefix in LANGUAGE_PREFIXES:
         return
     if link.text is not None:
         yield from _pieces(link.text, link_prefixes)
@@ -102,5 +168,6 @@ def _tag_pieces(tag: Tag, link_prefixes: frozenset[str]) -> Iterator[str]:
     # List marks (* # ; :) come as tags without content; the line break before them is text already.
     line_end = "\n" if name in _BREAKING_TAGS and not tag.wiki_markup else ""
     yield line_end
-    yield from _pieces(tag.contents, link_prefixes)
+    pieces = _pieces(tag.contents, link_prefixes)
+    yield from (piece.translate(_SHIELDED) for piece in pieces) if name == "nowiki" else pieces
     yield "" if tag.self_closing else line_end

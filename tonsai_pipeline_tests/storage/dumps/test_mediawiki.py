@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tonsai_pipeline.storage.dumps import mediawiki
+from tonsai_pipeline.storage.dumps.records import Tally
 from tonsai_pipeline.storage.dumps.wikitext import strip_markup
 from tonsai_pipeline_tests.storage.dumps.files import read, texts
 
@@ -80,12 +82,12 @@ def test_a_truncated_dump_keeps_the_pages_before(tmp_path: Path, compress: objec
     assert f"T{len(good)}" in bad.excerpt
 
 
-def test_broken_xml_keeps_the_pages_before_and_says_where(tmp_path: Path) -> None:
+def test_broken_xml_costs_its_page_and_says_where(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_bytes(DUMP.replace(b"<title>Talk:x</title>", b"<title>Talk:x</titel>"))
     good, [bad] = read(path)
-    assert [row.row for row in good] == [0]
-    assert (bad.row, bad.reason) == (1, "broken_xml")
+    assert [row.row for row in good] == [0, 3]
+    assert (bad.row, bad.reason, bad.lost_bytes) == (1, "broken_xml", 0)
     assert "mismatched tag" in bad.detail
     assert bad.byte_offset == DUMP.index(b"<page><title>Talk")
 
@@ -113,6 +115,14 @@ def test_a_page_of_any_length_is_passed_over(tmp_path: Path) -> None:
         ("<div>in</div><span>side</span>", "in\nside"),
         ("[[File:a.jpg|thumb|A [[linked]] caption]]t[[Category:C]][[:Category:D]]", "tCategory:D"),
         ("[[en:Title]][[zh-min-nan:T]]t [[q:Quote|shown]]", "t shown"),
+        ("[[EN: Title]]x [[UN: a history]] [[TV: on]] [[Abc:d]]", "x UN: a history TV: on Abc:d"),
+        ("a\n{| class='x'\n! h\n|-\n| c [[x]]\n| d {{t}}\nafter\n\nmore", "a\n\nafter\n\nmore"),
+        ("| stray\n|}\nafter", "after"),
+        ("a<ref name='x'>b [[c]] d\n\nnext <ref>ok</ref> para", "a\n\nnext  para"),
+        ("<gallery>\nFile:x.jpg|cap\n\nafter", "after"),
+        ("x <div>in side</span>\n\ny</ref></div>", "x in side\n\ny"),
+        ("a <math>x^2 text\nb", "a\nb"),
+        ("<nowiki><ref>| a</nowiki> &lt;div&gt; &#124;", "<ref>| a <div> |"),
         ("a&nbsp;b &lt;c&gt; &#6016;", "a\u00a0b <c> ក"),
         ("__NOTOC__ __TOC__x", "x"),
         ("p\n\n\n\nq", "p\n\nq"),
@@ -123,3 +133,86 @@ def test_a_page_of_any_length_is_passed_over(tmp_path: Path) -> None:
 )
 def test_markup_becomes_the_prose_a_reader_sees(markup: str, prose: str) -> None:
     assert strip_markup(markup, frozenset({"file", "category"})).strip() == prose
+
+
+def exported_without_ns(pages: list[tuple[str, str]]) -> bytes:
+    """An export of schema 0.3: no `<ns>`, no `<redirect>`, no `<model>`."""
+    body = "".join(
+        f"<page><title>{title}</title><id>{number}</id><revision><id>9{number}</id>"
+        f"<text xml:space='preserve'>{text}</text></revision></page>"
+        for number, (title, text) in enumerate(pages)
+    )
+    return (HEAD.replace("0.11", "0.3") + body + "</mediawiki>").encode()
+
+
+def test_exports_without_namespaces_go_by_the_title(tmp_path: Path) -> None:
+    pages = [
+        ("ភ្នំពេញ", "text"),
+        ("Talk:x", "talk"),
+        ("User talk:x", "talk"),
+        ("ឯកសារ:a.jpg", "picture"),
+        ("Star Wars: A story", "film"),
+        ("Old", "#REDIRECT [[New]]"),
+        ("ចាស់", "#បញ្ជូនបន្ត [[ថ្មី]]"),
+        ("List", "#one [[x]] and more"),
+        ("Nothing", "{{stub}}"),
+    ]
+    path = tmp_path / "a.xml"
+    path.write_bytes(exported_without_ns(pages))
+    tally = Tally()
+    good, bad = read(path, tally=tally)
+    assert bad == []
+    assert [row.title for row in good] == ["ភ្នំពេញ", "Star Wars: A story", "List"]
+    assert tally.skipped == {"namespace": 3, "redirect": 2, "empty": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"</title>", b"</titel>"),
+        (b"<title>", b"<title"),
+        (b"</text>", b",/text>"),
+        (b"</page>", b""),
+        (b"</page>", b"</qage>"),
+        (b"<page>", b"<qage>"),
+        (b"<text", b"\x00<text"),
+        (b"<text", b"\xff<text"),
+        (b"<ns>0", b"<ns>0 & <"),
+    ],
+)
+@pytest.mark.parametrize("chunk_bytes", [7, 1000, 1 << 16])
+def test_a_fault_costs_its_page_and_at_most_its_neighbour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(mediawiki, "_CHUNK_BYTES", chunk_bytes)
+    pages = [page(f"T{index}", f"text {index}", number=index) for index in range(60)]
+    broken = pages[30].encode().replace(old, new, 1)
+    path = tmp_path / "a.xml"
+    path.write_bytes(
+        HEAD.encode()
+        + "".join(pages[:30]).encode()
+        + broken
+        + "".join(pages[31:]).encode()
+        + b"</mediawiki>"
+    )
+    good, bad = read(path)
+    lost = {f"T{index}" for index in range(60)} - {row.title for row in good}
+    assert lost <= {"T30", "T31"}
+    assert bad
+    assert len(good) == 60 - len(lost)
+    assert all(row.lost_bytes == 0 for row in bad)
+
+
+def test_dumps_that_were_joined_are_one_dump(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(DUMP + b"\n" + DUMP)
+    assert [row.title for row in read(path)[0]] == ["ភ្នំពេញ", "Second page"] * 2
+    assert read(path)[1] == []
+
+
+def test_a_file_that_is_no_dump_names_all_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(b"just text\n" * 1000)
+    good, [bad] = read(path)
+    assert (good, bad.reason) == ([], "broken_xml")
+    assert bad.lost_bytes == 10_000

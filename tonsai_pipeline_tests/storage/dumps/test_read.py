@@ -81,13 +81,17 @@ def test_reading_from_a_row_gives_the_same_rows_as_reading_all(
         ("CC-MAIN-2026-00001.warc.wet.gz", "wet"),
         ("CC-MAIN-2026-00001.warc.gz", "warc"),
         ("hub://a/b?split=train", "hub"),
+        ("a.zip", "zip"),
+        ("a.tar.gz", "tar"),
+        ("a.tgz", "tar"),
+        ("a.tar.zst", "tar"),
     ],
 )
 def test_the_format_is_told_by_the_name(name: str, expected: str) -> None:
     assert detect_format(name) == expected
 
 
-@pytest.mark.parametrize("name", ["a.xyz", "a", "a.gz", "a.zip"])
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.gz", "a.rar"])
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(
         DumpError, match=rf"^{name}: unknown file format; set the source's 'format'.*\.jsonl.*\.zst"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -184,3 +185,77 @@ def test_a_disk_that_fails_while_reading_is_an_error_and_not_an_end(
         DumpError, match=r"a\.jsonl: reading failed after stored byte 16.*Input/output error"
     ):
         list(read_dump_file(str(tmp_path / "a.jsonl")))
+
+
+def zstd_frame(data: bytes, window_log: int) -> bytes:
+    """A frame of one stored block that asks for a window, as `zstd --long` writes it without the size."""
+    window = bytes([(window_log - 10) << 3])
+    block = (len(data) << 3 | 1).to_bytes(3, "little")
+    return b"\x28\xb5\x2f\xfd" + b"\x00" + window + block + data
+
+
+@pytest.mark.parametrize("window_log", [20, 27, 28, 31])
+def test_long_windows_of_zstd_are_read(tmp_path: Path, window_log: int) -> None:
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(zstd_frame(PLAIN[:100_000], window_log))
+    whole = PLAIN[:100_000].count(b"\n")
+    assert [row.text for row in read(path)[0]] == TEXTS[:whole]
+
+
+@pytest.mark.parametrize("suffix", COMPRESSIONS)
+@pytest.mark.parametrize("damage", ["flipped", "overwritten", "cut inside", "missing head"])
+def test_a_damaged_member_costs_itself_and_the_others_are_read(
+    tmp_path: Path, suffix: str, damage: str
+) -> None:
+    members = [COMPRESSIONS[suffix](jsonl([{"text": text}] * 30)) for text in TEXTS[:40]]
+    broken = bytearray(members[20])
+    if damage == "flipped":
+        broken[len(broken) // 2] ^= 0xFF
+    elif damage == "overwritten":
+        broken[4:-4] = b"\xa5" * (len(broken) - 8)
+    elif damage == "cut inside":
+        del broken[len(broken) // 2 :]
+    else:
+        del broken[:7]
+    members[20] = bytes(broken)
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(b"".join(members))
+    good, bad = read(path)
+    found = [row.text for row in good]
+    kept = [text for text in found if text in TEXTS[:40]]
+    expected = [text for n, text in enumerate(TEXTS[:40]) for _ in range(30) if n != 20]
+    assert [text for text in kept if text != TEXTS[20]] == expected
+    assert "corrupt_file" in {row.reason for row in bad}
+    assert all(row.lost_bytes is not None for row in bad)
+    assert sum(row.lost_bytes or 0 for row in bad) <= 2 * len(members[20]) + 64
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.5, 0.9, 0.999])
+def test_a_flipped_bit_in_bzip2_costs_its_block_and_the_others_are_read(
+    tmp_path: Path, place: float
+) -> None:
+    lines = [f"line {n} {n * 2654435761 % 4294967291:x}" for n in range(130_000)]
+    packed = bytearray(bz2.compress(jsonl({"text": line} for line in lines)))
+    packed[int(place * len(packed))] ^= 0x10
+    path = tmp_path / "a.jsonl.bz2"
+    path.write_bytes(packed)
+    good, bad = read(path)
+    # A block holds 900 kB: some 28,000 of the lines.
+    assert len(good) > len(lines) - 30_000
+    found = [row.text for row in good]
+    assert set(found) <= set(lines)
+    assert len(set(found)) == len(found)
+    assert found == sorted(found, key=lambda line: int(line.split()[1]))
+    assert bad
+    assert sum(row.lost_bytes or 0 for row in bad) < len(packed) / 3
+
+
+def test_bzip2_streams_behind_a_damaged_one_are_read(tmp_path: Path) -> None:
+    streams = [bz2.compress(jsonl({"text": f"{n} {i}"} for i in range(5000))) for n in range(3)]
+    broken = bytearray(streams[1])
+    broken[len(broken) // 2] ^= 0xFF
+    path = tmp_path / "a.jsonl.bz2"
+    path.write_bytes(streams[0] + bytes(broken) + streams[2])
+    good, bad = read(path)
+    assert len(good) == 10_000
+    assert [row.reason for row in bad] == ["corrupt_file"]

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 
+import brotli
 import pytest
+import zstandard
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps import html
 from tonsai_pipeline.storage.dumps.html import decode_page
+from tonsai_pipeline.storage.dumps.records import Tally
 from tonsai_pipeline_tests.storage.dumps.files import read
 
 PROSE = "ភ្នំពេញ៖ នេះជាអត្ថបទសាកល្បងវែងបន្តិច អំពីព្រឹត្តិការណ៍ថ្មីៗក្នុងប្រទេស។ " * 8
@@ -39,12 +43,15 @@ def wet(bodies: list[bytes], *, packed: bool = True) -> bytes:
     return stream.getvalue()
 
 
-def warc(pages: list[tuple[str, str, bytes]]) -> bytes:
-    """Pages are (status, content type, body)."""
+def warc(pages: list[tuple[str, str, bytes]], **http: str) -> bytes:
+    """Pages are (status, content type, body); `http` are more headers, `_` for `-`."""
     stream = io.BytesIO()
     writer = WARCWriter(stream, gzip=True)
     for index, (status, content_type, body) in enumerate(pages):
-        headers = StatusAndHeaders(status, [("Content-Type", content_type)], protocol="HTTP/1.1")
+        more = [(name.replace("_", "-"), value) for name, value in http.items()]
+        headers = StatusAndHeaders(
+            status, [("Content-Type", content_type), *more], protocol="HTTP/1.1"
+        )
         for kind in ("request", "response"):
             writer.write_record(
                 writer.create_warc_record(
@@ -168,3 +175,141 @@ def test_gzip_members_may_hold_many_records(tmp_path: Path) -> None:
     path = tmp_path / "a.wet.gz"
     path.write_bytes(gzip.compress(wet([b"one", b"two"], packed=False)))
     assert [row.text for row in read(path)[0]] == ["one", "two"]
+
+
+def chunked(data: bytes) -> bytes:
+    pieces = [data[start : start + 1000] for start in range(0, len(data), 1000)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+CODINGS = {
+    "gzip": ({"Content_Encoding": "gzip"}, gzip.compress),
+    "zlib": ({"Content_Encoding": "deflate"}, zlib.compress),
+    "raw deflate": ({"Content_Encoding": "deflate"}, raw_deflate),
+    "brotli": ({"Content_Encoding": "br"}, brotli.compress),
+    "zstd": ({"Content_Encoding": "zstd"}, zstandard.ZstdCompressor().compress),
+    "two": ({"Content_Encoding": "gzip, br"}, lambda data: brotli.compress(gzip.compress(data))),
+    "chunks": ({"Transfer_Encoding": "chunked"}, chunked),
+    "chunks of gzip": (
+        {"Transfer_Encoding": "chunked", "Content_Encoding": "gzip"},
+        lambda data: chunked(gzip.compress(data)),
+    ),
+}
+#: Not compressible, so that half of its compressed bytes is about half of the page.
+LONG_PAGE = PAGE.replace(
+    "</article>",
+    "".join(f"<p>{index * 2654435761 % 99991}</p>" for index in range(500)) + "</article>",
+).encode()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("state", ["whole", "already decoded", "cut"])
+def test_every_coding_is_taken_off_and_a_cut_body_is_bad(
+    tmp_path: Path, coding: str, state: str
+) -> None:
+    headers, encode = CODINGS[coding]
+    body = LONG_PAGE if state == "already decoded" else encode(LONG_PAGE)
+    body = body[: len(body) // 2] if state == "cut" else body
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(warc([("200 OK", "text/html", body)], **headers))
+    good, bad = read(path)
+    if state == "cut":
+        assert (good, [row.reason for row in bad]) == ([], ["broken_record"])
+    else:
+        assert (len(good), bad) == (1, [])
+        assert PROSE.strip() in good[0].text
+
+
+def test_an_unknown_coding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(warc([("200 OK", "text/html", b"\x00\x01")], Content_Encoding="dcz"))
+    [bad] = read(path)[1]
+    assert (bad.reason, "'dcz'" in bad.detail) == ("unknown_encoding", True)
+
+
+def test_records_that_are_no_documents_are_counted_by_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(
+        warc(
+            [
+                ("200 OK", "text/html", PAGE.encode()),
+                ("404 Not Found", "text/html", PAGE.encode()),
+                ("200 OK", "image/png", b"\x89PNG"),
+                ("200 OK", "text/html", b"<html><body></body></html>"),
+            ]
+        )
+    )
+    tally = Tally()
+    good, bad = read(path, tally=tally)
+    assert (len(good), bad) == (1, [])
+    assert tally.skipped == {"record_type": 4, "http_status": 1, "not_html": 1, "no_main_text": 1}
+
+
+def test_an_encoding_declared_late_counts(tmp_path: Path) -> None:
+    page = f"<html><head><script>{'x' * 5000}</script><meta charset='windows-1251'></head><body><p>"
+    body = (page + "Добрый день, это проверка длинного текста. " * 20).encode("windows-1251")
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(warc([("200 OK", "text/html", body)]))
+    good, bad = read(path)
+    assert bad == []
+    assert "Добрый день" in good[0].text
+
+
+LENGTHS = {
+    "too short": lambda n: str(n - 3),
+    "too long": lambda n: str(n + 3),
+    "into the next one": lambda n: str(n + 8),
+    "over the next ones": lambda n: str(n + 2000),
+    "beyond the file": lambda _: "99999999",
+    "negative": lambda _: "-1",
+    "no number": lambda _: "many",
+    "nothing": lambda _: "",
+}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("kind", [*LENGTHS, "missing"])
+def test_a_record_without_its_right_length_costs_itself(
+    tmp_path: Path, kind: str, packed: bool
+) -> None:
+    bodies = [f"document {index} {PROSE}".encode() for index in range(20)]
+    bodies[7] = b"x" * 4321
+    whole = wet(bodies, packed=False)
+    right = b"Content-Length: 4321\r\n"
+    assert whole.count(right) == 1
+    wrong = b"" if kind == "missing" else f"Content-Length: {LENGTHS[kind](4321)}\r\n".encode()
+    data = whole.replace(right, wrong)
+    path = tmp_path / "a.wet"
+    path.write_bytes(gzip.compress(data) if packed else data)
+    good, bad = read(path)
+    expected = [body.decode() for index, body in enumerate(bodies) if index != 7]
+    assert [row.text for row in good] == expected
+    assert [(row.row, row.reason, row.lost_bytes) for row in bad] == [(8, "broken_record", 0)]
+
+
+def test_garbage_between_records_is_named_with_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "a.wet"
+    whole = wet([b"first", b"second"], packed=False)
+    place = whole.rindex(b"WARC/1.0")
+    path.write_bytes(whole[:place] + b"garbage\n" * 100 + whole[place:])
+    good, [bad] = read(path)
+    assert [row.text for row in good] == ["first", "second"]
+    assert (bad.row, bad.reason, bad.lost_bytes) == (2, "corrupt_file", 800)
+
+
+def test_a_damaged_gzip_member_costs_its_own_record(tmp_path: Path) -> None:
+    bodies = [f"document {index} {PROSE}".encode() for index in range(50)]
+    members = bytearray(wet(bodies, packed=True))
+    members[len(members) // 2] ^= 0xFF
+    path = tmp_path / "a.wet.gz"
+    path.write_bytes(members)
+    good, bad = read(path)
+    assert len(good) >= 49
+    assert {row.text.encode() for row in good} <= set(bodies)
+    assert "corrupt_file" in [row.reason for row in bad]
+    assert all(row.lost_bytes is not None for row in bad)

@@ -1,0 +1,1 @@
+"""The sections of `python -m benchmarks.dedup`; each returns a dict of numbers."""

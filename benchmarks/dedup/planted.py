@@ -1,0 +1,99 @@
+"""The sample's dumps through the stages -> what became of every planted copy."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.dedup.pipeline import Pipeline, column, dropped_rows
+from tonsai_pipeline.dedup.lsh import collision_probability
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
+from tonsai_pipeline.synthetic.truth import Kind, SyntheticTruth
+
+_COPIES = (Kind.EXACT_COPY, Kind.WRONG_ENCODING, Kind.NEAR_COPY)
+_EDGES = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.001)
+
+
+def measure(work: Path) -> dict:
+    """Write the sample, run the stages, and look every planted copy up."""
+    truth = write_synthetic_dumps(work / "dumps")
+    names = sorted({name.split("@")[0] for name in truth.dumps})
+    sources = tuple(
+        Source(name=name, lang=name[:3], path=str(work / "dumps" / f"{name}@*")) for name in names
+    )
+    pipeline = Pipeline(work / "home", Recipe(name="sample", sources=sources))
+    inbox = pipeline.store.layout.inbox
+    inbox.mkdir(parents=True)
+    for path in (work / "dumps").iterdir():
+        if "@" in path.name:
+            path.rename(inbox / path.name)
+    pipeline.recipe = Recipe(
+        name="sample", sources=tuple(source.model_copy(update={"path": None}) for source in sources)
+    )
+    normalized = pipeline.normalized(inbox)
+    config = DedupConfig()
+    artifact = pipeline.deduplicated(pipeline.signed(normalized), normalized, config)
+    gone = {row["doc_id"] for row in dropped_rows(pipeline, artifact)}
+    present = set(column(normalized, "doc_id").to_pylist())
+    fates: dict = {}
+    for kind in (Kind.EXACT_COPY, Kind.WRONG_ENCODING):
+        pairs = _pairs(truth, kind, present)
+        fates[kind.value] = {
+            "num": len(pairs),
+            "num_found": sum(_parted(*p, gone) for _, *p in pairs),
+        }
+    near = [
+        (j, _parted(one, other, gone)) for j, one, other in _pairs(truth, Kind.NEAR_COPY, present)
+    ]
+    copied = {one for kind in _COPIES for _, *pair in _pairs(truth, kind, present) for one in pair}
+    return {
+        "num_documents": len(present),
+        **fates,
+        "near_copy": _curve(near, config),
+        "num_dropped_that_are_no_copies": len(gone - copied),
+        "num_dropped": len(gone),
+    }
+
+
+def _pairs(truth: SyntheticTruth, kind: Kind, present: set[str]) -> list[tuple[float, str, str]]:
+    """Return (likeness, copy, original) of every planted copy that stands in the corpus with its original."""
+    found = [
+        (document.jaccard, _doc_id(document), _doc_id(truth.original_of(document)))
+        for document in truth.of_kind(kind)
+    ]
+    return [(j, one, other) for j, one, other in found if one in present and other in present]
+
+
+def _parted(one: str, other: str, gone: set[str]) -> bool:
+    """Say whether at most one of two documents is left; dumps are decided by date, and a copy may come first."""
+    return one in gone or other in gone
+
+
+def _curve(near: list[tuple[float, bool]], config: DedupConfig) -> dict:
+    """Return planted and found near copies by their true similarity, beside the chance of meeting in a band."""
+    jaccard = np.array([value for value, _ in near])
+    found = np.array([is_found for _, is_found in near])
+    table = {}
+    for low, high in itertools.pairwise(_EDGES):
+        here = (jaccard >= low) & (jaccard < high)
+        if here.any():
+            chance = collision_probability(
+                float(jaccard[here].mean()),
+                num_bands=config.num_bands,
+                rows_per_band=config.rows_per_band,
+            )
+            table[f"{low:.2f}-{min(high, 1):.2f}"] = {
+                "num": int(here.sum()),
+                "num_found": int(found[here].sum()),
+                "chance_to_be_compared": chance,
+            }
+    return table
+
+
+def _doc_id(document: object) -> str:
+    return f"{document.dump}/0/{document.row}"

@@ -1,0 +1,1 @@
+"""The sections of `python -m benchmarks.quality`, one file each."""

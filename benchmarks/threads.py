@@ -1,0 +1,103 @@
+"""How waiting threads share a machine: the demo's network trained on a CPU, alone and beside busy processes.
+
+    uv run python -m benchmarks.threads [--busy 2] [--steps 40] [--rounds 2] [--json]
+
+OpenMP's threads spin while they wait for each other. On a machine with other work each spin takes the core from the
+one that is waited for. GOMP_SPINCOUNT (torch's OpenMP is GNU's) says for how long; OMP_WAIT_POLICY=PASSIVE is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.show import show
+
+POLICIES: dict[str, dict[str, str]] = {
+    "default": {},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spin 1,000": {"GOMP_SPINCOUNT": "1000"},
+    "spin 10,000": {"GOMP_SPINCOUNT": "10000"},
+    "spin 100,000": {"GOMP_SPINCOUNT": "100000"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+ROWS, SEQ_LEN, VOCAB = 16, 256, 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--busy", type=int, default=2, help="busy processes beside the training")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.train:
+        print(train(arguments.steps))
+        return
+    found: dict[str, dict[str, float]] = {name: {} for name in POLICIES}
+    for label, num_busy in (("quiet", 0), ("busy", arguments.busy)):
+        busy = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(num_busy)
+        ]
+        try:
+            speeds: dict[str, list[float]] = {name: [] for name in POLICIES}
+            # Policies take turns: other work on the machine then meets all of them.
+            for _ in range(arguments.rounds):
+                for name, policy in POLICIES.items():
+                    speeds[name].append(run(policy, arguments.steps))
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        for name, values in speeds.items():
+            found[name][f"{label}_tokens_per_s"] = round(statistics.median(values))
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show("threads", found)
+
+
+def run(policy: dict[str, str], steps: int) -> float:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    command = [sys.executable, "-m", "benchmarks.threads", "--train", "--steps", str(steps)]
+    done = subprocess.run(
+        command, env={**clean, **policy}, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def train(steps: int) -> float:
+    import torch
+
+    from tonsai_pipeline.model.build import build_model
+    from tonsai_pipeline.model.loss import NextTokenLoss
+    from tonsai_pipeline.recipe.model import ModelConfig
+
+    section = ModelConfig(num_layers=4, hidden_size=128, num_heads=4)
+    special = {"bos": 0, "eos": 1, "pad": 2}
+    model = build_model(section, vocab_size=VOCAB, seq_len=SEQ_LEN, special_ids=special, seed=0)
+    loss, optimizer = NextTokenLoss(model), torch.optim.AdamW(model.parameters(), lr=1e-3)
+    ids = torch.randint(VOCAB, (ROWS, SEQ_LEN))
+    places = torch.arange(SEQ_LEN).expand(ROWS, -1)
+    segments = (places // 64).int()
+    seconds = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        nll, _ = loss(ids, ids.roll(-1, 1), places, segment_ids=segments)
+        (nll / ids.numel()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - began)
+    return ROWS * SEQ_LEN * (steps - 3) / sum(seconds[3:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""The sections of tokenize_pack.py, one file each."""

@@ -1,1 +1,0 @@
-"""Parts of benchmarks/train.py and benchmarks/train_gpu.py."""

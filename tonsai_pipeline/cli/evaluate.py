@@ -1,0 +1,189 @@
+"""`tonsai evaluate`: any models, on the same texts and prompts, in one table."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tonsai_pipeline.cli.options import HomeOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tonsai_pipeline.evaluate.measure import Material
+    from tonsai_pipeline.lineage import Builder
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Model folders or Hub ids (`gpt2`, `owner/name@revision`).", show_default=False
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Measure on this recipe's held-out documents, with its evaluate section; its own model comes first.",
+        ),
+    ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--texts",
+            "-t",
+            help="Texts for bits per byte as LANG=FILE or NAME:LANG=FILE (repeatable).",
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", help="Where report.html and results.json go.")
+    ] = Path("evaluation"),
+    suite: Annotated[
+        bool | None, typer.Option("--suite/--no-suite", help="Run the prompt suite.")
+    ] = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option("--chat/--base", help="Give prompts as a user's turn, by the chat template."),
+    ] = None,
+    harness: Annotated[
+        list[str] | None,
+        typer.Option("--harness", help="A task of lm-eval, ours or its own (repeatable)."),
+    ] = None,
+    terms: Annotated[
+        list[str] | None,
+        typer.Option("--terms", help="Terms not to be added, as LANG=FILE (repeatable)."),
+    ] = None,
+    max_documents: Annotated[
+        int | None,
+        typer.Option("--max-documents", min=1, help="Documents of each set of texts at most."),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Measure models: bits per byte, the Khmer prompt suite, health of what they write, safety, the gate.
+
+    Example: `tonsai evaluate runs/mine/model gpt2 --texts khm=ntrex_khm.jsonl.gz`
+    """
+    from rich.console import Console
+    from transformers.utils import logging
+
+    from tonsai_pipeline.errors import RecipeError
+    from tonsai_pipeline.evaluate.compare import compare, name_places
+    from tonsai_pipeline.evaluate.job import write
+    from tonsai_pipeline.evaluate.measure import Material
+    from tonsai_pipeline.recipe.evaluate import EvaluateConfig
+    from tonsai_pipeline.text import NormalizeOptions
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    changes = {
+        "texts": [_texts(one) for one in texts or []] or None,
+        "suite": suite,
+        "chat": chat,
+        "harness": harness,
+        "listed_terms": dict(_pair("--terms", one) for one in terms or []) or None,
+        "max_documents": max_documents,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    places = name_places(models or [])
+    config, options, material = EvaluateConfig(), NormalizeOptions(), Material()
+    with tempfile.TemporaryDirectory() as work:
+        if recipe is not None:
+            from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace
+
+            loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
+            config = loaded.evaluate
+            options = NormalizeOptions(coeng_da=loaded.normalize.coeng_da)
+            builder = open_reader(loaded, workspace)
+            own = builder.arguments("evaluation_report")["trained"].path / "model"
+            places = {loaded.name: str(own), **name_places(config.compare_with), **places}
+            limit = max_documents or config.max_documents
+            material = _material(builder, Path(work), limit)
+        if not places:
+            raise RecipeError(
+                "name a model to measure: tonsai evaluate MODEL [MODEL...], or --recipe NAME"
+            )
+        found = compare(
+            places,
+            EvaluateConfig.model_validate({**config.model_dump(), **changes}),
+            material,
+            options,
+            title=next(iter(places)),
+            log=console.print,
+            is_trained_on_corpus=recipe is not None,
+        )
+    write(found, output_dir)
+    print_results(found.as_dict(), console)
+    typer.echo(output_dir / "report.html")
+
+
+def print_results(results: dict[str, Any], console: Console) -> None:
+    """Print bits per byte, the suite and the gate of `results.json`, a column a model."""
+    from rich.table import Table
+
+    models = results["models"]
+    table = Table("", *(model["name"] for model in models), box=None)
+    for place, row in enumerate(models[0]["bits_per_byte"]):
+        if row["by"] == "all":
+            cells = [model["bits_per_byte"][place]["bits_per_byte"] for model in models]
+            table.add_row(
+                f"bits per byte: {row['texts']}, {row['language']}", *map(_interval, cells)
+            )
+    for place, row in enumerate(models[0]["suite"]):
+        cells = [model["suite"][place]["score"] for model in models]
+        name = f"{row['kind'].replace('_', ' ')} ({row['measure']})"
+        table.add_row(name, *map(_interval, cells))
+    console.print(table)
+    if results["gate"]:
+        colors = {"passed": "green", "failed": "red", "unknown": "yellow"}
+        for row in results["gate"]["verdicts"]:
+            waived = f"  accepted: {row['waiver']}" if row["waiver"] else ""
+            color = colors[row["verdict"]]
+            console.print(
+                f"  [{color}]{row['verdict']:<8}[/{color}] {row['name']:<14} {row['message']}{waived}"
+            )
+
+
+def _interval(value: dict[str, float]) -> str:
+    return f"{value['value']:.3f} ({value['low']:.3f}\u2013{value['high']:.3f})"
+
+
+def _pair(option: str, said: str) -> tuple[str, str]:
+    from tonsai_pipeline.errors import RecipeError
+
+    language, sign, path = said.partition("=")
+    if not sign or language.rpartition(":")[2] not in ("khm", "eng"):
+        raise RecipeError(f"{option} {said}: write khm=FILE or eng=FILE")
+    return language, str(Path(path).absolute())
+
+
+def _texts(said: str) -> dict[str, Any]:
+    where, path = _pair("--texts", said)
+    name, _, language = where.rpartition(":")
+    stem = Path(path).name.split(".", 1)[0].lower()
+    return {"name": name or stem, "lang": language, "path": path}
+
+
+def _material(builder: Builder, work: Path, max_documents: int) -> Material:
+    """Gather what a recipe's models are measured on: what its evaluation_report would be given."""
+    from tonsai_pipeline.evaluate.measure import Material
+    from tonsai_pipeline.evaluate.texts import CorpusPart, read_held_out
+    from tonsai_pipeline.stages.mix.held_out import write_held_out
+    from tonsai_pipeline.stages.mix.texts import mixture_parts
+
+    given = builder.arguments("evaluation_report")
+    parts, held_out = (
+        mixture_parts(given["mixed"], given["normalized_documents"]),
+        work / "held_out.parquet",
+    )
+    write_held_out(parts, held_out, max_documents=max_documents)
+    return Material(
+        texts=(read_held_out(held_out),),
+        corpus=tuple(CorpusPart(part.pointers, part.texts) for part in parts),
+        shards_dir=given["packed_shards"].path,
+    )

@@ -1,0 +1,393 @@
+"""Survey and choice -> a recipe in YAML, each line with its reason as a comment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tonsai_pipeline.cli.init.model import BYTES_PER_TOKEN, MAX_EPOCHS, Choice, Machine
+from tonsai_pipeline.cli.init.sources import SourceProposal, Survey
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]*[A-Za-z_/][A-Za-z0-9_./-]*")
+_RESERVED = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "."}
+#: An evaluation set is held in memory as an index; a larger one is only named.
+_MAX_EVALUATION_BYTES = 50 << 20
+_MAX_NAMED, _MAX_HELD_OUT_NAMED = 12, 40
+_MIN_CLASSIFIER_BYTES = 200_000
+#: Khmer tokens to add to a base model's tokenizer, by bytes of Khmer text: rare words need text to be learned.
+_ADDED_TOKENS = ((200e6, 16_000), (20e6, 8_000), (2e6, 2_000))
+_LANGUAGE_NAMES = {"khm": "Khmer", "eng": "English"}
+
+
+def write_recipe(
+    survey: Survey,
+    choice: Choice,
+    machine: Machine,
+    *,
+    name: str,
+    base: str | None,
+    data_folder: Path,
+    recipe_folder: Path,
+) -> str:
+    """Write the recipe.
+
+    Args:
+        survey: What the folder holds.
+        choice: Model and training that fit.
+        machine: Where it was chosen for.
+        name: Name of the recipe.
+        base: Model to go on from, a folder or a Hub id; None to train a new one.
+        data_folder: Where relative paths of sources start; files elsewhere are written with whole paths.
+        recipe_folder: Where the recipe will lie; relative paths of evaluation sets start there.
+    """
+    writer = _Writer(survey, choice, machine, name, base, data_folder, recipe_folder)
+    return "\n".join(writer.lines()) + "\n"
+
+
+def quoted(text: str) -> str:
+    """Write a string as YAML.
+
+    Example:
+        >>> quoted("khm/news.jsonl"), quoted("a: b"), quoted("no")
+        ('khm/news.jsonl', '"a: b"', '"no"')
+    """
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def size(num_bytes: float) -> str:
+    """Write a number of bytes for a person.
+
+    Example:
+        >>> size(3_640_000), size(900)
+        ('3.6 MB', '0.9 kB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:,.1f} {unit}"
+    return f"{num_bytes / 1e3:,.1f} kB"
+
+
+class _Writer:
+    """The recipe, section by section."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        choice: Choice,
+        machine: Machine,
+        name: str,
+        base: str | None,
+        data_folder: Path,
+        recipe_folder: Path,
+    ) -> None:
+        self._survey = survey
+        self._choice = choice
+        self._machine = machine
+        self._name = name
+        self._base = base
+        self._data_folder = data_folder
+        self._recipe_folder = recipe_folder
+        self._pair = _parallel(survey.held_out)
+
+    def lines(self) -> Iterator[str]:
+        yield from self._head()
+        yield from self._sources()
+        yield from self._left_out()
+        yield from self._dedup()
+        yield from self._quality()
+        yield from self._mixture()
+        yield from self._tokenizer()
+        yield from self._model()
+        yield from self._train()
+
+    def _head(self) -> Iterator[str]:
+        yield f"# Written by `tonsai init` for {_comment(str(self._survey.folder))}; every line may be changed."
+        yield "# What a key means and which others there are: docs/recipe.md. Then: tonsai run --recipe THIS_FILE"
+        yield f"name: {self._name}"
+        found = [
+            f"{size(self._bytes(lang))} of {_LANGUAGE_NAMES[lang]}" for lang in self._choice.shares
+        ]
+        text = f"{' and '.join(found)} from {self._survey.folder.name}."
+        yield f"description: {quoted(text)}"
+        if described := self._survey.described:
+            rows = ", ".join(f"{split} {count:,}" for split, count in described.items())
+            yield f"# Rows by dataset_infos.json: {_comment(rows)}."
+
+    def _bytes(self, lang: str | None = None) -> float:
+        return sum(source.text_bytes for source in self._survey.training(lang))
+
+    def _sources(self) -> Iterator[str]:
+        yield ""
+        yield "# A weight is the source's size in MB of text, so that all of a language's sources are read equally often."
+        if not all(
+            Path(p).is_relative_to(self._data_folder) for s in self._survey.sources for p in s.paths
+        ):
+            yield "# Paths are whole: the folder does not lie below this file's (or TONSAI_DATA)."
+        yield "sources:"
+        for source in self._survey.sources:
+            if not source.is_held_out or source in self._pair:
+                yield from self._source(source)
+
+    def _source(self, source: SourceProposal) -> Iterator[str]:
+        column, text = source.column, size(source.text_bytes)
+        is_legacy = column.legacy_frac > 0.5
+        seen = (
+            "set in a legacy font" if is_legacy else f"{column.frac(source.lang):.0%} of its text"
+        )
+        yield f"  - name: {source.name}"
+        yield f"    lang: {source.lang}  # {seen}"
+        if source.is_held_out:
+            yield "    weight: 0  # an evaluation set: measured, never trained on"
+        elif source.is_junk:
+            reason = "no Unicode text" if is_legacy else "junk by its name"
+            yield f"    weight: 0  # {reason}: not trained on"
+        else:
+            yield f"    weight: {_weight(source.text_bytes)}  # {text} of text, {column.median_words:,.0f} words a document (median)"
+        paths = [quoted(self._path(path)) for path in source.paths]
+        number = f"  # {len(source.files):,} files" if len(source.files) > 1 else ""
+        if len(paths) == 1:
+            yield f"    path: {paths[0]}{number}"
+        else:
+            yield f"    path:{number}"
+            yield from (f"      - {path}" for path in paths)
+        if not source.first.by_name:
+            yield f"    format: {source.first.format}  # by its content; the name does not say"
+        if column.name not in ("", "text"):
+            yield f"    text_column: {quoted(column.name)}  # the column of running text"
+        if source.text_layout is not None:
+            reason = {
+                "line": "no blank lines: each line is a document",
+                "blank_line": "documents are set apart by blank lines",
+                "file": "many small files: each is a document",
+            }[source.text_layout]
+            yield f"    text_layout: {source.text_layout}  # {reason}"
+        if source.where:
+            pairs = ", ".join(f"{quoted(key)}: {quoted(value)}" for key, value in source.where)
+            yield f"    where: {{{pairs}}}  # the field that tells its records apart"
+        if source.license:
+            yield f"    license: {quoted(source.license)}  # by the data set's card"
+        for note in source.notes:
+            yield f"    # {_comment(note)}"
+
+    def _path(self, path: str) -> str:
+        whole = Path(path)
+        if whole.is_relative_to(self._data_folder):
+            return whole.relative_to(self._data_folder).as_posix() or "."
+        return path
+
+    def _left_out(self) -> Iterator[str]:
+        skipped = [
+            (source, f"{source.split} split")
+            for source in self._survey.held_out
+            if source not in self._pair
+        ]
+        if skipped:
+            yield "# Not trained on, as they are held out by their names or the data set's card:"
+            told: dict[Path, str] = {}
+            for source, split in skipped:
+                for file in source.files:
+                    told.setdefault(file.path, f"{split}, {source.look.num_rows:,} rows")
+            for path, facts in list(told.items())[:_MAX_HELD_OUT_NAMED]:
+                yield f"#   {_comment(self._path(str(path)))}: {facts}"
+            if len(told) > _MAX_HELD_OUT_NAMED:
+                yield f"#   and {len(told) - _MAX_HELD_OUT_NAMED:,} more"
+        by_reason: dict[str, list[str]] = {}
+        for path, reason in self._survey.left_out:
+            by_reason.setdefault(reason, []).append(self._path(str(path)))
+        if by_reason:
+            yield "# Left out:"
+        for reason, paths in sorted(by_reason.items()):
+            named = ", ".join(sorted(paths)[:_MAX_NAMED])
+            more = f" and {len(paths) - _MAX_NAMED:,} more" if len(paths) > _MAX_NAMED else ""
+            yield f"#   {_comment(named)}{more}: {_comment(reason)}"
+
+    def _dedup(self) -> Iterator[str]:
+        sets = [
+            source
+            for source in self._survey.held_out
+            if source not in self._pair
+            and source.text_bytes <= _MAX_EVALUATION_BYTES
+            and not source.look.num_bad
+            and source.first.format != "hf_disk"
+        ]
+        has_junk = any(source.is_junk for source in self._survey.sources)
+        if not sets and not has_junk:
+            return
+        yield ""
+        yield "dedup:"
+        if has_junk:
+            yield "  # Junk is often a copy of what stays, and then loses all its documents: that must not stop the run."
+            yield "  max_dropped_frac: 1"
+        if not sets:
+            return
+        yield "  decontaminate:"
+        yield "    # Training text that holds what the held-out files ask is dropped."
+        yield "    evaluation_sets:"
+        written: Counter[Path] = Counter()
+        for source in sets:
+            for number, file in enumerate(source.files):
+                written[file.path] += 1
+                if written[file.path] > 1:
+                    continue
+                columns = [s.column.name for s in sets if file in s.files]
+                name = source.name.removesuffix(f"_{source.column.name}")
+                name += f"_{number}" if len(source.files) > 1 else ""
+                fields = [f"name: {name}", f"path: {quoted(self._evaluation_path(file.path))}"]
+                if columns not in (["text"], [""]):
+                    fields.append(f"text_columns: [{', '.join(map(quoted, columns))}]")
+                if not file.by_name:
+                    fields.append(f"format: {file.format}")
+                yield f"      - {{{', '.join(fields)}}}"
+
+    def _evaluation_path(self, path: Path) -> str:
+        """Paths of evaluation sets start at the recipe's folder, whatever the data folder is."""
+        inside = path.is_relative_to(self._recipe_folder)
+        return path.relative_to(self._recipe_folder).as_posix() if inside else str(path)
+
+    def _quality(self) -> Iterator[str]:
+        short = [
+            s
+            for s in self._survey.sources
+            if s.is_short and not s.is_junk and (not s.is_held_out or s in self._pair)
+        ]
+        classifiers = list(self._classifiers())
+        if not short and not classifiers:
+            return
+        yield ""
+        yield "quality:"
+        if short:
+            yield "  # Documents that are sentences, not pages: the limit of 17 words for a page does not hold for them."
+            yield "  short_text:"
+            yield from (f"    - {s.name}  # {s.column.short_frac:.0%} are shorter" for s in short)
+        if classifiers:
+            yield "  # Sources that are called junk teach a classifier what is not wanted."
+            yield "  classifiers:"
+            yield from classifiers
+
+    def _classifiers(self) -> Iterator[str]:
+        for lang in self._choice.shares:
+            good = [s for s in self._survey.training(lang) if not s.is_short]
+            bad = [
+                s
+                for s in self._survey.sources
+                if s.is_junk
+                and s.lang == lang
+                and not s.is_held_out
+                and not s.column.legacy_frac > 0.5
+            ]
+            if all(
+                sum(s.text_bytes for s in side) >= _MIN_CLASSIFIER_BYTES for side in (good, bad)
+            ):
+                yield f"    {lang}:"
+                yield f"      positives: [{', '.join(s.name for s in good)}]"
+                yield f"      negatives: [{', '.join(s.name for s in bad)}]"
+
+    def _mixture(self) -> Iterator[str]:
+        shares = ", ".join(f"{lang}: {share:g}" for lang, share in self._choice.shares.items())
+        yield ""
+        yield "mixture:"
+        yield f"  languages: {{{shares}}}  # {self._choice.reasons['languages']}"
+        for lang, share in self._choice.shares.items():
+            passes = (
+                self._choice.total_tokens
+                * share
+                * BYTES_PER_TOKEN[lang]
+                / max(1, self._bytes(lang))
+            )
+            yield f"  # {_LANGUAGE_NAMES[lang]}: about {passes:.1f} passes over {size(self._bytes(lang))}."
+        yield f"  max_epochs: {MAX_EPOCHS:g}  # passes that are almost as good as new text; the run is as long as they allow"
+
+    def _tokenizer(self) -> Iterator[str]:
+        yield ""
+        yield "tokenizer:"
+        if self._base is None:
+            yield f"  vocab_size: {self._choice.rung.vocab_size}  # goes with the model's size"
+        else:
+            khmer = self._bytes("khm")
+            added = next((count for least, count in _ADDED_TOKENS if khmer >= least), 0)
+            yield f"  base: {quoted(self._base)}  # the base model's own, so that its English is cut as before"
+            if added:
+                yield f"  extend_khmer_tokens: {added}  # {size(khmer)} of Khmer can teach so many new ones"
+            else:
+                yield f"  # No Khmer tokens are added: {size(khmer)} of Khmer would not teach them."
+            if not Path(self._base).is_dir():
+                yield "  # base_revision: <commit>  # pin it here and below, or the run cannot be repeated"
+        if self._pair:
+            pair = ", ".join(f"{source.lang}: {source.name}" for source in self._pair)
+            yield f"  parallel: {{{pair}}}  # as many rows under the same name: translations of each other"
+
+    def _model(self) -> Iterator[str]:
+        rung, base = self._choice.rung, self._base
+        yield ""
+        yield "packing:"
+        yield f"  seq_len: {rung.seq_len}  # tokens in a row"
+        yield ""
+        yield "model:"
+        if base is not None:
+            yield f"  base: {quoted(base)}"
+            return
+        yield f"  # {self._choice.reasons['model']}."
+        yield "  architecture: gpt2"
+        yield f"  num_layers: {rung.num_layers}"
+        yield f"  hidden_size: {rung.hidden_size}"
+        yield f"  num_heads: {rung.num_heads}"
+
+    def _train(self) -> Iterator[str]:
+        choice, rung = self._choice, self._choice.rung
+        steps = max(1, int((choice.max_tokens or choice.total_tokens) / rung.global_batch_tokens))
+        every = max(10, min(500, steps // 10))
+        yield ""
+        yield "train:"
+        if choice.max_tokens is not None:
+            yield f"  max_tokens: {choice.max_tokens}  # {choice.reasons['train']}; the text is for {choice.total_tokens / 1e6:,.0f} M"
+        elif self._base is None:
+            yield f"  # Once through the mixture, {choice.total_tokens / 1e6:,.1f} M tokens: {choice.reasons['train']}."
+        yield f"  global_batch_tokens: {rung.global_batch_tokens}  # about {steps:,} steps"
+        yield f"  micro_batch_rows: {choice.micro_batch_rows}  # what fits {self._machine}"
+        yield f"  precision: {choice.precision}"
+        if choice.zero_stage:
+            yield f"  zero_stage: {choice.zero_stage}"
+        if self._base is None:
+            yield f"  optimizer: {{lr: {_number(rung.lr)}}}"
+            yield "  schedule: {shape: wsd, warmup_frac: 0.03, decay_frac: 0.3}"
+        else:
+            yield "  optimizer: {lr: 1.0e-4}  # below the base model's own peak"
+            yield "  schedule: {shape: wsd, warmup_frac: 0.02, decay_frac: 0.2}"
+            if self._bytes("eng") and "eng" in choice.shares:
+                yield "  regression: {max_rise_frac: {eng: 0.03}}  # English may lose 3 % of bits per byte"
+        yield f"  validation: {{every_steps: {every}, max_rows: 64}}"
+        yield f"  checkpoint: {{every_steps: {max(every, 50)}}}"
+
+
+def _parallel(held_out: list[SourceProposal]) -> list[SourceProposal]:
+    """Find two evaluation sets that are translations: the same name in both languages, as many rows."""
+    by_rows: dict[tuple[str, int], dict[str, SourceProposal]] = {}
+    for source in held_out:
+        if len(source.files) == 1 and source.look.is_whole and not source.where:
+            key = source.name.removeprefix(f"{source.lang}_"), source.look.num_rows
+            by_rows.setdefault(key, {})[source.lang] = source
+    pairs = [found for found in by_rows.values() if len(found) == len(_LANGUAGE_NAMES)]
+    return [pairs[0][lang] for lang in _LANGUAGE_NAMES] if pairs else []
+
+
+def _weight(num_bytes: float) -> str:
+    return _number(max(0.01, float(f"{num_bytes / 1e6:.2g}")))
+
+
+def _number(value: float) -> str:
+    """YAML 1.1 takes `1e-3` for a word: a mantissa has its point."""
+    text = f"{value:g}"
+    return f"{value:.1e}" if "e" in text else text
+
+
+def _comment(text: str) -> str:
+    """Keep a comment on its line whatever a file is called."""
+    return "".join(
+        char if char.isprintable() or char in " \u200b\u200c\u200d" else repr(char)[1:-1]
+        for char in text
+    )

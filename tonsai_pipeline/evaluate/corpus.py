@@ -1,0 +1,104 @@
+"""Reports of the assets before the model -> the tables of the corpus in the report: funnel, mixture, tokenizer; pure.
+
+{asset: [report, ...]} ──corpus_tables──▶ rows of documents and bytes by source, reasons, shares, fertility
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Reports = Mapping[str, Any]
+
+
+def corpus_tables(corpus: Mapping[str, Sequence[Reports]]) -> dict[str, Any]:
+    """Make the tables; one whose reports are not at hand is empty.
+
+    Args:
+        corpus: Reports by asset; one for each dump, where an asset has dumps.
+    """
+    packed, tokenizer = _only(corpus, "packed_shards"), _only(corpus, "tokenizer")
+    sources = packed.get("sources", {})
+    return {
+        "funnel": _funnel(corpus) if corpus.get("raw_documents") else [],
+        "reasons": _reasons(corpus),
+        "mixture": [{"source": name, **row} for name, row in sorted(sources.items())],
+        "fertility": tokenizer.get("fertility") or {},
+        "gpt2_fertility": tokenizer.get("gpt2_fertility") or {},
+    }
+
+
+def _only(corpus: Mapping[str, Sequence[Reports]], asset: str) -> Reports:
+    return next(iter(corpus.get(asset, ())), {})
+
+
+def _funnel(corpus: Mapping[str, Sequence[Reports]]) -> list[dict[str, Any]]:
+    """Documents, and bytes where they were counted, after each asset; the width is the share that is left."""
+    rows: list[tuple[str, int, int | None]] = [
+        (
+            "read",
+            _sum(corpus, "raw_documents", "num_documents"),
+            _sum(corpus, "raw_documents", "num_bytes"),
+        ),
+        (
+            "normalized",
+            _sum(corpus, "normalized_documents", "num_documents")
+            - _sum(corpus, "normalized_documents", "num_rejected"),
+            _sum(corpus, "normalized_documents", "num_bytes"),
+        ),
+    ]
+    by_source = _only(corpus, "deduplicated_documents").get("by_source", {})
+    if by_source:
+        kept = sum(row["num_documents"] - row["num_dropped"] for row in by_source.values())
+        rows.append(("not duplicated", kept, None))
+    scored = _only(corpus, "scored_documents").get("by_source", {})
+    if scored:
+        rows.append(
+            (
+                "good enough",
+                sum(row["num_kept"] for row in scored.values()),
+                sum(row["num_bytes_kept"] for row in scored.values()),
+            )
+        )
+    mixed = _only(corpus, "training_mixture").get("by_source", {})
+    if mixed:
+        rows.append(
+            (
+                "trained on",
+                sum(row["num_documents"] for row in mixed.values()),
+                sum(row["num_bytes"] for row in mixed.values()),
+            )
+        )
+    most = max(rows[0][1], 1)
+    return [
+        {
+            "name": name,
+            "num_documents": documents,
+            "num_bytes": size,
+            "width": round(100 * documents / most),
+        }
+        for name, documents, size in rows
+    ]
+
+
+def _reasons(corpus: Mapping[str, Sequence[Reports]]) -> list[tuple[str, str, int]]:
+    """Return (where, reason, documents) of everything that was left out, most first."""
+    found: Counter[tuple[str, str]] = Counter()
+    for report in corpus.get("raw_documents", ()):
+        for reason, count in report.get("bad_by_reason", {}).items():
+            found["read", reason] += count
+    for report in corpus.get("normalized_documents", ()):
+        for reason, count in report.get("rejected_by_reason", {}).items():
+            found["normalized", reason] += count
+    for row in _only(corpus, "deduplicated_documents").get("by_dump", {}).values():
+        for reason in ("exact", "near", "contaminated", "boilerplate"):
+            found["deduplicated", reason] += row.get(f"num_{reason}", 0)
+    for row in _only(corpus, "scored_documents").get("by_source", {}).values():
+        for reason, count in row.get("dropped_by_reason", {}).items():
+            found["scored", reason] += count
+    return [(where, reason, n) for (where, reason), n in found.most_common() if n]
+
+
+def _sum(corpus: Mapping[str, Sequence[Reports]], asset: str, name: str) -> int:
+    return sum(int(report.get(name, 0)) for report in corpus.get(asset, ()))

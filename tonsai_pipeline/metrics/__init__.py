@@ -1,0 +1,1 @@
+"""Answers, scores and generated text -> measures that mean something for Khmer; pure."""

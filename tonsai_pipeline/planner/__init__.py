@@ -1,0 +1,1 @@
+"""What a network needs and costs, before anything is bought: parameters, operations, memory, hours."""

@@ -1,0 +1,218 @@
+"""Many texts -> their ids end to end, by a fast encoder that is compared with `tokenizers` while it runs.
+
+    texts ──needs the normalizer?──▶ normalized ──┐
+          ──plain──────────────────────────────── ┼─gigatoken──▶ ids ─┐
+          ──written after its Unicode tables──▶ tokenizers ──▶ ids ───┴─▶ begin, ids, end of each
+    one text a batch ──tokenizers──▶ the same ids, or WrongIdsError
+
+gigatoken has no normalizer but NFC, and Khmer is cut in a fifth of the time. The corpus is normalized already, so only
+texts in which tokenizer.json would still change something go through its normalizer.
+"""
+
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import Any
+
+import gigatoken
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import regex
+from tokenizers import Tokenizer
+
+from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.tokenizer.assemble import (
+    COENG_DA,
+    ZWSP_BESIDE_KHMER,
+    TokenizerInfo,
+    probe_texts,
+)
+
+Ids = npt.NDArray[Any]
+
+#: What a text must hold for a step of our own normalizer to change it.
+_TRIGGERS = {
+    ZWSP_BESIDE_KHMER: chr(cp.ZWSP),
+    chr(cp.BOM): chr(cp.BOM),
+    COENG_DA: f"{chr(cp.COENG)}{chr(cp.LETTER_DA)}",
+}
+
+
+#: Text of which one document is compared with `tokenizers`, in bytes: 2 % of the time.
+_COMPARE_EVERY_BYTES = 1 << 20
+
+#: Text after which gigatoken is opened anew, in bytes: it keeps every word that it has seen, three bytes a byte of text.
+_REOPEN_EVERY_BYTES = 128 << 20
+
+
+class WrongIdsError(Exception):
+    """The fast encoder gave a text other ids than `tokenizers`; what it gave before is not to be trusted."""
+
+
+@cache
+def _unassigned() -> str:
+    """Return a class of the code points that Python's Unicode tables do not know: the two encoders may differ there."""
+    # Planes 4 to 13 hold nothing yet, 15 and 16 are for private use: a fifth of the time.
+    known = np.ones(0x110001, dtype=bool)
+    known[0x40000:0xE0000] = False
+    for code in (*range(0x40000), *range(0xE0000, 0xF0000)):
+        known[code] = unicodedata.category(chr(code)) != "Cn"
+    edges = np.flatnonzero(np.diff(known.astype(np.int8))) + 1
+    return "".join(rf"\x{{{a:X}}}-\x{{{b - 1:X}}}" for a, b in edges.reshape(-1, 2).tolist())
+
+
+class Encoder:
+    """Turns texts into documents of ids: begin of text, the text, end of text.
+
+    A special token that is written in a text is text like any other.
+
+    Args:
+        tokenizer_json: The content of tokenizer.json.
+        info: What belongs to it.
+        dtype: Type of the ids.
+        fast: Whether to look for a fast encoder at all.
+        parallel: Whether to use every core.
+    """
+
+    def __init__(
+        self,
+        tokenizer_json: str,
+        info: TokenizerInfo,
+        dtype: npt.DTypeLike,
+        *,
+        fast: bool = True,
+        parallel: bool = False,
+    ) -> None:
+        self._plain = Tokenizer.from_str(tokenizer_json)
+        self._plain.encode_special_tokens = True
+        self._begin, self._end = info.bos_id, info.eos_id
+        self._dtype, self._parallel = dtype, parallel
+        self._num_batches = 0
+        self._unseen_bytes = _COMPARE_EVERY_BYTES
+        self._triggers: str | None = None
+        self._plain_only = ""
+        self._fast: Any = None
+        self._fast_json = b""
+        self._kept_bytes = 0
+        if fast:
+            self._open_fast(orjson.loads(tokenizer_json))
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether a fast encoder was found that cuts the probe texts as `tokenizers` does."""
+        return self._fast is not None
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """Return the ids of all texts end to end, and how many each has, its begin and end included.
+
+        Raises:
+            WrongIdsError: The text that was compared has other ids.
+        """
+        bodies, sizes = self._encode_fast(texts) if self.is_fast else self._encode_plain(texts)
+        ends = np.cumsum(sizes + 2)
+        ids = np.empty(int(ends[-1]) if len(ends) else 0, dtype=self._dtype)
+        is_body = np.ones(len(ids), dtype=bool)
+        is_body[ends - sizes - 2] = is_body[ends - 1] = False
+        ids[is_body] = bodies
+        ids[ends - sizes - 2], ids[ends - 1] = self._begin, self._end
+        return ids, sizes + 2
+
+    def _encode_plain(self, texts: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
+        encodings = self._plain.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        found = [encoding.ids for encoding in encodings]
+        sizes = np.array([len(ids) for ids in found], dtype=np.int64)
+        return np.fromiter((i for ids in found for i in ids), np.uint32, int(sizes.sum())), sizes
+
+    def _encode_fast(self, texts: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
+        said = self._normalized(texts)
+        by_plain = pc.match_substring_regex(texts, self._plain_only).to_numpy(zero_copy_only=False)
+        ids, sizes = self._give(said)
+        self._kept_bytes += texts.nbytes
+        if self._kept_bytes > _REOPEN_EVERY_BYTES:
+            self._kept_bytes = 0
+            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
+        places = np.flatnonzero(by_plain)
+        if len(places):
+            others, other_sizes = self._encode_plain(texts.take(pa.array(places)))
+            pieces = np.split(ids, np.cumsum(sizes)[:-1])
+            for place, piece in zip(
+                places, np.split(others, np.cumsum(other_sizes)[:-1]), strict=True
+            ):
+                pieces[place] = piece
+            ids, sizes = np.concatenate(pieces), np.array([len(piece) for piece in pieces])
+        self._compare(texts, ids, sizes)
+        return ids, sizes
+
+    def _give(self, texts: list[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
+        found = self._fast.encode_batch(texts, parallel=self._parallel)
+        lists = found.layout.to_ListOffsetArray64(start_at_zero=True)
+        ends = np.asarray(lists.offsets.data)
+        return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
+
+    def _normalized(self, texts: pa.Array) -> list[str]:
+        said: list[str] = texts.to_pylist()
+        normalizer = self._plain.normalizer
+        if normalizer is None:
+            return said
+        changed = np.zeros(len(said), dtype=bool)
+        if self._triggers:
+            changed = pc.match_substring_regex(texts, self._triggers).to_numpy(zero_copy_only=False)
+        return [
+            normalizer.normalize_str(text)
+            if suspect or not unicodedata.is_normalized("NFC", text)
+            else text
+            for text, suspect in zip(said, changed, strict=True)
+        ]
+
+    def _compare(self, texts: pa.Array, ids: Ids, sizes: npt.NDArray[np.int64]) -> None:
+        """Compare one text, now and then, each time at another place of the batch."""
+        self._unseen_bytes += texts.nbytes
+        if not len(texts) or self._unseen_bytes < _COMPARE_EVERY_BYTES:
+            return
+        self._unseen_bytes = 0
+        place = self._num_batches * 7919 % len(texts)
+        self._num_batches += 1
+        expected, _ = self._encode_plain(texts.slice(place, 1))
+        first = int(sizes[:place].sum())
+        if not np.array_equal(ids[first : first + sizes[place]], expected):
+            raise WrongIdsError(f"gigatoken cuts {texts[place].as_py()[:80]!r} otherwise")
+
+    def _open_fast(self, state: dict[str, Any]) -> None:
+        """Find a fast encoder for this tokenizer, if there is one."""
+        triggers = _normalizer_triggers(state["normalizer"])
+        if triggers is None:
+            return
+        # Special tokens in a text are text; the others stay tokens, which only `tokenizers` is asked to find.
+        words = [token["content"] for token in state["added_tokens"] if not token["special"]]
+        self._plain_only = "|".join([f"[{_unassigned()}]", *map(regex.escape, words)])
+        self._triggers = "|".join(triggers)
+        reduced = state | {"normalizer": None, "added_tokens": [], "post_processor": None}
+        try:
+            self._fast_json = orjson.dumps(reduced)
+            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
+            for place in range(len(probes := pa.array(probe_texts(), pa.large_string()))):
+                self._unseen_bytes = _COMPARE_EVERY_BYTES
+                self._encode_fast(probes.slice(place, 1))
+        except (ValueError, RuntimeError, NotImplementedError, WrongIdsError):
+            self._fast = None
+        self._unseen_bytes = _COMPARE_EVERY_BYTES
+
+
+def _normalizer_triggers(normalizer: dict[str, Any] | None) -> list[str] | None:
+    """Return what a text must hold to be changed beyond NFC, None for a normalizer that is not ours."""
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    found = []
+    for step in steps:
+        pattern = next(iter(step.get("pattern", {}).values()), None)
+        if step["type"] == "Replace" and pattern in _TRIGGERS:
+            found.append(_TRIGGERS[pattern])
+        elif step["type"] != "NFC":
+            return None
+    return found

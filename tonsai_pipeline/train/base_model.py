@@ -1,0 +1,136 @@
+"""The base model before training: its bits per byte on the held-out rows, read with its own tokenizer.
+
+    held-out rows ──new tokens become the base model's pieces──▶ the same text in its tokens ──▶ HeldOut by language
+
+The same bytes are predicted as by the model in training, so the two are compared byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.model.batches import RowSource
+from tonsai_pipeline.model.build import open_base
+from tonsai_pipeline.model.embeddings import Pieces, new_token_pieces
+from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_validation
+from tonsai_pipeline.reporting import Reporter
+from tonsai_pipeline.storage.rows import Row
+from tonsai_pipeline.train.spec import TrainRun
+
+
+def measure_base(
+    run: TrainRun, device: torch.device, reporter: Reporter
+) -> dict[str, HeldOut] | None:
+    """Measure the model that a run begins with; called in every process, before the engine takes its memory.
+
+    Args:
+        run: None is measured unless `model.base` is set and `train.regression` limits a language.
+        device: Where this process computes.
+        reporter: Shows the numbers.
+
+    Returns:
+        The same numbers in every process, for the languages that are limited.
+
+    Raises:
+        RecipeError: The base model or its tokenizer cannot be opened, or a limited language has no held-out rows.
+    """
+    limits = run.train.regression.max_rise_frac
+    if run.model.base is None or not limits:
+        return None
+    readers = open_validation(run.shards_dir)
+    if missing := sorted(set(limits) - set(readers)):
+        raise RecipeError(
+            f"train.regression.max_rise_frac: no held-out rows of {', '.join(missing)}; there are {', '.join(readers)}"
+        )
+    pieces = new_token_pieces(run.model.base, run.model.base_revision, run.tokenizer_dir)
+    found = measure_network(
+        open_base(run.model),
+        {
+            language: ExpandedRows(readers[language], pieces, run.train.validation.max_rows)
+            for language in readers
+            if language in limits
+        },
+        batch_rows=run.train.micro_batch_rows,
+        max_rows=None,
+        positions=run.model.positions,
+        device=device,
+        rank=dist.get_rank() if dist.is_initialized() else 0,
+        world_size=dist.get_world_size() if dist.is_initialized() else 1,
+    )
+    message = ", ".join(f"{lang} {numbers.bits_per_byte:.4f}" for lang, numbers in found.items())
+    reporter.log(f"the base model's bits per byte: {message}")
+    return found
+
+
+class ExpandedRows:
+    """Held-out rows as a base model reads them; a `RowSource`.
+
+    Args:
+        rows: As packed.
+        pieces: Base ids of each token that is new to the base model.
+        max_rows: Rows that are expanded, from the first; empty: all.
+    """
+
+    def __init__(self, rows: RowSource, pieces: Pieces, max_rows: int | None) -> None:
+        self.seq_len = rows.seq_len
+        self.pad_id = rows.pad_id if rows.pad_id not in pieces else 0
+        self._rows: list[Row] = []
+        self._open: list[tuple[npt.NDArray[np.int64], int]] = []
+        for number in range(min(rows.num_rows, max_rows or rows.num_rows)):
+            row = rows.row(number)
+            for place, num_bytes in enumerate(row.num_bytes.tolist()):
+                first, end = row.cu_seqlens[place : place + 2].tolist()
+                self._add(_expand(row.input_ids[first:end], pieces), num_bytes)
+        self._close_row()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows."""
+        return len(self._rows)
+
+    def row(self, number: int) -> Row:
+        """Return one row."""
+        return self._rows[number]
+
+    def _add(self, ids: npt.NDArray[np.int64], num_bytes: int) -> None:
+        """Put a segment into rows; one that became longer than a row goes on in the next, one token repeated.
+
+        The repeated token is what the first token there is predicted from, so each token is predicted once.
+        """
+        start = 0
+        while True:
+            piece = ids[start : start + self.seq_len]
+            if sum(len(one) for one, _ in self._open) + len(piece) > self.seq_len:
+                self._close_row()
+            self._open.append((piece, num_bytes if start == 0 else 0))
+            if start + self.seq_len >= len(ids):
+                return
+            start += self.seq_len - 1
+
+    def _close_row(self) -> None:
+        if not self._open:
+            return
+        ids = np.full(self.seq_len, self.pad_id, dtype=np.int64)
+        borders = np.cumsum([0, *(len(one) for one, _ in self._open)]).astype(np.int32)
+        ids[: borders[-1]] = np.concatenate([one for one, _ in self._open])
+        num_bytes = np.array([size for _, size in self._open], dtype=np.int32)
+        sources = np.zeros(len(num_bytes), dtype=np.uint16)
+        self._rows.append(Row(ids, borders, sources, num_bytes))
+        self._open = []
+
+
+def _expand(ids: npt.NDArray[np.int64], pieces: Pieces) -> npt.NDArray[np.int64]:
+    """(n,) ids -> at least n ids of the base tokenizer.
+
+    The first token of a segment is not predicted and its bytes are not counted; of its pieces only the last
+    stays, for the others would be predicted.
+    """
+    parts: list[Sequence[int]] = [pieces.get(int(i), (int(i),)) for i in ids]
+    parts[0] = parts[0][-1:]
+    return np.fromiter((i for part in parts for i in part), dtype=np.int64)

@@ -1,0 +1,1 @@
+"""What happens beside the steps: guards, records, validation, checkpoints, samples, freezing, limits."""

@@ -1,0 +1,1 @@
+"""The training state on disk and behind a URL: written, checked, found again."""

@@ -1,0 +1,195 @@
+"""The fast encoder gives the ids of `tokenizers` for every text, or is not used."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, normalizers
+
+from tonsai_pipeline.text import NormalizeOptions
+from tonsai_pipeline.tokenizer.assemble import (
+    BOS,
+    EOS,
+    PAD,
+    build_tokenizer,
+    describe,
+    probe_texts,
+    special_tokens,
+)
+from tonsai_pipeline.tokenizer.bpe import BpeOptions, train_bpe
+from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError
+from tonsai_pipeline.tokenizer.pretokenize import split_words
+from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
+
+TEXTS = khmer_texts(40, seed=1) + english_texts(40, seed=2)
+#: Each one is changed by the normalizer, or by none but ours, or is newer than some Unicode table.
+HARD = [
+    *probe_texts(),
+    "<|bos|><|eos|> text <|im_end|>",
+    "ក\u17d2ដ ក្\u178d \u17d2\u178d",
+    "ក\u200bខ a\u200bb \u200b\u200bគ",
+    "\ufeffa\ufeff",
+    "e\u0301 \u1100\u1161 ក\u17c1\u17b8",
+    "\u1ad3 \U000323d3ក a\U00016ed3b",
+    "\x00\x7f\u0085\u2028\u3000",
+]
+
+
+def build(*, special: bool = True) -> Tokenizer:
+    words = Counter(word for text in TEXTS for word in split_words(text))
+    specials = special_tokens(3)
+    model = train_bpe(words, BpeOptions(vocab_size=1400), special_tokens=specials)
+    tokenizer = build_tokenizer(model, specials, NormalizeOptions())
+    if not special:
+        tokenizer.add_tokens([AddedToken("<tool>", special=False, normalized=False)])
+    return tokenizer
+
+
+def encoder_of(tokenizer: Tokenizer, **options: Any) -> Encoder:
+    info = describe(tokenizer, bos=BOS, eos=EOS, pad=PAD)
+    return Encoder(tokenizer.to_str(), info, np.uint16, **options)
+
+
+def encode(encoder: Encoder, texts: list[str]) -> list[list[int]]:
+    ids, sizes = encoder.encode(pa.array(texts, pa.large_string()))
+    assert ids.dtype == np.uint16
+    return [piece.tolist() for piece in np.split(ids, np.cumsum(sizes)[:-1])]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def fast(tokenizer: Tokenizer) -> Encoder:
+    encoder = encoder_of(tokenizer)
+    assert encoder.is_fast
+    return encoder
+
+
+def expected(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.encode_special_tokens = True
+    return [
+        [0, *encoding.ids, 1] for encoding in plain.encode_batch(texts, add_special_tokens=False)
+    ]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_every_text_has_the_ids_of_tokenizers(tokenizer: Tokenizer, parallel: bool) -> None:
+    encoder = encoder_of(tokenizer, parallel=parallel)
+    texts = [*TEXTS, *HARD, *map(str.upper, TEXTS), *(text[::-1] for text in TEXTS)]
+    assert encode(encoder, texts) == expected(tokenizer, texts)
+    for text in HARD:
+        assert encode(encoder, [text]) == expected(tokenizer, [text])
+
+
+def test_the_slow_one_gives_the_same(tokenizer: Tokenizer) -> None:
+    encoder = encoder_of(tokenizer, fast=False)
+    assert not encoder.is_fast
+    assert encode(encoder, HARD) == expected(tokenizer, HARD)
+
+
+def test_no_texts_are_no_ids(fast: Encoder) -> None:
+    ids, sizes = fast.encode(pa.array([], pa.large_string()))
+    assert (len(ids), len(sizes)) == (0, 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.text(
+            st.one_of(
+                st.sampled_from("កខដ\u17d2\u17b6\u17c6\u200b\u200c\u200d\ufeff \t\r\n'sST1១.(<|>a"),
+                st.characters(exclude_categories=["Cs"]),
+            )
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_whatever_the_text_the_ids_are_those_of_tokenizers(
+    tokenizer: Tokenizer, fast: Encoder, texts: list[str]
+) -> None:
+    assert encode(fast, texts) == expected(tokenizer, texts)
+
+
+def test_a_token_that_is_not_special_stays_a_token() -> None:
+    tokenizer = build(special=False)
+    texts = ["a <tool> b", "plain", "<tool>", *TEXTS[:5]]
+    encoder = encoder_of(tokenizer)
+    assert encoder.is_fast
+    assert encode(encoder, texts) == expected(tokenizer, texts)
+
+
+def test_a_normalizer_that_is_not_ours_is_left_to_tokenizers() -> None:
+    tokenizer = build()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    encoder = encoder_of(tokenizer)
+    assert not encoder.is_fast
+    assert encode(encoder, ["ABC"]) == expected(tokenizer, ["ABC"])
+
+
+def test_words_that_gigatoken_does_not_know_are_left_to_tokenizers() -> None:
+    state = json.loads(build().to_str())
+    state["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"[ab]|[^ab]+"
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    texts = [*TEXTS[:20], "abba cab"]
+    assert encode(encoder_of(tokenizer), texts) == expected(tokenizer, texts)
+
+
+def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) -> None:
+    encoder = encoder_of(tokenizer)
+    other = encoder_of(tokenizer)
+    encode(encoder, TEXTS)
+    right = other._fast
+
+    class Wrong:
+        def encode_batch(self, texts: list[str], *, parallel: bool) -> Any:
+            return right.encode_batch([text[:-1] for text in texts], parallel=parallel)
+
+    encoder._fast = Wrong()
+    encoder._unseen_bytes = 1 << 20
+    with pytest.raises(WrongIdsError, match="gigatoken cuts"):
+        encode(encoder, TEXTS)
+
+
+def test_newer_characters_are_left_to_tokenizers(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(tokenizer)
+    nothing = (np.zeros(4, np.uint32), np.array([2, 2]))
+    monkeypatch.setattr(encoder, "_give", lambda texts: nothing)
+    assert encode(encoder, ["a \u1ad3", "\U000323d3"]) == expected(
+        tokenizer, ["a \u1ad3", "\U000323d3"]
+    )
+
+
+def test_it_is_opened_anew_before_it_keeps_too_much(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(tokenizer)
+    monkeypatch.setattr("tonsai_pipeline.tokenizer.encode._REOPEN_EVERY_BYTES", 5_000)
+    opened = {id(encoder._fast): encoder._fast}
+    for _ in range(3):
+        assert encode(encoder, TEXTS) == expected(tokenizer, TEXTS)
+        opened[id(encoder._fast)] = encoder._fast
+    assert len(opened) == 4
+
+
+def test_newer_characters_are_those_that_python_does_not_know(fast: Encoder) -> None:
+    unknown = pa.array(["\u1ad3", "\U0001fbff", "\u0378"], pa.large_string())
+    import pyarrow.compute as pc
+
+    found = pc.match_substring_regex(unknown, fast._plain_only).to_pylist()
+    assert found == [unicodedata.category(text) == "Cn" for text in unknown.to_pylist()]
+    assert not any(pc.match_substring_regex(pa.array(TEXTS), fast._plain_only).to_pylist())
