@@ -1,4 +1,4 @@
-"""quality_labels.tsv: documents that were read, and what was said -> bytes lost without good reason, junk that stays.
+"""labels.tsv: documents that were read, and what was said -> bytes lost without good reason, junk that stays.
 
 No text is in the file of labels, only rows of the files in FOLDER. A file's loss without good reason is estimated as
 the bytes that the default rules drop of it, as the kind that it is, times the good share of the dropped documents that
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.quality.corpus import read_files
 from benchmarks.quality.drops import KINDS, verdict
 
-LABELS = Path(__file__).parent.parent / "quality_labels.tsv"
+LABELS = Path(__file__).with_name("labels.tsv")
 
 
 def read_labels() -> dict[str, dict[int, bool]]:

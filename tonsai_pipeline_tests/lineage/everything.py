@@ -35,6 +35,7 @@ def full_recipe(folder: Path) -> Recipe:
             "quality": {
                 "classifiers": {"eng": {"model": "ready.bin"}, "khm": classifier},
                 "word_lists": {"eng": "words.txt"},
+                "kinds": {"verse": {"khm": {"min_words": 3.0}}},
             },
             "mixture": {"stages": [{"last_frac": 0.1}], "source_max_epochs": {"khm_a": 2}},
             "tokenizer": {
