@@ -12,9 +12,11 @@ import numpy as np
 import xxhash
 from loguru import logger
 
+from benchmarks.builders import build, open_in, read_table
 from benchmarks.dedup import brute_force
-from benchmarks.dedup.pipeline import Pipeline, column, dropped_rows, real_recipe
+from benchmarks.dedup.recall import recipe_of
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 _LANGUAGES = ("khm", "eng")
@@ -28,27 +30,26 @@ def measure(data: Path, work: Path) -> dict:
 
 
 def _measure_language(data: Path, lang: str, work: Path) -> dict:
-    recipe = real_recipe(data)
-    sources = tuple(source for source in recipe.sources if source.lang == lang)
-    pipeline = Pipeline(work / "ours", recipe.model_copy(update={"sources": sources}))
-    normalized = pipeline.normalized(data)
-    ids = column(normalized, "doc_id").to_pylist()
-    texts = column(normalized, "text").combine_chunks()
+    builder = open_in(work / "ours", recipe_of(data, lang))
+    first, last = "normalized_documents", "deduplicated_documents"
+    build(builder, builder.pipeline.up_to(first))
+    documents = read_table(builder, first, "doc_id", "text")
+    ids, texts = documents["doc_id"].to_pylist(), documents["text"].combine_chunks()
     sets = shingle_sets(shingle(dedup_key_batch(texts)))
     pairs = brute_force.all_pairs(sets, min_jaccard=0.5)
     started = time.process_time()
-    ours = pipeline.deduplicated(pipeline.signed(normalized), normalized)
+    seconds = sum(build(builder, builder.pipeline.up_to(last)).values())
     cpu_s = time.process_time() - started
     place = {doc_id: index for index, doc_id in enumerate(ids)}
     gone = np.zeros(len(ids), bool)
-    gone[[place[row["doc_id"]] for row in dropped_rows(pipeline, ours)]] = True
-    seconds = pipeline.seconds["sign"] + pipeline.seconds["deduplicate"]
+    dropped = read_table(builder, "dedup_decisions", "doc_id", folder="dropped")
+    gone[[place[doc_id] for doc_id in dropped["doc_id"].to_pylist()]] = True
     result = {
         "num_documents": len(ids),
         "mb": sum(len(text.as_py().encode()) for text in texts) / 1e6,
         "ours": {"seconds": seconds, "cpu_s": cpu_s, **_judge(gone, pairs, sets)},
     }
-    raw = _raw_texts(pipeline, set(ids))
+    raw = _raw_texts(builder, set(ids))
     for name, strips in (("datatrove", True), ("datatrove_keeps_marks", False)):
         seconds, cpu_s, removed = _datatrove(raw, lang, work / name, strips_marks=strips)
         result[name] = {"seconds": seconds, "cpu_s": cpu_s, **_judge(removed, pairs, sets)}
@@ -56,18 +57,11 @@ def _measure_language(data: Path, lang: str, work: Path) -> dict:
     return result
 
 
-def _raw_texts(pipeline: Pipeline, ids: set[str]) -> list[str]:
+def _raw_texts(builder: Builder, ids: set[str]) -> list[str]:
     """Return the texts as the files have them, of the documents that normalization kept."""
-    keys = [dump.key for dump in _dumps(pipeline)]
-    raw = {key: pipeline.store.current("raw_documents", key) for key in keys}
-    pairs = zip(column(raw, "doc_id").to_pylist(), column(raw, "text").to_pylist(), strict=True)
+    raw = read_table(builder, "raw_documents", "doc_id", "text")
+    pairs = zip(raw["doc_id"].to_pylist(), raw["text"].to_pylist(), strict=True)
     return [text for doc_id, text in pairs if doc_id in ids]
-
-
-def _dumps(pipeline: Pipeline) -> tuple:
-    from tonsai_pipeline.catalog.catalog import find_dumps
-
-    return find_dumps(pipeline.recipe, pipeline.store.layout, pipeline.root).enabled
 
 
 def _datatrove(
@@ -106,7 +100,7 @@ def _datatrove(
 def _judge(gone: np.ndarray, pairs: brute_force.Pairs, sets: Shingles) -> dict:
     """Compare what was dropped with the pairs there are.
 
-    `num_false_drops` counts dropped documents without a twin of 0.8 among the kept ones, `num_gross_false_drops`
+    `num_false_drops` counts dropped documents without a kept duplicate of 0.8, `num_gross_false_drops`
     those without even one of 0.5; documents without a letter are in neither.
     """
     high = pairs.jaccard >= 0.8
@@ -125,9 +119,9 @@ def _judge(gone: np.ndarray, pairs: brute_force.Pairs, sets: Shingles) -> dict:
         ("num_false_drops", high),
         ("num_gross_false_drops", pairs.jaccard >= 0.5),
     ):
-        has_twin = np.zeros(len(gone), bool)
+        has_kept = np.zeros(len(gone), bool)
         earlier, later = pairs.earlier[chosen], pairs.later[chosen]
-        has_twin[later[~gone[earlier]]] = True
-        has_twin[earlier[~gone[later]]] = True
-        result[name] = int((gone & ~has_twin & says_something).sum())
+        has_kept[later[~gone[earlier]]] = True
+        has_kept[earlier[~gone[later]]] = True
+        result[name] = int((gone & ~has_kept & says_something).sum())
     return result

@@ -1,4 +1,4 @@
-"""The sample's dumps through the stages -> what became of every planted copy."""
+"""The generated dumps through the stages -> what became of every planted copy."""
 
 from __future__ import annotations
 
@@ -7,39 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.dedup.pipeline import Pipeline, column, dropped_rows
+from benchmarks.builders import build, open_in, read_table
 from tonsai_pipeline.dedup.lsh import collision_probability
-from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.recipe import load_recipe
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.stages.ingest.chunks import File
+from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
-from tonsai_pipeline.synthetic.truth import Kind, SyntheticTruth
+from tonsai_pipeline.synthetic.truth import Kind, PlantedDocument, SyntheticTruth
 
 _COPIES = (Kind.EXACT_COPY, Kind.WRONG_ENCODING, Kind.NEAR_COPY)
 _EDGES = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.001)
 
 
 def measure(work: Path) -> dict:
-    """Write the sample, run the stages, and look every planted copy up."""
-    truth = write_synthetic_dumps(work / "dumps")
-    names = sorted({name.split("@")[0] for name in truth.dumps})
-    sources = tuple(
-        Source(name=name, lang=name[:3], path=str(work / "dumps" / f"{name}@*")) for name in names
+    """Write the demo's dumps, run the stages, and look every planted copy up."""
+    recipe = load_recipe("demo")
+    truth = write_synthetic_dumps(Layout(work, recipe.name).inbox)
+    builder = open_in(work, recipe)
+    build(builder, builder.pipeline.up_to("deduplicated_documents"))
+    gone, present = (
+        set(read_table(builder, stage, "doc_id", folder=folder)["doc_id"].to_pylist())
+        for stage, folder in (("dedup_decisions", "dropped"), ("normalized_documents", "."))
     )
-    pipeline = Pipeline(work / "home", Recipe(name="sample", sources=sources))
-    inbox = pipeline.store.layout.inbox
-    inbox.mkdir(parents=True)
-    for path in (work / "dumps").iterdir():
-        if "@" in path.name:
-            path.rename(inbox / path.name)
-    pipeline.recipe = Recipe(
-        name="sample", sources=tuple(source.model_copy(update={"path": None}) for source in sources)
-    )
-    normalized = pipeline.normalized(inbox)
-    config = DedupConfig()
-    artifact = pipeline.deduplicated(pipeline.signed(normalized), normalized, config)
-    gone = {row["doc_id"] for row in dropped_rows(pipeline, artifact)}
-    present = set(column(normalized, "doc_id").to_pylist())
     fates: dict = {}
     for kind in (Kind.EXACT_COPY, Kind.WRONG_ENCODING):
         pairs = _pairs(truth, kind, present)
@@ -54,7 +44,7 @@ def measure(work: Path) -> dict:
     return {
         "num_documents": len(present),
         **fates,
-        "near_copy": _curve(near, config),
+        "near_copy": _curve(near, recipe.dedup),
         "num_dropped_that_are_no_copies": len(gone - copied),
         "num_dropped": len(gone),
     }
@@ -95,5 +85,5 @@ def _curve(near: list[tuple[float, bool]], config: DedupConfig) -> dict:
     return table
 
 
-def _doc_id(document: object) -> str:
-    return f"{document.dump}/0/{document.row}"
+def _doc_id(document: PlantedDocument) -> str:
+    return f"{document.dump}/{File(0, '', document.file).id}/{document.row}"

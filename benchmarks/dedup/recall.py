@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.builders import build, open_in, read_table
 from benchmarks.dedup import brute_force
-from benchmarks.dedup.pipeline import Pipeline, column, dropped_rows, real_recipe
-from tonsai_pipeline.dedup.exact import exact_keys, first_twins
+from benchmarks.texts import files
+from tonsai_pipeline.dedup.exact import NOT_DUPLICATE, exact_keys, first_copies
 from tonsai_pipeline.dedup.lsh import band_keys, collision_probability
 from tonsai_pipeline.dedup.minhash import sign_keys
 from tonsai_pipeline.dedup.shingles import Shingles, shingle, shingle_sets
+from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.stages.sign.stage import scheme_of
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
@@ -25,28 +29,37 @@ _LOWEST = 0.3
 
 def measure(data: Path, work: Path) -> dict:
     """Run the stages on every file of real text and compare with all pairs."""
-    pipeline = Pipeline(work, real_recipe(data))
-    normalized = pipeline.normalized(data)
-    config = DedupConfig()
-    artifact = pipeline.deduplicated(pipeline.signed(normalized), normalized, config)
-    texts = column(normalized, "text").combine_chunks()
-    ids = column(normalized, "doc_id").to_pylist()
+    builder = open_in(work, recipe_of(data))
+    seconds = build(builder, builder.pipeline.up_to("deduplicated_documents"))
+    config = builder.recipe.dedup
+    documents = read_table(builder, "normalized_documents", "doc_id", "text")
+    ids = documents["doc_id"].to_pylist()
     place = {doc_id: index for index, doc_id in enumerate(ids)}
-    keys = dedup_key_batch(texts)
+    keys = dedup_key_batch(documents["text"].combine_chunks())
     sets = shingle_sets(shingle(keys))
     pairs = brute_force.all_pairs(sets, min_jaccard=_LOWEST)
-    is_copy = first_twins(exact_keys(keys), np.arange(len(ids))) != -1
+    is_copy = first_copies(exact_keys(keys), np.arange(len(ids))) != NOT_DUPLICATE
     is_compared = ~(is_copy[pairs.earlier] | is_copy[pairs.later])
     distinct = brute_force.Pairs(*(column_[is_compared] for column_ in pairs))
-    rows = dropped_rows(pipeline, artifact)
+    rows = read_table(builder, "dedup_decisions", folder="dropped").to_pylist()
     return {
         "num_documents": len(ids),
         "num_exact_copies": int(is_copy.sum()),
         "pairs": _pair_recall(distinct, keys, config),
         "decisions": _decisions(rows, place, sets, distinct, is_copy, config),
         "hard_cases": _hard_cases(ids, rows, sets),
-        "seconds": pipeline.seconds,
+        "seconds": seconds,
     }
+
+
+def recipe_of(data: Path, *langs: str) -> Recipe:
+    """Return a recipe whose sources are the files `<lang>/<name>.jsonl.gz`, Khmer first."""
+    sources = [
+        Source(name=f"{lang}_{path.name.split('.')[0]}", lang=lang, path=str(path.resolve()))
+        for lang in langs or ("khm", "eng")
+        for path in files(data, lang)
+    ]
+    return Recipe(name="real", sources=tuple(sources))
 
 
 def _pair_recall(pairs: brute_force.Pairs, keys: pa.Array, config: DedupConfig) -> dict:
@@ -92,10 +105,10 @@ def _decisions(
     dropped = np.zeros(len(is_copy), bool)
     wrong = 0
     for row in rows:
-        mine, twin = place[row["doc_id"]], place[row["kept_doc_id"]]
+        mine, kept = place[row["doc_id"]], place[row["kept_doc_id"]]
         dropped[mine] = True
         if row["reason"] == "near":
-            exact = _jaccard(set(sets.of(mine).tolist()), set(sets.of(twin).tolist()))
+            exact = _jaccard(set(sets.of(mine).tolist()), set(sets.of(kept).tolist()))
             wrong += exact < config.min_similarity or abs(exact - row["similarity"]) > 1e-6
     for row in rows:
         wrong += bool(dropped[place[row["kept_doc_id"]]])
@@ -107,7 +120,7 @@ def _decisions(
         "recall": float((dropped & near).sum() / near.sum()),
         "num_near_dropped_beyond_it": int((dropped & ~is_copy & ~near).sum()),
         "exact_recall": float((dropped & is_copy).sum() / is_copy.sum()),
-        "num_wrong_twins": int(wrong),
+        "num_wrong_kept_duplicates": int(wrong),
         "precision": 1.0 - wrong / max(1, len(rows)),
     }
 
@@ -115,13 +128,10 @@ def _decisions(
 def _hard_cases(ids: list[str], rows: list[dict], sets: Shingles) -> dict:
     """Report the files whose documents are alike by nature."""
     source = np.array([doc_id.split("@")[0] for doc_id in ids])
-    twins: dict[str, dict[str, int]] = {}
+    drops: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         mine, kept = row["doc_id"].split("@")[0], row["kept_doc_id"].split("@")[0]
-        by_kept = twins.setdefault(mine, {})
-        by_kept[f"{row['reason']}, twin in {kept}"] = (
-            by_kept.get(f"{row['reason']}, twin in {kept}", 0) + 1
-        )
+        drops[mine][f"{row['reason']}, kept in {kept}"] += 1
     clean = set(np.concatenate([sets.of(doc) for doc in np.flatnonzero(source == "khm_law_clean")]))
     inside = [
         len(clean & set(sets.of(doc).tolist())) / max(1, len(sets.of(doc)))
@@ -130,7 +140,7 @@ def _hard_cases(ids: list[str], rows: list[dict], sets: Shingles) -> dict:
     quantiles = np.quantile(inside, [0.1, 0.25, 0.5, 0.75, 0.9]).round(3).tolist()
     return {
         **{
-            name: {"num_documents": int((source == name).sum()), **twins.get(name, {})}
+            name: {"num_documents": int((source == name).sum()), **drops[name]}
             for name in (
                 "khm_junk_boilerplate_pages",
                 "eng_junk_boilerplate_pages",

@@ -12,19 +12,26 @@ import shutil
 import statistics
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import psutil
 
+from benchmarks.builders import build
 from benchmarks.dedup import synthetic
-from benchmarks.dedup.pipeline import Pipeline
+from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, this_dump
+from tonsai_pipeline.pipeline import PIPELINE
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS
+from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, DumpKey
 from tonsai_pipeline.storage.documents import part_name, write_part
-from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.store import Store
 
+_TEXTS, _DECIDED = "normalized_documents", "deduplicated_documents"
 _NUM_DUMPS = 8
 _ROWS_PER_PART = 25_000
 _ROWS_PER_GROUP = 5_000
@@ -39,14 +46,14 @@ def measure(work: Path, *, num_documents: int, num_workers: int) -> dict:
     runs = {}
     for share in _SHARES:
         size = int(num_documents * share)
-        runs[f"{size:,}"] = _full_run(work / str(size), size, num_workers)
+        runs[f"{size:,}"] = _run(work / str(size), size, num_workers)
         if share < 1:
             shutil.rmtree(work / str(size))
     first, last = (list(runs.values())[index] for index in (0, -1))
     growth = math.log(_SHARES[-1] / _SHARES[0])
     added = [
-        _append(work / str(num_documents), num_documents, num_workers, number)
-        for number in range(_NUM_ADDED)
+        _run(work / str(num_documents), num_documents, num_workers, more=number)
+        for number in range(1, _NUM_ADDED + 1)
     ]
 
     def frac(*names: str) -> float:
@@ -66,75 +73,69 @@ def measure(work: Path, *, num_documents: int, num_workers: int) -> dict:
     }
 
 
-def _full_run(folder: Path, num_documents: int, num_workers: int) -> dict:
-    pipeline = _pipeline(folder, num_workers)
-    normalized = _write_corpus(pipeline, num_documents)
-    num_bytes = sum(sum(p.stat().st_size for p in a.parts()) for a in normalized.values())
-    start_s = _start_workers(pipeline)
-    with Watch() as peak:
-        signatures = pipeline.signed(normalized)
-        artifact = pipeline.deduplicated(signatures, normalized)
-    pipeline.engine.close()
-    copies, near = synthetic.planted(num_documents)
-    report = artifact.report
-    return {
-        "seconds": pipeline.seconds["sign"] + pipeline.seconds["deduplicate"],
-        "cpu_s": peak.cpu_s,
+def _run(folder: Path, num_documents: int, num_workers: int, *, more: int = 0) -> dict:
+    """Measure a corpus: from nothing, or with one more dump where what was before is made already.
+
+    Args:
+        folder: Where the store is.
+        num_documents: Documents without the added dump.
+        num_workers: Processes.
+        more: Which dump of a twentieth of the corpus is added; 0 for none.
+    """
+    engine = open_engine("local", num_workers=num_workers)
+    numbers = [*range(1, _NUM_DUMPS + 1), *([_NUM_DUMPS + more] if more else [])]
+    builder = _builder(folder, num_documents, numbers, engine)
+    build(builder, [_TEXTS])
+    parts = [
+        path for dump in builder.dumps.versions for path in builder.build(_TEXTS, dump).parts()
+    ]
+    start_s = _start_workers(engine)
+    with Watch() as watch:
+        seconds = build(builder, builder.pipeline.up_to(_DECIDED)[1:])
+    engine.close()
+    result = {
+        "seconds": sum(seconds.values()),
+        "cpu_s": watch.cpu_s,
         "start_s": start_s,
-        "sign_s": pipeline.seconds["sign"],
-        "deduplicate_s": pipeline.seconds["deduplicate"],
-        "peak_memory_gb": peak.num_bytes / 1e9,
-        "parquet_gb": num_bytes / 1e9,
-        "planted_copies": copies,
-        "planted_near_copies": near,
-        **{name: report[name] for name in ("num_exact", "num_near", "num_kept", "num_pairs")},
+        **seconds,
+        "peak_memory_gb": watch.num_bytes / 1e9,
+        "parquet_gb": sum(path.stat().st_size for path in parts) / 1e9,
     }
+    report = builder.build(_DECIDED).report
+    counts = report["by_dump"][list(builder.dumps.versions)[-1]] if more else report
+    if not more:
+        copies, near = synthetic.planted(num_documents)
+        result |= {"planted_copies": copies, "planted_near_copies": near}
+    return result | {name: counts[name] for name in _COUNTS}
 
 
-def _append(folder: Path, num_documents: int, num_workers: int, number: int) -> dict:
-    """Add a dump of a twentieth of the corpus, another one for each number; everything before is cached."""
-    pipeline = _pipeline(folder, num_workers)
-    normalized = _write_corpus(pipeline, num_documents)
-    size = num_documents // 20
-    key = f"synthetic@{_NUM_DUMPS + 1 + number:08d}"
-    first = num_documents + number * size
-    normalized[key] = _write_dump(pipeline, key, first, first + size)
-    pipeline.seconds.clear()
-    start_s = _start_workers(pipeline)
-    with Watch() as peak:
-        artifact = pipeline.deduplicated(pipeline.signed(normalized), normalized)
-    pipeline.engine.close()
-    return {
-        "seconds": pipeline.seconds["sign"] + pipeline.seconds["deduplicate"],
-        "cpu_s": peak.cpu_s,
-        "start_s": start_s,
-        "sign_s": pipeline.seconds["sign"],
-        "deduplicate_s": pipeline.seconds["deduplicate"],
-        "peak_memory_gb": peak.num_bytes / 1e9,
-        "num_dropped": artifact.report["by_dump"][key]["num_documents"]
-        - artifact.report["by_dump"][key]["num_kept"],
-    }
+_COUNTS = ("num_exact", "num_near", "num_kept", "num_pairs")
 
 
-def _pipeline(folder: Path, num_workers: int) -> Pipeline:
-    source = Source(name="synthetic", lang="eng")
-    return Pipeline(folder, Recipe(name="scale", sources=(source,)), num_workers=num_workers)
+def _builder(folder: Path, num_documents: int, numbers: list[int], engine: Engine) -> Builder:
+    """Return the product's builder, but for normalized documents that are made here."""
+    recipe = Recipe(name="scale", sources=(Source(name="synthetic", lang="eng"),))
+    made_here = replace(
+        PIPELINE[_TEXTS],
+        version=f"synthetic {num_documents}",
+        make=partial(_write_dump, num_documents=num_documents),
+        fields={},
+        reads={"dump": this_dump()},
+    )
+    pipeline = Pipeline(made_here if stage.name == _TEXTS else stage for stage in PIPELINE)
+    versions = {DumpKey.of("synthetic", f"{number:08d}"): "" for number in numbers}
+    dumps = DumpView(
+        versions, versions.__getitem__
+    )  # no stage that is left opens the files of a dump
+    return Builder(
+        pipeline, recipe, Store(Layout(folder, recipe.name)), dumps, engine=lambda: engine
+    )
 
 
-def _write_corpus(pipeline: Pipeline, num_documents: int) -> dict[str, Artifact]:
-    size = num_documents // _NUM_DUMPS
-    return {
-        f"synthetic@{index + 1:08d}": _write_dump(
-            pipeline, f"synthetic@{index + 1:08d}", index * size, (index + 1) * size
-        )
-        for index in range(_NUM_DUMPS)
-    }
-
-
-def _start_workers(pipeline: Pipeline) -> float:
+def _start_workers(engine: Engine) -> float:
     """Start the engine's processes and have them import the stages; return the seconds."""
     started = time.perf_counter()
-    list(pipeline.engine.map(_import_stages, range(2 * pipeline.num_workers), label="start"))
+    list(engine.map(_import_stages, range(2 * engine.num_workers), label="start"))
     return time.perf_counter() - started
 
 
@@ -144,25 +145,21 @@ def _import_stages(number: int) -> int:
     return number
 
 
-def _write_dump(pipeline: Pipeline, key: str, first: int, stop: int) -> Artifact:
-    def make(folder: Path) -> dict[str, int]:
-        for chunk, start in enumerate(range(first, stop, _ROWS_PER_PART)):
-            end = min(start + _ROWS_PER_PART, stop)
-            groups = (
-                synthetic.documents(key, row, min(row + _ROWS_PER_GROUP, end))
-                for row in range(start, end, _ROWS_PER_GROUP)
-            )
-            write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
-        return {"num_documents": stop - first}
-
-    return pipeline.store.materialize(
-        "normalized_documents",
-        key,
-        make,
-        stage_version="synthetic",
-        settings={"first": first, "stop": stop},
-        inputs={},
-    )
+def _write_dump(dump: DumpKey, folder: Path, engine: Engine, num_documents: int) -> dict[str, int]:
+    """Write the dump of that number: an eighth of the corpus, behind it a twentieth."""
+    del engine
+    number, (size, added) = int(dump.date) - 1, (num_documents // _NUM_DUMPS, num_documents // 20)
+    behind = number - _NUM_DUMPS
+    first = number * size if behind < 0 else num_documents + behind * added
+    stop = first + (size if behind < 0 else added)
+    for chunk, start in enumerate(range(first, stop, _ROWS_PER_PART)):
+        end = min(start + _ROWS_PER_PART, stop)
+        groups = (
+            synthetic.documents(dump, row, min(row + _ROWS_PER_GROUP, end))
+            for row in range(start, end, _ROWS_PER_GROUP)
+        )
+        write_part(folder / part_name(0, chunk), groups, NORMALIZED_DOCUMENTS)
+    return {"num_documents": stop - first}
 
 
 class Watch:
