@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,27 +28,27 @@ def measure(work: Path) -> dict:
     truth = write_synthetic_dumps(Layout(work, recipe.name).inbox)
     builder = open_in(work, recipe)
     build(builder, builder.pipeline.up_to("deduplicated_documents"))
-    gone, present = (
-        set(read_table(builder, stage, "doc_id", folder=folder)["doc_id"].to_pylist())
-        for stage, folder in (("dedup_decisions", "dropped"), ("normalized_documents", "."))
-    )
+    rows = read_table(builder, "dedup_decisions", folder="dropped").to_pylist()
+    dropped = {row["doc_id"]: row for row in rows}
+    present = set(read_table(builder, "normalized_documents", "doc_id")["doc_id"].to_pylist())
     fates: dict = {}
     for kind in (Kind.EXACT_COPY, Kind.WRONG_ENCODING):
         pairs = _pairs(truth, kind, present)
         fates[kind.value] = {
             "num": len(pairs),
-            "num_found": sum(_parted(*p, gone) for _, *p in pairs),
+            "num_found": sum(_parted(*p, dropped) for _, *p in pairs),
         }
     near = [
-        (j, _parted(one, other, gone)) for j, one, other in _pairs(truth, Kind.NEAR_COPY, present)
+        (j, _parted(one, other, dropped))
+        for j, one, other in _pairs(truth, Kind.NEAR_COPY, present)
     ]
     copied = {one for kind in _COPIES for _, *pair in _pairs(truth, kind, present) for one in pair}
     return {
         "num_documents": len(present),
         **fates,
         "near_copy": _curve(near, recipe.dedup),
-        "num_dropped_that_are_no_copies": len(gone - copied),
-        "num_dropped": len(gone),
+        "num_dropped_that_are_no_copies": len(dropped.keys() - copied),
+        "num_dropped": len(dropped),
     }
 
 
@@ -59,9 +61,18 @@ def _pairs(truth: SyntheticTruth, kind: Kind, present: set[str]) -> list[tuple[f
     return [(j, one, other) for j, one, other in found if one in present and other in present]
 
 
-def _parted(one: str, other: str, gone: set[str]) -> bool:
-    """Say whether at most one of two documents is left; dumps are decided by date, and a copy may come first."""
-    return one in gone or other in gone
+def _parted(one: str, other: str, dropped: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Say whether at most one of two texts is left; dumps are decided by date, and a copy may come first.
+
+    A text is left as long as an exact copy of it is: the one that its document was dropped for.
+    """
+    rows = [dropped.get(doc_id) for doc_id in (one, other)]
+    if any(row is not None and row["reason"] == "near" for row in rows):
+        return True
+    left = [
+        d if row is None else row["kept_doc_id"] for d, row in zip((one, other), rows, strict=True)
+    ]
+    return left[0] == left[1]
 
 
 def _curve(near: list[tuple[float, bool]], config: DedupConfig) -> dict:
