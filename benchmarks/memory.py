@@ -1,8 +1,8 @@
-"""Peak memory of every data stage on 1x and 8x input: it should stay flat.
+"""Peak memory of every data asset on 1x and 8x input: it should stay flat.
 
     uv run python -m benchmarks.memory [--small 1] [--times 8] [--json]
 
-Writes generated dumps of both sizes, runs each stage in a process of its own with one worker, and prints the
+Writes generated dumps of both sizes, builds each asset in a process of its own with one worker, and prints the
 peak resident memory, and the part of it above what the process had after its imports.
 """
 
@@ -70,13 +70,13 @@ def report(rows: dict[str, dict[str, dict[str, float]]], *, as_json: bool) -> No
         print(json.dumps(rows, indent=2))
         return
     print(
-        f"{'stage':<16} {'small MB':>9} {'large MB':>9} {'ratio':>6}   {'above imports, MB':>20}   seconds"
+        f"{'asset':<24} {'small MB':>9} {'large MB':>9} {'ratio':>6}   {'above imports, MB':>20}   seconds"
     )
     for stage, row in rows.items():
         small, large = row["small"], row["large"]
         ratio = large["peak_mb"] / small["peak_mb"]
         print(
-            f"{stage:<16} {small['peak_mb']:>9.0f} {large['peak_mb']:>9.0f} {ratio:>6.2f}   "
+            f"{stage:<24} {small['peak_mb']:>9.0f} {large['peak_mb']:>9.0f} {ratio:>6.2f}   "
             f"{small['above_imports_mb']:>9.0f} {large['above_imports_mb']:>10.0f}   "
             f"{small['elapsed_s']:.1f} {large['elapsed_s']:.1f}"
         )

@@ -124,9 +124,8 @@ def _builder(folder: Path, num_documents: int, numbers: list[int], engine: Engin
     )
     pipeline = Pipeline(made_here if stage.name == _TEXTS else stage for stage in PIPELINE)
     versions = {DumpKey.of("synthetic", f"{number:08d}"): "" for number in numbers}
-    dumps = DumpView(
-        versions, versions.__getitem__
-    )  # no stage that is left opens the files of a dump
+    # No stage that runs here opens the files of a dump.
+    dumps = DumpView(versions, versions.__getitem__)
     return Builder(
         pipeline, recipe, Store(Layout(folder, recipe.name)), dumps, engine=lambda: engine
     )
