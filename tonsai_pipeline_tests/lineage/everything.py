@@ -12,9 +12,18 @@ from tonsai_pipeline.recipe import Recipe, Section, parse_recipe
 
 def full_recipe(folder: Path) -> Recipe:
     """Return a recipe that names a file wherever it can, and has an entry in every list."""
-    files = ("words.txt", "lid.bin", "quiz.jsonl", "ready.bin", "deepspeed.json", "net.json")
-    for name in files:
-        (folder / name).write_text('{"gradient_clipping": 1.0}')
+    files = (
+        "words.txt",
+        "terms.txt",
+        "lid.bin",
+        "quiz.jsonl",
+        "text.txt",
+        "ready.bin",
+        "deepspeed.json",
+    )
+    for number, name in enumerate(files):
+        # JSON that DeepSpeed takes, and other bytes in each file.
+        (folder / name).write_text('{"gradient_clipping": 1.0}' + "\n" * number)
     for name in ("tokenizer", "network"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(name)
@@ -44,6 +53,10 @@ def full_recipe(folder: Path) -> Recipe:
                 "parallel": {"khm": "khm_a", "eng": "eng_b"},
             },
             "model": {"base": "network"},
+            "evaluate": {
+                "listed_terms": {"khm": "terms.txt"},
+                "texts": [{"name": "text", "path": "text.txt", "lang": "khm"}],
+            },
             "train": {
                 "freeze": [{"until_frac": 0.5, "trainable": ["embeddings"]}],
                 "deepspeed_config": "deepspeed.json",
@@ -64,6 +77,8 @@ def named_files(folder: Path) -> dict[str, Path]:
         "tokenizer.base": folder / "tokenizer" / "config.json",
         "model.base": folder / "network" / "config.json",
         "train.deepspeed_config": folder / "deepspeed.json",
+        "evaluate.listed_terms": folder / "terms.txt",
+        "evaluate.texts.path": folder / "text.txt",
     }
 
 

@@ -128,7 +128,7 @@ def test_a_set_is_named_by_its_bytes_and_not_by_its_folder(house, questions, tmp
 
 def test_a_broken_or_missing_set_is_named(house, tmp_path):
     texts = {"a@20260101": ["text"]}
-    with pytest.raises(RecipeError, match=r"none\.jsonl: no such file; the recipe names it"):
+    with pytest.raises(RecipeError, match=r"evaluation_sets\.0\.path: .*none\.jsonl: no such file"):
         house.deduplicate(texts, config(tmp_path / "none.jsonl"))
     (tmp_path / "bad.jsonl").write_text('{"question": "fine", "answer": "fine"}\n{"question": 7}\n')
     with pytest.raises(DataError, match=r"'quiz', column 'question', row 1: text_not_string"):

@@ -178,7 +178,7 @@ def test_word_lists_are_counted_and_dropped_by_share(
 
 def test_a_word_list_that_is_not_there_is_named(store: Store, engine: Engine) -> None:
     config = QualityConfig(word_lists={"khm": Path("nowhere.txt")})
-    with pytest.raises(RecipeError, match=r"nowhere.txt: no such file; the recipe names it"):
+    with pytest.raises(RecipeError, match=r"quality.word_lists.khm: nowhere.txt: no such file"):
         score_corpus(small_corpus(), store, engine, config)
 
 

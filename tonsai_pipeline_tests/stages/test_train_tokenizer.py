@@ -45,6 +45,7 @@ def train(
     mixture: Mixture,
     engine: Engine,
     config: TokenizerConfig = CONFIG,
+    /,
     *,
     force: bool = True,
     **sections: Any,
@@ -121,7 +122,9 @@ def test_parallel_sources_give_the_parity_of_khmer_and_english(
     shares = {"khm_news": 1.0, "khm_pairs": 0.0, "eng_pairs": 0.0}
     made = build_mixture(texts, shares=shares)
     pair = ParallelConfig(khm="khm_pairs", eng="eng_pairs")
-    artifact = train(store, made, engine, CONFIG.model_copy(update={"parallel": pair}))
+    config = CONFIG.model_copy(update={"parallel": pair})
+    khmer_alone = {"languages": {"khm": 1.0}}
+    artifact = train(store, made, engine, config, mixture=khmer_alone)
     tokenizer = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
 
     def count(said: list[str]) -> int:
