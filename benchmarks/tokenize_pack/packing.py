@@ -37,22 +37,21 @@ def fill(data: Path, work: Path, *, vocab_size: int) -> dict[str, object]:
     store, engine = Store(Layout(work, recipe.name)), open_engine("local")
     dumps = dumps_on_disk(recipe, store, data)
     found = {}
-    for strategy, seq_len in (
-        ("best_fit", 512),
-        ("best_fit", 2048),
-        ("best_fit", 4096),
-        ("concat", 2048),
+    for packing in (
+        PackingConfig(seq_len=512),
+        PackingConfig(seq_len=2048),
+        PackingConfig(seq_len=4096),
+        PackingConfig(seq_len=2048, strategy="concat"),
     ):
-        packing = PackingConfig(seq_len=seq_len, strategy=strategy)
         changed = recipe.model_copy(update={"tokenizer": config, "packing": packing})
         builder = open_builder(changed, store, dumps, engine=lambda: engine)
         for name in PIPELINE.up_to("packed_shards"):
             for dump in all_dumps(dumps.versions, PIPELINE[name]):
-                artifact = builder.build(name, dump)
-        report = artifact.report
+                builder.build(name, dump)
+        report = builder.build("packed_shards").report
         train = report["splits"]["train"]
         planned = sum(entry["num_tokens"] for entry in report["sources"].values())
-        found[f"{strategy} {seq_len}"] = {
+        found[f"{packing.strategy} {packing.seq_len}"] = {
             "tokens": report["num_tokens"],
             "tokens lost": planned - report["num_tokens"],
             "rows": report["num_rows"],

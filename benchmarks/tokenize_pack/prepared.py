@@ -5,6 +5,7 @@ texts ──▶ normalized_documents, mixture_documents ──mix, train_tokeniz
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ def _write_texts(dump: _Dump, folder: Path, *, engine: Engine) -> dict[str, int]
 def _choose_all(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[str, int]:
     """Choose every document."""
     del engine
-    counts = dict.fromkeys(("num_train", "num_bytes", "num_validation", "num_left_out"), 0)
+    counts = Counter(num_left_out=0)
     for path in normalized.parts():
         table = read_part(path, ["doc_id", "source", "lang", "num_bytes"])
         held_out = [row % _HOLD_OUT_EVERY == 1 for row in range(table.num_rows)]
@@ -151,7 +152,7 @@ def _choose_all(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[s
         counts["num_validation"] += sum(held_out)
         counts["num_train"] += table.num_rows - sum(held_out)
         counts["num_bytes"] += sum(n for n, held in zip(sizes, held_out, strict=True) if not held)
-    return counts
+    return dict(counts)
 
 
 STAGES = (

@@ -44,11 +44,14 @@ def build(data: Path, work: Path, *, seq_lens: list[int], vocab_size: int) -> Co
         for lang, found_texts in found.items()
     }
     engine = open_engine("local", num_workers=1)
-    section, shards = {"vocab_size": vocab_size, "compare_gpt2": False}, {}
-    for seq_len in seq_lens:
-        builder = prepared.open_builder(
+    section = {"vocab_size": vocab_size, "compare_gpt2": False}
+    builders = {
+        seq_len: prepared.open_builder(
             work / "corpus", documents, engine, tokenizer=section, packing={"seq_len": seq_len}
         )
-        shards[seq_len] = prepared.shards(builder).path
+        for seq_len in seq_lens
+    }
+    shards = {seq_len: prepared.shards(builder).path for seq_len, builder in builders.items()}
+    tokenizer = prepared.tokenizer(builders[seq_lens[0]])
     engine.close()
-    return Corpus(documents, prepared.tokenizer(builder).path, shards)
+    return Corpus(documents, tokenizer.path, shards)
