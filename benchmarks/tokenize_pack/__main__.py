@@ -1,6 +1,6 @@
 """Tokenizer and packed shards, measured: bytes per token, round trip, speed, fill, memory.
 
-    uv run python -m benchmarks.tokenize_pack --data FOLDER [--json] [--only tokenizer,speed,fill,plan,memory]
+    uv run python -m benchmarks.tokenize_pack --data FOLDER [--json] [--only tokenizer,speed,cpu,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`), among them `ntrex128`, parallel sentences that
 are never trained on, and `vectors/`. The numbers of the last run are in docs/tokenizer.md and docs/shards.md.
@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import sections
 from benchmarks.show import show
 
-SECTIONS = ("tokenizer", "speed", "fill", "plan", "memory")
+SECTIONS = ("tokenizer", "speed", "cpu", "fill", "plan", "memory")
 
 
 def main() -> None:
@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument(
         "--copies", type=int, default=8, help="copies of the text in `speed`, `memory`"
     )
-    parser.add_argument("--repeats", type=int, default=3, help="turns of `speed`; the best counts")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="turns of `speed`, `cpu`; the best counts"
+    )
     parser.add_argument("--documents", type=int, default=10_000_000, help="documents of `plan`")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -65,8 +67,10 @@ def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]
         )
     if name == "fill":
         return packing.fill(options.data, work, vocab_size=size)
+    if name == "cpu":
+        return packing.in_process("cpu", str(options.data), str(work), size, options.repeats)
     if name == "plan":
-        return dict(packing.planned(options.documents))
+        return packing.in_process("plan", options.documents)
     return packing.memory(options.data, work, vocab_size=size, times=options.copies)
 
 

@@ -8,113 +8,89 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks import texts
-from benchmarks.dedup.pipeline import Pipeline
 from benchmarks.tokenize_pack import prepared
-from benchmarks.tokenize_pack.tokenizers import count
 from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.engine import open_engine
+from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.lineage.builder import all_dumps
 from tonsai_pipeline.mixture.plan import plan
 from tonsai_pipeline.packing.best_fit import best_fit
 from tonsai_pipeline.packing.rows import stats_of
 from tonsai_pipeline.packing.windows import cut_windows
+from tonsai_pipeline.pipeline import PIPELINE, dumps_on_disk, open_builder
 from tonsai_pipeline.recipe import load_recipe
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.stages import mix, score
-from tonsai_pipeline.stages.pack.stage import pack
-from tonsai_pipeline.stages.train_tokenizer.stage import train_tokenizer
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 
 
 def fill(data: Path, work: Path, *, vocab_size: int) -> dict[str, object]:
-    """Run the recipe that `tonsai init` writes up to the mixture, then pack it at several row lengths."""
+    """Run the recipe that `tonsai init` writes up to the tokens, then pack them at several row lengths."""
     init(data, base=None, output=work / "real.yaml", force=True)
     recipe = load_recipe(str(work / "real.yaml"))
-    pipeline = Pipeline(work, recipe, num_workers=2)
-    normalized = pipeline.normalized(data)
-    kept = pipeline.deduplicated(
-        pipeline.signed(normalized, recipe.dedup.signatures), normalized, recipe.dedup
-    )
-    common = {"engine": pipeline.engine, "store": pipeline.store}
-
-    def make(asset, work_on):
-        return pipeline.store.materialize(
-            asset, None, work_on, stage_version="1", settings={}, inputs={}
-        )
-
-    scored = make(
-        "scored_documents",
-        lambda folder: score.score(
-            normalized, kept, folder, sources=recipe.sources, config=recipe.quality, **common
-        ),
-    )
-    mixture = make(
-        "training_mixture",
-        lambda folder: mix.mix(
-            scored, folder, sources=recipe.sources, config=recipe.mixture, **common
-        ),
-    )
     config = recipe.tokenizer.model_copy(update={"vocab_size": vocab_size, "compare_gpt2": False})
-    tokenizer = make(
-        "tokenizer",
-        lambda folder: train_tokenizer(
-            mixture, normalized, folder, config=config, normalize=recipe.normalize, **common
-        ),
-    )
+    store, engine = Store(Layout(work, recipe.name)), open_engine("local")
+    dumps = dumps_on_disk(recipe, store, data)
     found = {}
-    for strategy, seq_len in (
-        ("best_fit", 512),
-        ("best_fit", 2048),
-        ("best_fit", 4096),
-        ("concat", 2048),
+    for packing in (
+        PackingConfig(seq_len=512),
+        PackingConfig(seq_len=2048),
+        PackingConfig(seq_len=4096),
+        PackingConfig(seq_len=2048, strategy="concat"),
     ):
-        folder = work / f"{strategy}-{seq_len}"
-        folder.mkdir()
-        config = PackingConfig(seq_len=seq_len, strategy=strategy)
-        report = pack(mixture, normalized, tokenizer, folder, config=config, **common)
-        train = report.splits["train"]
-        planned = sum(entry["num_tokens"] for entry in report.sources.values())
-        found[f"{strategy} {seq_len}"] = {
-            "tokens": report.num_tokens,
-            "tokens lost": planned - report.num_tokens,
-            "rows": report.num_rows,
-            "fill": report.fill_frac,
+        changed = recipe.model_copy(update={"tokenizer": config, "packing": packing})
+        builder = open_builder(changed, store, dumps, engine=lambda: engine)
+        for name in PIPELINE.up_to("packed_shards"):
+            for dump in all_dumps(dumps.versions, PIPELINE[name]):
+                builder.build(name, dump)
+        report = builder.build("packed_shards").report
+        train = report["splits"]["train"]
+        planned = sum(entry["num_tokens"] for entry in report["sources"].values())
+        found[f"{packing.strategy} {packing.seq_len}"] = {
+            "tokens": report["num_tokens"],
+            "tokens lost": planned - report["num_tokens"],
+            "rows": report["num_rows"],
+            "fill": report["fill_frac"],
             "documents": train["num_documents"],
             "documents cut": train["num_cut"],
             "documents longer than a row": train["num_long"],
         }
-    pipeline.engine.close()
+    engine.close()
     return found
 
 
-def planned(num_documents: int) -> dict[str, float]:
-    """Order and pack synthetic documents, in a process of its own."""
-    return _child("_plan", str(num_documents))
-
-
 def memory(data: Path, work: Path, *, vocab_size: int, times: int) -> dict[str, object]:
-    """Pack one and several copies of the text, each in a process of its own with one worker."""
+    """Tokenize and pack one and several copies of the text, each in a process of its own with one worker."""
     found = {}
     for copies in (1, times):
-        corpus = texts.training(data)
-        store = Store(Layout(work / str(copies), "memory"))
-        prepared.build(store, corpus, copies)
-        prepared.tokenizer(store, count(corpus), texts.parallel(data), vocab_size)
-        found[f"{copies} x"] = _child("_pack", str(store.layout.root))
+        root = work / str(copies)
+        prepared.tokenizer(_builder(root, texts.training(data), copies, vocab_size))
+        found[f"{copies} x"] = in_process("pack", str(root), copies, vocab_size)
     peaks = [one["peak MB"] for one in found.values()]
     return found | {"ratio of peaks": peaks[1] / peaks[0]}
 
 
-def child(name: str, argument: str) -> dict[str, float]:
-    """What a process started by `_child` does."""
+def in_process(name: str, *arguments: object) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.tokenize_pack", "--child", name]
+    done = subprocess.run(
+        [*command, json.dumps(arguments)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child(name: str, arguments: str) -> dict[str, Any]:
+    """What a process started by `in_process` does."""
+    from benchmarks.tokenize_pack import speed
+
     started = time.perf_counter()
-    result = _plan(int(argument)) if name == "_plan" else _pack(Path(argument))
-    peak = peak_mb()
-    return result | {"peak MB": peak, "s, all": time.perf_counter() - started}
+    result = {"plan": _plan, "pack": _pack, "cpu": speed.cpu}[name](*json.loads(arguments))
+    return result | {"peak MB": peak_mb(), "s, all": time.perf_counter() - started}
 
 
 def peak_mb() -> float:
@@ -151,30 +127,19 @@ def _plan(num_documents: int) -> dict[str, float]:
     }
 
 
-def _pack(root: Path) -> dict[str, float]:
-    store = Store(Layout(root, "memory"))
-    engine = open_engine("local", num_workers=1)
-    mixture = store.current("training_mixture")
-    dumps = json.loads((mixture.path / "dumps.json").read_bytes())
-    normalized = {dump: store.current("normalized_documents", dump) for dump in dumps}
-    folder = root / "shards"
-    folder.mkdir()
-    report = pack(
-        mixture,
-        normalized,
-        store.current("tokenizer"),
-        folder,
+def _pack(root: str, copies: int, vocab_size: int) -> dict[str, float]:
+    # The texts are in the store already.
+    builder = _builder(Path(root), {"khm": [], "eng": []}, copies, vocab_size)
+    return {"tokens": prepared.shards(builder).report["num_tokens"]}
+
+
+def _builder(root: Path, corpus: dict[str, list[str]], copies: int, vocab_size: int) -> Builder:
+    return prepared.open_builder(
+        root,
+        corpus,
+        open_engine("local", num_workers=1),
+        copies=copies,
+        tokenizer={"vocab_size": vocab_size, "compare_gpt2": False},
         # Small shards, so that the small corpus has several: memory follows the shard.
-        config=PackingConfig(seq_len=2048, shard_rows=512),
-        engine=engine,
-        store=store,
+        packing={"seq_len": 2048, "shard_rows": 512},
     )
-    return {"tokens": report.num_tokens}
-
-
-def _child(name: str, argument: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.tokenize_pack", "--child", name, argument]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}: {done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])

@@ -1,92 +1,100 @@
-"""Texts -> normalized_documents, training_mixture and tokenizer artifacts, as many copies as asked for."""
+"""Texts by language -> a builder of the product's own stages over them, as many copies as asked for.
+
+texts ──▶ normalized_documents, mixture_documents ──mix, train_tokenizer, tokenize, pack──▶ packed_shards
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from tonsai_pipeline.recipe.sources import NormalizeConfig
-from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, NORMALIZED_DOCUMENTS
-from tonsai_pipeline.stages.train_tokenizer.count_words import WordCounts
-from tonsai_pipeline.stages.train_tokenizer.tokenizer_folder import save_tokenizer
-from tonsai_pipeline.storage.documents import part_name, write_part
-from tonsai_pipeline.storage.files import write_json
+from tonsai_pipeline.engine import Engine
+from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, Stage, raw_dump, same_dump
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.schema import MIXTURE_DOCUMENTS, NORMALIZED_DOCUMENTS, DumpKey
+from tonsai_pipeline.stages.mix.stage import STAGE as MIX
+from tonsai_pipeline.stages.mix.texts import CHOSEN
+from tonsai_pipeline.stages.pack.stage import STAGE as PACK
+from tonsai_pipeline.stages.tokenize.stage import STAGES as TOKENIZE
+from tonsai_pipeline.stages.train_tokenizer.stage import STAGE as TOKENIZER
+from tonsai_pipeline.storage.documents import part_name, read_part, write_part
+from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 
 #: Text of a part; the product's own parts are 32 MB, but a few MB must be many parts here as well.
 PART_BYTES = 2 << 20
+#: Every so many documents, one is held out.
+_HOLD_OUT_EVERY = 500
+_TOKENIZER = ("training_mixture", "tokenizer")
+_SHARDS = ("tokenized_documents", "packed_shards")
 
 
-def build(
-    store: Store, corpus: dict[str, list[str]], copies: int
-) -> tuple[Artifact, dict[str, Artifact]]:
-    """Write every copy of a language as a dump; return the mixture and normalized_documents by dump."""
-    texts = {
-        f"{lang}@{2026_0000 + n}": corpus[lang] for lang in corpus for n in range(1, copies + 1)
-    }
+@dataclass(frozen=True)
+class _Dump:
+    """A copy of the texts of a language."""
 
-    def make(asset, dump, work):
-        return store.materialize(
-            asset, dump, work, stage_version="1", settings={}, inputs={"copies": str(copies)}
-        )
+    key: DumpKey
+    texts: Sequence[str]
+    #: A root belongs to one corpus, so nothing must be told apart.
+    version: str = "1"
 
-    normalized, pointers = {}, {}
-    for dump, said in texts.items():
-        parts = list(split(said))
-        normalized[dump] = make(
-            "normalized_documents", dump, lambda folder, d=dump, p=parts: _texts(folder, d, p)
-        )
-        pointers[dump] = make(
-            "training_mixture.dump", dump, lambda folder, d=dump, p=parts: _pointers(folder, d, p)
-        )
-    share = 1 / len(corpus)
-    shares = dict.fromkeys(corpus, share)
+    def stamp(self) -> str:
+        return self.version
 
-    def whole(folder: Path) -> dict[str, int]:
-        write_json(
-            folder / "dumps.json", {d: {"path": store.relative(a)} for d, a in pointers.items()}
-        )
-        write_json(
-            folder / "shares.json",
-            {
-                "languages": shares,
-                "sources": {lang: {"lang": lang, "share": share} for lang in corpus},
-                "stages": [{"frac": 1.0, "shares": shares}],
-                "on_shortage": "redistribute",
-                "max_epochs": 1.0,
-                "total_tokens": None,
-                "seed": 0,
-            },
-        )
-        return {}
-
-    return make("training_mixture", None, whole), normalized
+    def current_version(self) -> str:
+        return self.version
 
 
-def tokenizer(
-    store: Store, words: dict[str, int], held_out: dict[str, list[str]], vocab_size: int
-) -> Artifact:
-    config = TokenizerConfig(vocab_size=vocab_size, compare_gpt2=False)
-    return store.materialize(
-        "tokenizer",
-        None,
-        lambda folder: save_tokenizer(
-            WordCounts(words, None),
-            held_out,
-            folder,
-            config=config,
-            normalize=NormalizeConfig(),
-            sample={},
-        ),
-        stage_version="1",
-        settings={"vocab_size": vocab_size},
-        inputs={},
+def open_builder(
+    root: Path,
+    corpus: Mapping[str, Sequence[str]],
+    engine: Engine,
+    *,
+    copies: int = 1,
+    **sections: Any,
+) -> Builder:
+    """Return a builder whose dumps are copies of a language, mixed in even shares.
+
+    Args:
+        root: Where artifacts go; of one corpus.
+        corpus: Texts by language; only the languages count once the tokenizer is there.
+        engine: Where parts are worked on.
+        copies: Dumps of each language.
+        sections: Sections of the recipe.
+    """
+    shares = dict.fromkeys(corpus, 1 / len(corpus))
+    recipe = Recipe.model_validate(
+        {
+            "name": "benchmark",
+            "sources": [{"name": lang, "lang": lang} for lang in corpus],
+            "mixture": {"languages": shares, "max_epochs": 1.0},
+            **sections,
+        }
     )
+    keys = [DumpKey.of(lang, str(2026_0101 + n)) for lang in corpus for n in range(copies)]
+    dumps = {key: _Dump(key, corpus[key.source]) for key in keys}
+    view = DumpView({key: dump.version for key, dump in dumps.items()}, dumps.__getitem__)
+    store = Store(Layout(root, recipe.name))
+    return Builder(Pipeline(STAGES), recipe, store, view, engine=lambda: engine)
 
 
-def split(texts: list[str]):
+def tokenizer(builder: Builder) -> Artifact:
+    """Train the tokenizer on the mixture, if it is not there."""
+    return [builder.build(name) for name in _TOKENIZER][-1]
+
+
+def shards(builder: Builder, *, again: bool = False) -> Artifact:
+    """Tokenize and pack; `again` even if that is done."""
+    tokenizer(builder)
+    return [builder.build(name, force=again) for name in _SHARDS][-1]
+
+
+def split(texts: Sequence[str]) -> Iterator[list[str]]:
     part, size = [], 0
     for text in texts:
         part.append(text)
@@ -98,15 +106,15 @@ def split(texts: list[str]):
         yield part
 
 
-def _texts(folder: Path, dump: str, parts: list[list[str]]) -> dict[str, int]:
-    lang = dump.partition("@")[0]
-    for chunk, texts in enumerate(parts):
+def _write_texts(dump: _Dump, folder: Path, *, engine: Engine) -> dict[str, int]:
+    del engine
+    for chunk, texts in enumerate(split(dump.texts)):
         fixed = {
-            "doc_id": [f"{dump}/{chunk}/{row}" for row in range(len(texts))],
+            "doc_id": [f"{dump.key}/{chunk}/{row}" for row in range(len(texts))],
             "text": texts,
-            "source": [lang] * len(texts),
-            "dump": [dump] * len(texts),
-            "lang": [lang] * len(texts),
+            "source": [dump.key.source] * len(texts),
+            "dump": [dump.key] * len(texts),
+            "lang": [dump.key.source] * len(texts),
             "num_bytes": [len(text.encode()) for text in texts],
         }
         columns = []
@@ -117,31 +125,49 @@ def _texts(folder: Path, dump: str, parts: list[list[str]]) -> dict[str, int]:
                 columns.append(pa.nulls(len(texts), field.type))
             else:
                 columns.append(pa.array([0] * len(texts)).cast(field.type))
-        write_part(
-            folder / part_name(0, chunk),
-            [pa.table(columns, schema=NORMALIZED_DOCUMENTS)],
-            NORMALIZED_DOCUMENTS,
-        )
-    return {}
+        table = pa.table(columns, schema=NORMALIZED_DOCUMENTS)
+        write_part(folder / part_name(0, chunk), [table], NORMALIZED_DOCUMENTS)
+    return {"num_documents": len(dump.texts)}
 
 
-def _pointers(folder: Path, dump: str, parts: list[list[str]]) -> dict[str, int]:
-    lang = dump.partition("@")[0]
-    for chunk, texts in enumerate(parts):
-        rows = range(len(texts))
-        columns = {
-            "doc_id": [f"{dump}/{chunk}/{row}" for row in rows],
-            "row_in_part": list(rows),
-            "source": [lang] * len(texts),
-            "lang": [lang] * len(texts),
-            "num_bytes": [len(text.encode()) for text in texts],
-            "score": [0.5] * len(texts),
-            "split": ["validation" if row % 500 == 1 else "train" for row in rows],
-            "repeats": [1.0] * len(texts),
+def _choose_all(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[str, int]:
+    """Choose every document."""
+    del engine
+    counts = Counter(num_left_out=0)
+    for path in normalized.parts():
+        table = read_part(path, ["doc_id", "source", "lang", "num_bytes"])
+        held_out = [row % _HOLD_OUT_EVERY == 1 for row in range(table.num_rows)]
+        columns = {name: table[name] for name in table.column_names} | {
+            "row_in_part": list(range(table.num_rows)),
+            "score": [0.5] * table.num_rows,
+            "split": ["validation" if held else "train" for held in held_out],
+            "repeats": [1.0] * table.num_rows,
         }
         write_part(
-            folder / part_name(0, chunk),
-            [pa.table(columns, schema=MIXTURE_DOCUMENTS)],
+            folder / path.name,
+            [pa.table(columns).select(MIXTURE_DOCUMENTS.names).cast(MIXTURE_DOCUMENTS)],
             MIXTURE_DOCUMENTS,
         )
-    return {}
+        sizes = table["num_bytes"].to_pylist()
+        counts["num_validation"] += sum(held_out)
+        counts["num_train"] += table.num_rows - sum(held_out)
+        counts["num_bytes"] += sum(n for n, held in zip(sizes, held_out, strict=True) if not held)
+    return dict(counts)
+
+
+STAGES = (
+    Stage("normalized_documents", "1", _write_texts, {}, {"dump": raw_dump()}, each_dump=True),
+    Stage(
+        "mixture_documents",
+        "1",
+        _choose_all,
+        reads={"normalized": same_dump("normalized_documents")},
+        each_dump=True,
+        part_of="training_mixture",
+    ),
+    MIX,
+    CHOSEN,
+    TOKENIZER,
+    *TOKENIZE,
+    PACK,
+)

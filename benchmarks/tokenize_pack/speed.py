@@ -1,52 +1,55 @@
-"""Text to shards against the raw tokenizer and against `datasets.map`, taking turns in one run."""
+"""Text to shards against the raw tokenizer and against `datasets.map`, taking turns in one run; and in CPU time."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
+import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from tokenizers import Tokenizer
 
 from benchmarks import texts
 from benchmarks.tokenize_pack import prepared
-from benchmarks.tokenize_pack.tokenizers import count
-from tonsai_pipeline.engine import open_engine
-from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.stages.pack.stage import pack
-from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.storage.store import Store
+from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.stages.tokenize import stage as tokenize
+from tonsai_pipeline.storage.shards import id_dtype
+from tonsai_pipeline.storage.store import Artifact
+from tonsai_pipeline.tokenizer.encode import Encoder
 
 SEQ_LEN = 2048
 NUM_CORES = len(os.sched_getaffinity(0))
+#: Texts that an encoder is handed at a time.
+_BATCH = 1000
 
 
 def measure(
     data: Path, work: Path, *, copies: int, vocab_size: int, repeats: int
 ) -> dict[str, object]:
+    """Wall time with every core."""
     corpus = texts.training(data)
-    store = Store(Layout(work, "speed"))
-    mixture, normalized = prepared.build(store, corpus, copies)
-    tokenizer = prepared.tokenizer(store, count(corpus), texts.parallel(data), vocab_size)
-    files = [path for artifact in normalized.values() for path in artifact.parts()]
-    num_bytes = copies * sum(len(text.encode()) for said in corpus.values() for text in said)
-    engine = open_engine("local", num_workers=None)
+    engine = open_engine("local")
+    builder = _builder(work, corpus, engine, copies=copies, tokenizer=_trained(vocab_size))
+    tokenizer = prepared.tokenizer(builder)
+    files = [
+        path
+        for dump in builder.dumps.versions
+        for path in builder.build("normalized_documents", dump).parts()
+    ]
+    num_bytes = copies * sum(map(_num_bytes, corpus.values()))
     runs = {
-        "encode_batch_fast, texts in memory": lambda _: raw(tokenizer.path, corpus, copies),
-        "text to shards, ours": lambda n: ours(store, mixture, normalized, tokenizer, engine, n),
-        "datasets.map, tokenize and group": lambda _: peer(tokenizer.path, files, work / "peer"),
+        "encode_batch_fast, texts in memory": lambda: raw(tokenizer.path, corpus, copies),
+        "text to shards, ours": lambda: prepared.shards(builder, again=True),
+        "datasets.map, tokenize and group": lambda: peer(tokenizer.path, files, work / "peer"),
     }
-    seconds = {name: [] for name in runs}
-    for turn in range(repeats):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run(turn)
-            seconds[name].append(time.perf_counter() - started)
-            print(f"  turn {turn}: {name}: {seconds[name][-1]:.1f} s", flush=True)
+    best = _best_of_turns(runs, repeats, time.perf_counter)
     engine.close()
-    best = {name: min(found) for name, found in seconds.items()}
     raw_s, ours_s, peer_s = best.values()
     return {
         "text MB": num_bytes / 1e6,
@@ -58,26 +61,61 @@ def measure(
     }
 
 
+def cpu(data: str, work: str, vocab_size: int, repeats: int) -> dict[str, object]:
+    """CPU time of this process by language: encoders that keep nothing, and the stages from text to shards.
+
+    Every turn opens the encoder anew: one that has seen a text's words is faster on them.
+    """
+    # As in a worker of several.
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    corpus = texts.training(Path(data))
+    engine = open_engine("local", num_workers=1)
+    tokenizer = prepared.tokenizer(
+        _builder(Path(work, "both"), corpus, engine, tokenizer=_trained(vocab_size))
+    )
+    found: dict[str, object] = {}
+    for lang, said in corpus.items():
+        section = {"base": str(tokenizer.path), "compare_gpt2": False}
+        builder = _builder(Path(work, lang), {lang: said}, engine, tokenizer=section)
+        prepared.shards(builder)  # compiles, and reads the texts from disk once
+        runs = {
+            "encode_batch_fast": lambda said=said: raw(tokenizer.path, {"": said}, 1),
+            "opening our encoder": lambda: encode(tokenizer, []),
+            "our encoder": lambda said=said: encode(tokenizer, said),
+            "tokenize": lambda b=builder: _tokenize_again(b),
+            "text to shards": lambda b=builder: _shards_again(b),
+        }
+        best = _best_of_turns(runs, repeats, time.process_time)
+        num_mb = _num_bytes(said) / 1e6
+        found[lang] = {
+            "text MB": num_mb,
+            "s of CPU time to open our encoder": best.pop("opening our encoder"),
+            "MB/s of CPU time": {name: num_mb / seconds for name, seconds in best.items()},
+            "text to shards / encode_batch_fast": best["encode_batch_fast"]
+            / best["text to shards"],
+            "text to shards / our encoder": best["our encoder"] / best["text to shards"],
+        }
+    return found
+
+
 def raw(folder: Path, corpus: dict[str, list[str]], copies: int) -> None:
     """Encode everything with the tokenizer's own threads, a thousand texts at a time, and keep nothing."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     encoder = Tokenizer.from_file(str(folder / "tokenizer.json"))
     for _ in range(copies):
         for said in corpus.values():
-            for start in range(0, len(said), 1000):
-                encoder.encode_batch_fast(said[start : start + 1000], add_special_tokens=False)
+            for start in range(0, len(said), _BATCH):
+                encoder.encode_batch_fast(said[start : start + _BATCH], add_special_tokens=False)
 
 
-def ours(store, mixture, normalized, tokenizer, engine, turn: int) -> None:
-    """Read, tokenize, plan, pack, hash, write; nothing is cached from the turn before."""
-    root = store.layout.root
-    shutil.rmtree(root / "artifacts" / "packed_shards.tokens", ignore_errors=True)
-    folder = root / f"shards-{turn}"
-    folder.mkdir()
-    config = PackingConfig(seq_len=SEQ_LEN)
-    report = pack(mixture, normalized, tokenizer, folder, config=config, engine=engine, store=store)
-    assert report.num_tokens > 0
-    shutil.rmtree(folder)
+def encode(tokenizer: Artifact, said: list[str]) -> None:
+    """Encode everything with our encoder, in the batches of the stage, and keep nothing."""
+    info = tokenize.read_info(tokenizer)
+    text = (tokenizer.path / "tokenizer.json").read_text(encoding="utf-8")
+    encoder = Encoder(text, info, id_dtype(info.padded_vocab_size))
+    assert encoder.is_fast
+    for batch, _ in tokenize._batches(pa.array(said, pa.large_string()), tokenize._BATCH_BYTES):
+        encoder.encode(batch)
 
 
 def peer(folder: Path, files: list[Path], cache: Path) -> None:
@@ -106,3 +144,40 @@ def peer(folder: Path, files: list[Path], cache: Path) -> None:
     encoded = table.map(encode, remove_columns=table.column_names, **options)
     assert encoded.map(group, **options).num_rows > 0
     shutil.rmtree(cache)
+
+
+def _builder(work: Path, corpus: dict[str, list[str]], engine: Engine, **options: Any) -> Builder:
+    return prepared.open_builder(work, corpus, engine, packing={"seq_len": SEQ_LEN}, **options)
+
+
+def _trained(vocab_size: int) -> dict[str, object]:
+    return {"vocab_size": vocab_size, "compare_gpt2": False}
+
+
+def _tokenize_again(builder: Builder) -> None:
+    tokenize._open_encoder.cache_clear()
+    for dump in builder.dumps.versions:
+        builder.build("tokenized_documents_of_dump", dump, force=True)
+
+
+def _shards_again(builder: Builder) -> None:
+    tokenize._open_encoder.cache_clear()
+    prepared.shards(builder, again=True)
+
+
+def _best_of_turns(
+    runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float]
+) -> dict[str, float]:
+    """Run everything in turns; return the seconds of the quickest turn of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats):
+        for name, run in runs.items():
+            started = clock()
+            run()
+            seconds[name].append(clock() - started)
+            print(f"  turn {turn}: {name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
+    return {name: min(found) for name, found in seconds.items()}
+
+
+def _num_bytes(said: list[str]) -> int:
+    return sum(len(text.encode()) for text in said)

@@ -9,12 +9,7 @@ import numpy as np
 
 from benchmarks import texts
 from benchmarks.tokenize_pack import prepared
-from benchmarks.tokenize_pack.tokenizers import count
 from tonsai_pipeline.engine import open_engine
-from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.stages.pack.stage import pack
-from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.storage.store import Store
 
 #: Documents of a run; more would only make packing take longer, not a step.
 MAX_DOCUMENTS = 12_000
@@ -48,17 +43,15 @@ def build(data: Path, work: Path, *, seq_lens: list[int], vocab_size: int) -> Co
         lang: [found_texts[i] for i in generator.permutation(len(found_texts))[:half]]
         for lang, found_texts in found.items()
     }
-    store = Store(Layout(work, "train"))
-    mixture, normalized = prepared.build(store, documents, 1)
-    held_out = {lang: found_texts[:50] for lang, found_texts in texts.parallel(data).items()}
-    tokenizer = prepared.tokenizer(store, count(documents), held_out, vocab_size)
     engine = open_engine("local", num_workers=1)
-    shards = {}
-    for seq_len in seq_lens:
-        folder = work / f"shards-{seq_len}"
-        folder.mkdir(parents=True)
-        config = PackingConfig(seq_len=seq_len)
-        pack(mixture, normalized, tokenizer, folder, config=config, engine=engine, store=store)
-        shards[seq_len] = folder
+    section = {"vocab_size": vocab_size, "compare_gpt2": False}
+    builders = {
+        seq_len: prepared.open_builder(
+            work / "corpus", documents, engine, tokenizer=section, packing={"seq_len": seq_len}
+        )
+        for seq_len in seq_lens
+    }
+    shards = {seq_len: prepared.shards(builder).path for seq_len, builder in builders.items()}
+    tokenizer = prepared.tokenizer(builders[seq_lens[0]])
     engine.close()
     return Corpus(documents, tokenizer.path, shards)
