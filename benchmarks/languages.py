@@ -13,9 +13,7 @@ and ABC store it, against all that and program text. `--write` puts the weights 
 from __future__ import annotations
 
 import argparse
-import gzip
 import html
-import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -27,6 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from benchmarks.texts import read_texts
 from tonsai_pipeline.text import languages_batch, legacy_font_batch, ngrams
 from tonsai_pipeline.text.clusters import clusters
 
@@ -171,11 +170,6 @@ def read_declarations(folder: Path) -> list[Declaration]:
         if texts and _latin_frac("".join(texts)) > 0.8:
             found.append(Declaration(fields["code"], fields["name"], texts))
     return found
-
-
-def read_texts(path: Path) -> list[str]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]
 
 
 def bad_texts(

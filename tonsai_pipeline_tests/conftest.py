@@ -27,7 +27,7 @@ def real_data() -> Path:
         pytest.skip(
             "TONSAI_REAL_DATA is not set: point it at a folder of real text to run this test"
         )
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 @pytest.fixture

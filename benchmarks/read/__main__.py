@@ -8,13 +8,9 @@ FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). The numbers o
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import sections
-from benchmarks.show import show
 
 SECTIONS = ("speed", "faults")
 
@@ -30,15 +26,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     chosen = sections.chosen(parser, options.only, SECTIONS)
-    results = {}
-    for name in (name for name in SECTIONS if name in chosen):
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = run(name, options, Path(folder))
-        if not options.json:
-            show(name, results[name])
-            sys.stdout.flush()
-    if options.json:
-        print(json.dumps(results, indent=1))
+    names = (name for name in SECTIONS if name in chosen)
+    sections.run_each(names, lambda name, work: run(name, options, work), as_json=options.json)
 
 
 def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]:

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import sections
-from benchmarks.show import show
 
 SECTIONS = ("tokenizer", "speed", "cpu", "fill", "plan", "memory")
 
@@ -43,15 +40,8 @@ def main() -> None:
     chosen = sections.chosen(parser, options.only, SECTIONS)
     if options.data is None:
         parser.error("--data is needed")
-    results = {}
-    for name in (name for name in SECTIONS if name in chosen):
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = run(name, options, Path(folder))
-        if not options.json:
-            show(name, results[name])
-            sys.stdout.flush()
-    if options.json:
-        print(json.dumps(results, indent=1))
+    names = (name for name in SECTIONS if name in chosen)
+    sections.run_each(names, lambda name, work: run(name, options, work), as_json=options.json)
 
 
 def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]:

@@ -17,9 +17,10 @@ from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import METRICS_NAME, MODEL_NAME, STATUS_NAME, TrainRun, read_metrics
+from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 SEQ_LEN, ROWS = 256, 8
 BASE_VOCAB, NEW_TOKENS = 2048, 2000

@@ -21,12 +21,13 @@ from benchmarks.train.packed import NEVER, Quiet, describe
 from tonsai_pipeline.model.attention import Borders, attend, block_mask, uses_varlen_kernel
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.backends import backend
 from tonsai_pipeline.train.backends.backend import Backend
 from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoints
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import METRICS_NAME, STATUS_NAME, TrainRun, read_metrics
+from tonsai_pipeline.train.spec import TrainRun
 
 #: First steps that are not measured: they compile, choose kernels and fill caches.
 WARMUP_STEPS = 3

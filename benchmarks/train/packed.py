@@ -10,12 +10,13 @@ from typing import Any
 from benchmarks.train.padded import Steps
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.batch_plan import make_plan
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import METRICS_NAME, TrainRun, read_metrics
+from tonsai_pipeline.train.spec import TrainRun
 
 NEVER = 1_000_000_000
 

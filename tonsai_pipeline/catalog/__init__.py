@@ -2,4 +2,5 @@
 
 catalog.py    dumps of a recipe, and what people decide about them
 discovery.py  where their files lie
+locations.py  what a recipe says of where text lies -> locations
 """

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tonsai_pipeline.catalog.locations import hub_location
 from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.recipe.sources import HubDataset, Source
-from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, detect_format, is_url
+from tonsai_pipeline.recipe.sources import Source
+from tonsai_pipeline.storage.dumps import ContentHashes, detect_format, is_url
 from tonsai_pipeline.storage.dumps.folders import is_unfinished
 from tonsai_pipeline.storage.dumps.locations import expand_path, name_root, why_nothing
 from tonsai_pipeline.storage.layout import Layout
@@ -58,7 +59,7 @@ def find_in_recipe(source: Source, data_folder: Path, hashes: ContentHashes, fou
         RecipeError: Its path leads nowhere.
     """
     if source.hub is not None:
-        location = hashes.pin(_hub_location(source.hub)).url
+        location = hashes.pin(hub_location(source.hub)).url
         found.add(source.name, source.date, [location], base=None)
     patterns = (source.path,) if isinstance(source.path, str) else source.path or ()
     for pattern in patterns:
@@ -144,10 +145,6 @@ def _add_inbox_path(path: Path, source: Source, date: str, layout: Layout, found
         found.add(source.name, date, locations, base=layout.inbox)
     elif not problems:
         found.problems.append(f"{path}: empty folder")
-
-
-def _hub_location(hub: HubDataset) -> HubLocation:
-    return HubLocation(hub.id, hub.config, hub.split, hub.revision, hub.streaming, hub.max_samples)
 
 
 def source_names(recipe: Recipe) -> list[str]:

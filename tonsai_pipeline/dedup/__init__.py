@@ -4,5 +4,5 @@
       └─shingles──▶ hashed n-grams ──minhash──▶ signature ──lsh──▶ candidates ──verify──▶ edges ──greedy──▶ kept
 
 Values in, values out: Arrow string arrays and numpy arrays. The files between the steps are the business
-of `stages/sign.py` and `stages/deduplicate.py`.
+of `stages/sign` and `stages/deduplicate`.
 """

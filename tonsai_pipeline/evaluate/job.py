@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import orjson
 import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -34,6 +31,7 @@ from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_valida
 from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics, record_error
 from tonsai_pipeline.storage.manifest import read_manifest
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.text import NormalizeOptions
@@ -53,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with open_reporter() as reporter:
             evaluate(run, reporter=reporter)
     except BaseException as error:
-        _record_failure(run_file.parent, error)
+        record_error(run_file.parent, error)
         if isinstance(error, TonsaiError):
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             return 1
@@ -96,9 +94,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
         },
     )
     write(results, run.output_dir, curve=_draw(run.training_dir))
-    write_json(
-        run.output_dir / "status.json", {"state": "finished", "fingerprint": run.fingerprint}
-    )
+    write_json(run.output_dir / STATUS_NAME, {"state": "finished", "fingerprint": run.fingerprint})
     return results
 
 
@@ -140,7 +136,7 @@ def _untrained(run: EvalRun, validation: Mapping[str, RowReader]) -> PreTrainedM
         run.untrained,
         vocab_size=reader.vocab_size,
         seq_len=reader.seq_len,
-        special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
+        special_ids=reader.special_ids,
         seed=run.seed,
         tokenizer_dir=run.model_dir,
     )
@@ -160,30 +156,15 @@ def _measure_all(
 
 
 def _status(training_dir: Path | None) -> dict[str, Any]:
-    if training_dir is None or not (training_dir / "status.json").exists():
+    if training_dir is None or not (training_dir / STATUS_NAME).exists():
         return {}
-    return cast("dict[str, Any]", read_json(training_dir / "status.json"))
+    return cast("dict[str, Any]", read_json(training_dir / STATUS_NAME))
 
 
 def _draw(training_dir: Path | None) -> bytes | None:
-    if training_dir is None or not (training_dir / "metrics.jsonl").exists():
+    if training_dir is None or not (training_dir / METRICS_NAME).exists():
         return None
-    lines = (training_dir / "metrics.jsonl").read_bytes().splitlines()
-    return loss_curve([orjson.loads(line) for line in lines])
-
-
-def _record_failure(folder: Path, error: BaseException) -> None:
-    record = {
-        "time": time.time(),
-        "rank": 0,
-        "error": type(error).__name__,
-        "message": str(error),
-        "is_ours": isinstance(error, TonsaiError),
-        "step": None,
-        "checkpoint": None,
-        "traceback": traceback.format_exc(),
-    }
-    write_json(folder / "failure-0.json", record)
+    return loss_curve(read_metrics(training_dir / METRICS_NAME))
 
 
 if __name__ == "__main__":

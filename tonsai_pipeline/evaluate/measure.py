@@ -41,6 +41,8 @@ from tonsai_pipeline.text import NormalizeOptions
 
 #: An item of which the corpus holds this share of its n-grams is dirty.
 _MIN_DIRTY_FRAC = 0.5
+#: What the longest generations have: 600 bytes of Khmer.
+_EXCERPT_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -221,10 +223,6 @@ def corpus_health(
             healths = measure_health(own, [language] * len(own), [False] * len(own), options)
             found[language] = summarize_health(healths)
     return found
-
-
-#: What the longest generations have: 600 bytes of Khmer.
-_EXCERPT_CHARS = 200
 
 
 def missing(material: Material, config: EvaluateConfig) -> list[NotMeasured]:

@@ -12,19 +12,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.lineage.job_file import JobFile
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.recipe.section import Section
-from tonsai_pipeline.storage.files import read_json, write_bytes
 
-RUN_NAME = "run.json"
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
 
 
-class EvalRun(Section):
+class EvalRun(JobFile):
     """One evaluation, complete."""
+
+    what = "an evaluation"
 
     name: str
     """Name of the run, the title of the report."""
@@ -42,7 +41,7 @@ class EvalRun(Section):
     """Folder of the training run, for its curve and its facts; empty: the report goes without."""
 
     held_out: Path | None = None
-    """Held-out documents as text, see `stages/held_out_texts.py`; empty: only packed rows are measured."""
+    """Held-out documents as text, see `stages/mix/held_out.py`; empty: only packed rows are measured."""
 
     corpus: tuple[tuple[Path, Path], ...] = ()
     """What the model was trained on: parts of the mixture's pointers, and the normalized parts they point into."""
@@ -58,27 +57,3 @@ class EvalRun(Section):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """How prompts are normalized: as the corpus was."""
-
-    output_dir: Path
-    """Where the report goes."""
-
-    fingerprint: str
-    """Name of the work."""
-
-    def write(self) -> Path:
-        """Write RUN.json into the output folder and return its path."""
-        path = self.output_dir / RUN_NAME
-        write_bytes(path, self.model_dump_json(indent=2).encode() + b"\n")
-        return path
-
-    @classmethod
-    def read(cls, path: Path) -> EvalRun:
-        """Read RUN.json.
-
-        Raises:
-            RecipeError: The file is not an evaluation.
-        """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValueError as error:
-            raise RecipeError(f"{path}: not an evaluation: {error}") from error

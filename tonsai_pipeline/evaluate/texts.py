@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from tonsai_pipeline.catalog.locations import location_of
 from tonsai_pipeline.errors import DataError, TonsaiError
 from tonsai_pipeline.recipe.evaluate import MeasuredText
 from tonsai_pipeline.storage.documents import read_batches, read_part
-from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
+from tonsai_pipeline.storage.dumps import BadRow, read_dump_file
 from tonsai_pipeline.text import NormalizeOptions, normalize_batch
 
 #: Bytes of the corpus that generations and items are looked up in, at most.
@@ -117,22 +118,13 @@ def read_corpus(parts: Sequence[CorpusPart], *, max_bytes: int) -> Iterator[pa.A
 
 def _texts(one: MeasuredText) -> list[str]:
     found = []
-    for record in read_dump_file(_location(one), text_column=one.text_column):
+    for record in read_dump_file(location_of(one), text_column=one.text_column):
         if isinstance(record, BadRow):
             raise DataError(f"{one.name}: row {record.row}: {record.reason}: {record.detail}")
         found.append(record.text)
     if not found:
         raise DataError(f"{one.name}: no texts in it")
     return found
-
-
-def _location(one: MeasuredText) -> str:
-    if one.hub is None:
-        return str(one.path)
-    hub = one.hub
-    return HubLocation(
-        hub.id, hub.config, hub.split, hub.revision, hub.streaming, hub.max_samples
-    ).url
 
 
 def _how(one: MeasuredText) -> str:

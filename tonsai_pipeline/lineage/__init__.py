@@ -4,6 +4,7 @@ stage.py      Stage: one frozen value that declares what is made, from which set
 pipeline.py   all stages of the product -> a checked graph: who needs whom, code versions
 document.py   declarations -> the page of the docs that says what reruns when
 builder.py    stages, recipe, dumps, store -> artifacts, made only where none of that key is there
+job_file.py   all that a launched job is told, as one file
 """
 
 from tonsai_pipeline.lineage.builder import Builder, DumpView

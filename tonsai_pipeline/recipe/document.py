@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tonsai_pipeline.recipe.recipe import Recipe
+from tonsai_pipeline.recipe.section import section_of
 
 _HEAD = """# The recipe
 
@@ -40,7 +41,7 @@ def _section_pages(
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     nested = []
     for name, field in section.model_fields.items():
-        inner = _section_of(field.annotation)
+        inner = section_of(field.annotation)
         place = name if path == "recipe" else f"{path}.{name}"
         if inner is not None:
             nested.append((place, inner))
@@ -88,15 +89,6 @@ def _type_name(annotation: Any) -> str:
     if text.startswith("Literal"):
         return " or ".join(str(value) for value in get_args(annotation))
     return text.replace("|", "or").replace("NoneType", "None")
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        if (found := _section_of(argument)) is not None:
-            return found
-    return None
 
 
 if __name__ == "__main__":

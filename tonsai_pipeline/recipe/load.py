@@ -9,13 +9,14 @@ import difflib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.recipe import Recipe
+from tonsai_pipeline.recipe.section import section_of
 
 #: Keys and places in lists that lead to a value.
 Location = tuple[str | int, ...]
@@ -164,18 +165,8 @@ def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
     """Return the valid keys of the section at a location."""
     for step in location:
         if isinstance(step, str) and step in model.model_fields:
-            nested = _section_of(model.model_fields[step].annotation)
+            nested = section_of(model.model_fields[step].annotation)
             if nested is None:
                 return []
             model = nested
     return list(model.model_fields)
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Find the section class inside an annotation such as `tuple[Source, ...] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        if (found := _section_of(argument)) is not None:
-            return found
-    return None

@@ -136,3 +136,13 @@ RecipePath = Annotated[Path, AfterValidator(_beside_the_recipe), InputFile()]
 
 FolderOrHub = Annotated[str, AfterValidator(_folder_or_hub), InputFile()]
 """A folder, relative to the recipe's or absolute, whose bytes count; or else the id of a Hub repository."""
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section class inside an annotation such as `tuple[Source, ...] | None`; None without one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := section_of(argument)) is not None:
+            return found
+    return None

@@ -101,6 +101,11 @@ class RowReader:
         self._segments = _open_table(self.folder / SEGMENTS_NAME, SEGMENT, self.num_segments)
         self._shards: list[np.ndarray | None] = [None] * len(self._files)
 
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """Ids of the tokenizer's markers: bos, eos, pad."""
+        return {"bos": self.bos_id, "eos": self.eos_id, "pad": self.pad_id}
+
     def __len__(self) -> int:
         return self.num_rows
 

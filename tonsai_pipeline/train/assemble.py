@@ -78,7 +78,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         run.model,
         vocab_size=reader.vocab_size,
         seq_len=reader.seq_len,
-        special_ids={"bos": reader.bos_id, "eos": reader.eos_id, "pad": reader.pad_id},
+        special_ids=reader.special_ids,
         seed=section.seed,
         tokenizer_dir=run.tokenizer_dir,
         on_change=reporter.log,

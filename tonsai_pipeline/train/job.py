@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -24,6 +23,7 @@ from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import name_contents, write_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, has_failed, record_error
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.backends.backend import Backend
@@ -33,7 +33,6 @@ from tonsai_pipeline.train.checkpoints.remote import Remote
 from tonsai_pipeline.train.checkpoints.resume import resume
 from tonsai_pipeline.train.checkpoints.uploader import Uploader, UploadReport
 from tonsai_pipeline.train.launch import process
-from tonsai_pipeline.train.launch.failure import has_failed, record_failure
 from tonsai_pipeline.train.launch.watchdog import Watchdog
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
@@ -42,13 +41,7 @@ from tonsai_pipeline.train.memory import out_of_memory
 from tonsai_pipeline.train.records.journal import Journal
 from tonsai_pipeline.train.records.metrics import Metrics
 from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
-from tonsai_pipeline.train.spec import (
-    CHECKPOINTS_NAME,
-    METRICS_NAME,
-    MODEL_NAME,
-    STATUS_NAME,
-    TrainRun,
-)
+from tonsai_pipeline.train.spec import CHECKPOINTS_NAME, MODEL_NAME, TrainRun
 
 #: A stopped run must end before its launcher's patience does; what is not uploaded by then is on this disk.
 _LAST_UPLOAD_S = 30.0
@@ -73,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with open_reporter() as reporter:
             train(run, reporter=reporter, stop=stop)
     except BaseException as error:
-        _record_failure(folder, error)
+        record_error(folder, error)
         if isinstance(error, TonsaiError):
             # Meant to be read by a person: the message is enough.
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -248,19 +241,6 @@ def _write_status(
     if uploads is not None:
         status["uploads"] = asdict(uploads)
     write_json(run.output_dir / STATUS_NAME, status)
-
-
-def _record_failure(folder: Path, error: BaseException) -> None:
-    """Leave the cause where the launcher finds it."""
-    record_failure(
-        folder,
-        error=type(error).__name__,
-        message=str(error),
-        is_ours=isinstance(error, TonsaiError),
-        step=getattr(error, "step", None),
-        checkpoint=getattr(error, "checkpoint", None),
-        traceback=traceback.format_exc(),
-    )
 
 
 if __name__ == "__main__":

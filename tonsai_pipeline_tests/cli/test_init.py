@@ -24,8 +24,6 @@ from tonsai_pipeline.recipe import Recipe, load_recipe
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.grammar import document
 
-REAL = os.environ.get("TONSAI_REAL_DATA")
-
 
 def text(lang: str, seed: int) -> str:
     return document(random.Random(seed), lang)  # pyright: ignore[reportArgumentType]
@@ -315,10 +313,11 @@ def test_the_model_fits_text_and_machine(
         assert 7 < hours <= 8
 
 
-@pytest.mark.skipif(REAL is None, reason="TONSAI_REAL_DATA is not set")
-def test_real_text_becomes_the_sources_that_a_person_would_write(home: Path) -> None:
+def test_real_text_becomes_the_sources_that_a_person_would_write(
+    home: Path, real_data: Path
+) -> None:
     target = home / "real.yaml"
-    init(Path(str(REAL)), base=None, output=target, force=False)
+    init(real_data, base=None, output=target, force=False)
     recipe = load_recipe(str(target))
     weights = {source.name: source.weight for source in recipe.sources}
     assert {"khm_news", "khm_wikipedia", "eng_masc", "khm_libreoffice_help"} < set(weights)

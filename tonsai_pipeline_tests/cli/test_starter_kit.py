@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -27,21 +26,18 @@ DEEPSPEED = {
 COMMON = ["--dataset-dir", "data/mixture", "--tokenizer-dir", "artifacts/tokenizer"]
 
 
-def texts(name: str, num: int) -> list[str]:
-    folder = os.environ.get("TONSAI_REAL_DATA")
-    if folder is None:
-        pytest.skip("TONSAI_REAL_DATA is not set")
-    with gzip.open(Path(folder) / name, "rt", encoding="utf-8") as lines:
+def texts(folder: Path, name: str, num: int) -> list[str]:
+    with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line, _ in zip(lines, range(num), strict=False)]
 
 
 @pytest.fixture(scope="module")
-def kit(tmp_path_factory) -> Path:
+def kit(tmp_path_factory, real_data: Path) -> Path:
     """Everything from raw text to a model, once."""
     place = tmp_path_factory.mktemp("kit")
     (place / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     for name, source in (("khm", "khm/wikipedia.jsonl.gz"), ("eng", "eng/abc_news.jsonl.gz")):
-        found = texts(source, 400)
+        found = texts(real_data, source, 400)
         rows = [json.dumps({"text": text}, ensure_ascii=False) for text in found]
         (place / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
         lines = [" ".join(text.split()) for text in found]

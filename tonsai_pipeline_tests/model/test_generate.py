@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.generate import allowed_tokens, generate
 from tonsai_pipeline_tests.train import tiny
 
@@ -14,8 +13,7 @@ EVERYTHING = allowed_tokens(320, 320, [])
 
 @pytest.fixture(scope="module")
 def model():
-    special = {"bos": 0, "eos": 1, "pad": 2}
-    return build_model(tiny.MODEL, vocab_size=320, seq_len=64, special_ids=special, seed=0)
+    return tiny.network()
 
 
 def test_the_same_seed_writes_the_same_text(model) -> None:

@@ -6,15 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.loss import IGNORE, NextTokenLoss
 from tonsai_pipeline_tests.train import tiny
 
 
 @pytest.fixture(scope="module")
 def model():
-    special = {"bos": 0, "eos": 1, "pad": 2}
-    return build_model(tiny.MODEL, vocab_size=320, seq_len=64, special_ids=special, seed=0)
+    return tiny.network()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tonsai_pipeline.planner.presets import PRESETS, fit
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.spec import read_metrics
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline_tests.train import runs, tiny
 
 KIT = shape_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tonsai_pipeline.dedup.shingles import shingle
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.dedup import DedupConfig
+from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.decontaminate.stage import STAGES as DECONTAMINATE
 from tonsai_pipeline.stages.deduplicate.stage import STAGES as DEDUPLICATE
 from tonsai_pipeline.stages.drop_boilerplate.stage import STAGES as BOILERPLATE
@@ -26,7 +26,7 @@ from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text.dedup_key import dedup_key
 from tonsai_pipeline_tests.stages.corpora import normalized_stage
-from tonsai_pipeline_tests.stages.harness import Workshop
+from tonsai_pipeline_tests.stages.harness import Made, Workshop
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -112,43 +112,24 @@ class House:
         return Deduplicated(builder, builder.build("deduplicated_documents"))
 
 
-@dataclass(frozen=True)
-class Deduplicated:
-    """The artifact of a corpus, and what belongs to it."""
+class Deduplicated(Made):
+    """A deduplicated corpus, and what belongs to it."""
 
-    builder: Builder
-    artifact: Artifact
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        return self.artifact.report
-
-    @property
-    def path(self) -> Path:
-        return self.artifact.path
-
-    @property
-    def data_version(self) -> str:
-        return self.artifact.data_version
-
-    def decisions(self) -> dict[str, Artifact]:
+    def decisions(self) -> dict[DumpKey, Artifact]:
         """What deduplication decided, by dump."""
-        return self._of_dumps("dedup_decisions")
+        return self.dumps("dedup_decisions")
 
-    def links(self) -> dict[str, Artifact]:
+    def links(self) -> dict[DumpKey, Artifact]:
         """The final keep-lists, by dump."""
-        return self._of_dumps("kept_documents_of_dump")
+        return self.dumps("kept_documents_of_dump")
 
     def boilerplate(self) -> Mapping[str, Any]:
         """The report of the second pass."""
         return self.builder.build("kept_documents").report
 
-    def contaminated(self) -> dict[str, Artifact]:
+    def contaminated(self) -> dict[DumpKey, Artifact]:
         """Contaminated documents, by dump."""
-        return self._of_dumps("contaminated_documents")
-
-    def _of_dumps(self, stage: str) -> dict[str, Artifact]:
-        return {key: self.builder.build(stage, key) for key in self.builder.dumps.versions}
+        return self.dumps("contaminated_documents")
 
     def kept(self, rows_per_part: int = 1000) -> dict[str, list[int]]:
         """Return the rows that stay, numbered through each dump."""

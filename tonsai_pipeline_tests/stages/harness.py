@@ -15,7 +15,7 @@ from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, Stage, raw_dump
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import digest_json
-from tonsai_pipeline.storage.store import Store
+from tonsai_pipeline.storage.store import Artifact, Store
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,27 @@ def recipe_of(
     return Recipe.model_validate(
         {"name": "test", "sources": sources or [{"name": "none", "lang": "eng"}], **sections}
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact and what belongs to it."""
+
+    builder: Builder
+    artifact: Artifact
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.artifact.report
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def data_version(self) -> str:
+        return self.artifact.data_version
+
+    def dumps(self, stage: str) -> dict[DumpKey, Artifact]:
+        """Return the artifacts of a stage that makes one a dump."""
+        return {key: self.builder.build(stage, key) for key in self.builder.dumps.versions}

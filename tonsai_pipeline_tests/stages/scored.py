@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from tonsai_pipeline.storage.documents import part_name, read_part, write_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import count_clusters_batch, languages_batch
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu, tagged_titles
-from tonsai_pipeline_tests.stages.harness import InventedDump, Workshop, invented
+from tonsai_pipeline_tests.stages.harness import InventedDump, Made, Workshop, invented
 
 
 class Corpus(NamedTuple):
@@ -40,30 +39,6 @@ class Corpus(NamedTuple):
     rows_per_part: int = 25
     every_nth_dropped: int = 7
     weights: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Made:
-    """An artifact and what belongs to it."""
-
-    builder: Builder
-    artifact: Artifact
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        return self.artifact.report
-
-    @property
-    def path(self) -> Path:
-        return self.artifact.path
-
-    @property
-    def data_version(self) -> str:
-        return self.artifact.data_version
-
-    def dumps(self, stage: str) -> dict[DumpKey, Artifact]:
-        """Return the artifacts of a stage that makes one a dump."""
-        return {key: self.builder.build(stage, key) for key in self.builder.dumps.versions}
 
 
 def small_corpus(num_docs: int = 60) -> Corpus:

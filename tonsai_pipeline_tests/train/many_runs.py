@@ -14,6 +14,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from tonsai_pipeline.reporting import open_reporter
+from tonsai_pipeline.storage.job_folder import record_error
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.launch import process
 from tonsai_pipeline.train.loop.stop import StopRequest
@@ -28,7 +29,7 @@ def main() -> None:
         if os.environ["RANK"] == "0":
             (plan.parent / "status.json").write_text('{"state": "finished"}')
     except BaseException as error:
-        job._record_failure(plan.parent, error)
+        record_error(plan.parent, error)
         raise
     finally:
         process.leave_group()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.loop.trainer import Outcome
@@ -31,6 +34,12 @@ class StopAt(StopRequest):
     def is_set(self) -> bool:
         self._left -= 1
         return self._left < 0
+
+
+def curve(output_dir: Path) -> list[tuple[int, float, float]]:
+    """Return (step, loss, norm of the gradient) of every record of training."""
+    records = read_metrics(output_dir / METRICS_NAME)
+    return [(r["step"], r["last_loss"], r["grad_norm"]) for r in records if r["kind"] == "train"]
 
 
 def train(run: TrainRun, stop: StopRequest | None = None) -> tuple[Outcome, Recorder]:

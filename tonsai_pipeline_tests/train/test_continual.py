@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.spec import read_metrics
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline_tests.train import continued, runs, tiny
 
 LIMITS = {"max_rise_frac": {"eng": 0.5, "khm": 0.5}}

@@ -14,11 +14,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.backends.torch_backend import TorchBackend
 from tonsai_pipeline.train.checkpoints import checkpoint
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import read_metrics
 from tonsai_pipeline_tests.train.test_job import losses, run_job
 
 #: Twenty-four steps, saved every fourth; steps of data whose rows make the loss jump.

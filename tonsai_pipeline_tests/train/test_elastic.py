@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.launch import LaunchSpec, launch, process
-from tonsai_pipeline.train.spec import TrainRun, read_metrics
+from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train.many_runs import run_one
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run
 

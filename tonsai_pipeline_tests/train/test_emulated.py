@@ -15,7 +15,8 @@ from tonsai_pipeline.model.held_out import measure_network, open_validation
 from tonsai_pipeline.recipe.load import load_recipe
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.spec import TrainRun, read_metrics
+from tonsai_pipeline.storage.job_folder import read_metrics
+from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.model.emulated_kernel import emulated
 from tonsai_pipeline_tests.model.families import GREEN, write_config
 from tonsai_pipeline_tests.train import runs, tiny

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.train.launch import LaunchSpec, launch
-from tonsai_pipeline.train.spec import read_metrics
+from tonsai_pipeline_tests.train import tiny
 from tonsai_pipeline_tests.train.many_runs import run_one
-from tonsai_pipeline_tests.train.tiny import BOS, EOS, MODEL, PAD, SEQ_LEN, VOCAB_SIZE, make_run
+from tonsai_pipeline_tests.train.runs import curve
+from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run
 
 pytestmark = pytest.mark.slow
 
@@ -59,25 +59,18 @@ def folder(tiny_data: Path) -> Path:
     return folder
 
 
-def curve(folder: Path, name: str) -> list[tuple[int, float, float]]:
-    records = read_metrics(folder / name / "metrics.jsonl")
-    return [(r["step"], r["last_loss"], r["grad_norm"]) for r in records if r["kind"] == "train"]
-
-
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
     return load_file(folder / name / "model" / "model.safetensors")
 
 
 def first_weights() -> dict[str, torch.Tensor]:
-    special = {"bos": BOS, "eos": EOS, "pad": PAD}
-    model = build_model(MODEL, vocab_size=VOCAB_SIZE, seq_len=SEQ_LEN, special_ids=special, seed=0)
-    return dict(model.named_parameters())
+    return dict(tiny.network().named_parameters())
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_zero_stage_learns_what_plain_torch_learns(folder: Path, stage: int) -> None:
     for (_, loss, norm), (_, same, same_norm) in zip(
-        curve(folder, f"zero{stage}"), curve(folder, "torch"), strict=True
+        curve(folder / f"zero{stage}"), curve(folder / "torch"), strict=True
     ):
         assert loss == pytest.approx(same, rel=2e-6)
         assert norm == pytest.approx(same_norm, rel=2e-5)
@@ -100,6 +93,6 @@ def test_a_run_resumed_in_a_phase_goes_on_to_the_last_digit(
     folder: Path, stage: int, step: int
 ) -> None:
     whole, again = f"zero{stage}", f"zero{stage}-from{step}"
-    assert curve(folder, again) == curve(folder, whole)[step:]
+    assert curve(folder / again) == curve(folder / whole)[step:]
     expected = weights(folder, whole)
     assert all(torch.equal(w, expected[key]) for key, w in weights(folder, again).items())

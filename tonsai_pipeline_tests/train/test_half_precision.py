@@ -13,7 +13,7 @@ import pytest
 
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.train.launch import LaunchSpec, launch
-from tonsai_pipeline.train.spec import read_metrics
+from tonsai_pipeline_tests.train.runs import curve
 from tonsai_pipeline_tests.train.test_emulated import SHORT, SIZES, describe
 
 pytestmark = pytest.mark.slow
@@ -55,14 +55,9 @@ def folder(tiny_data: Path) -> Path:
     return folder
 
 
-def losses(folder: Path, name: str) -> list[tuple[int, float, float]]:
-    records = read_metrics(folder / name / "metrics.jsonl")
-    return [(r["step"], r["last_loss"], r["grad_norm"]) for r in records if r["kind"] == "train"]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_resumed_run_goes_on_to_the_last_digit(folder: Path, name: str) -> None:
-    assert losses(folder, f"{name}, resumed") == losses(folder, name)[2:]
+    assert curve(folder / f"{name}, resumed") == curve(folder / name)[2:]
     assert (folder / f"{name}, resumed" / "model" / "model.safetensors").read_bytes() == (
         folder / name / "model" / "model.safetensors"
     ).read_bytes()
@@ -71,7 +66,7 @@ def test_a_resumed_run_goes_on_to_the_last_digit(folder: Path, name: str) -> Non
 @pytest.mark.parametrize("name", CASES)
 def test_the_losses_are_those_of_bf16_on_the_gpu(folder: Path, name: str) -> None:
     for (_, loss, _), (_, plain, _) in zip(
-        losses(folder, name), losses(folder, "bf16"), strict=True
+        curve(folder / name), curve(folder / "bf16"), strict=True
     ):
         assert loss == pytest.approx(plain, rel=2e-3)
 

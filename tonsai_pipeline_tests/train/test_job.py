@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import read_metrics
 from tonsai_pipeline_tests.train import runs
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run, write_shards
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.records.metrics import EVENT, TRAIN, VALIDATION, Metrics
 from tonsai_pipeline.train.records.trackers import TensorBoard
-from tonsai_pipeline.train.spec import read_metrics
 
 
 def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:

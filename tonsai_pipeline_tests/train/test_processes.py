@@ -21,8 +21,9 @@ from tonsai_pipeline.evaluate import job as eval_job
 from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
-from tonsai_pipeline.train.spec import TrainRun, read_metrics
+from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train.tiny import MODEL, NUM_REAL, make_run
 
 pytestmark = pytest.mark.slow

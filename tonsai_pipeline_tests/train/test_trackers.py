@@ -13,9 +13,9 @@ import pytest
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.train import MetricsConfig
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.records.metrics import EVENT, TRAIN, Metrics
 from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
-from tonsai_pipeline.train.spec import read_metrics
 
 
 class FakeRun:

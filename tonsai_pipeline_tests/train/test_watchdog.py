@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.launch import LaunchSpec, launch
 from tonsai_pipeline.train.launch.watchdog import HANG_EXIT_CODE, Watchdog
-from tonsai_pipeline.train.spec import read_metrics
 from tonsai_pipeline_tests.train.tiny import make_run
 
 

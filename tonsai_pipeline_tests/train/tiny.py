@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowsHeader, RowWriter
@@ -21,6 +22,14 @@ BOS, EOS, PAD = 0, 1, 2
 #: Bytes and three markers have a meaning; the rest pads the embedding.
 NUM_REAL, VOCAB_SIZE, SEQ_LEN = 259, 320, 64
 MODEL = ModelConfig(num_layers=2, hidden_size=64, num_heads=4)
+
+
+def network(seed: int = 0) -> PreTrainedModel:
+    """Return the network, untrained."""
+    special = {"bos": BOS, "eos": EOS, "pad": PAD}
+    return build_model(
+        MODEL, vocab_size=VOCAB_SIZE, seq_len=SEQ_LEN, special_ids=special, seed=seed
+    )
 
 
 def write_rows(folder: Path, *, num_rows: int, seed: int, seq_len: int = SEQ_LEN) -> None:

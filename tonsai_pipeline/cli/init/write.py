@@ -6,6 +6,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tonsai_pipeline.cli.init.model import BYTES_PER_TOKEN, MAX_EPOCHS, Choice, Machine
@@ -72,27 +74,22 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes / 1e3:,.1f} kB"
 
 
+@dataclass(frozen=True)
 class _Writer:
     """The recipe, section by section."""
 
-    def __init__(
-        self,
-        survey: Survey,
-        choice: Choice,
-        machine: Machine,
-        name: str,
-        base: str | None,
-        data_folder: Path,
-        recipe_folder: Path,
-    ) -> None:
-        self._survey = survey
-        self._choice = choice
-        self._machine = machine
-        self._name = name
-        self._base = base
-        self._data_folder = data_folder
-        self._recipe_folder = recipe_folder
-        self._pair = _parallel(survey.held_out)
+    survey: Survey
+    choice: Choice
+    machine: Machine
+    name: str
+    base: str | None
+    data_folder: Path
+    recipe_folder: Path
+
+    @cached_property
+    def pair(self) -> list[SourceProposal]:
+        """Two evaluation sets that are translations of each other, or none."""
+        return _parallel(self.survey.held_out)
 
     def lines(self) -> Iterator[str]:
         yield from self._head()
@@ -106,31 +103,31 @@ class _Writer:
         yield from self._train()
 
     def _head(self) -> Iterator[str]:
-        yield f"# Written by `tonsai init` for {_comment(str(self._survey.folder))}; every line may be changed."
+        yield f"# Written by `tonsai init` for {_comment(str(self.survey.folder))}; every line may be changed."
         yield "# What a key means and which others there are: docs/recipe.md. Then: tonsai run --recipe THIS_FILE"
-        yield f"name: {self._name}"
+        yield f"name: {self.name}"
         found = [
-            f"{size(self._bytes(lang))} of {_LANGUAGE_NAMES[lang]}" for lang in self._choice.shares
+            f"{size(self._bytes(lang))} of {_LANGUAGE_NAMES[lang]}" for lang in self.choice.shares
         ]
-        text = f"{' and '.join(found)} from {self._survey.folder.name}."
+        text = f"{' and '.join(found)} from {self.survey.folder.name}."
         yield f"description: {quoted(text)}"
-        if described := self._survey.described:
+        if described := self.survey.described:
             rows = ", ".join(f"{split} {count:,}" for split, count in described.items())
             yield f"# Rows by dataset_infos.json: {_comment(rows)}."
 
     def _bytes(self, lang: str | None = None) -> float:
-        return sum(source.text_bytes for source in self._survey.training(lang))
+        return sum(source.text_bytes for source in self.survey.training(lang))
 
     def _sources(self) -> Iterator[str]:
         yield ""
         yield "# A weight is the source's size in MB of text, so that all of a language's sources are read equally often."
         if not all(
-            Path(p).is_relative_to(self._data_folder) for s in self._survey.sources for p in s.paths
+            Path(p).is_relative_to(self.data_folder) for s in self.survey.sources for p in s.paths
         ):
             yield "# Paths are whole: the folder does not lie below this file's (or TONSAI_DATA)."
         yield "sources:"
-        for source in self._survey.sources:
-            if not source.is_held_out or source in self._pair:
+        for source in self.survey.sources:
+            if not source.is_held_out or source in self.pair:
                 yield from self._source(source)
 
     def _source(self, source: SourceProposal) -> Iterator[str]:
@@ -176,15 +173,15 @@ class _Writer:
 
     def _path(self, path: str) -> str:
         whole = Path(path)
-        if whole.is_relative_to(self._data_folder):
-            return whole.relative_to(self._data_folder).as_posix() or "."
+        if whole.is_relative_to(self.data_folder):
+            return whole.relative_to(self.data_folder).as_posix() or "."
         return path
 
     def _left_out(self) -> Iterator[str]:
         skipped = [
             (source, f"{source.split} split")
-            for source in self._survey.held_out
-            if source not in self._pair
+            for source in self.survey.held_out
+            if source not in self.pair
         ]
         if skipped:
             yield "# Not trained on, as they are held out by their names or the data set's card:"
@@ -197,7 +194,7 @@ class _Writer:
             if len(told) > _MAX_HELD_OUT_NAMED:
                 yield f"#   and {len(told) - _MAX_HELD_OUT_NAMED:,} more"
         by_reason: dict[str, list[str]] = {}
-        for path, reason in self._survey.left_out:
+        for path, reason in self.survey.left_out:
             by_reason.setdefault(reason, []).append(self._path(str(path)))
         if by_reason:
             yield "# Left out:"
@@ -209,13 +206,13 @@ class _Writer:
     def _dedup(self) -> Iterator[str]:
         sets = [
             source
-            for source in self._survey.held_out
-            if source not in self._pair
+            for source in self.survey.held_out
+            if source not in self.pair
             and source.text_bytes <= _MAX_EVALUATION_BYTES
             and not source.look.num_bad
             and source.first.format != "hf_disk"
         ]
-        has_junk = any(source.is_junk for source in self._survey.sources)
+        has_junk = any(source.is_junk for source in self.survey.sources)
         if not sets and not has_junk:
             return
         yield ""
@@ -246,14 +243,14 @@ class _Writer:
 
     def _evaluation_path(self, path: Path) -> str:
         """Paths of evaluation sets start at the recipe's folder, whatever the data folder is."""
-        inside = path.is_relative_to(self._recipe_folder)
-        return path.relative_to(self._recipe_folder).as_posix() if inside else str(path)
+        inside = path.is_relative_to(self.recipe_folder)
+        return path.relative_to(self.recipe_folder).as_posix() if inside else str(path)
 
     def _quality(self) -> Iterator[str]:
         short = [
             s
-            for s in self._survey.sources
-            if s.is_short and not s.is_junk and (not s.is_held_out or s in self._pair)
+            for s in self.survey.sources
+            if s.is_short and not s.is_junk and (not s.is_held_out or s in self.pair)
         ]
         classifiers = list(self._classifiers())
         if not short and not classifiers:
@@ -270,11 +267,11 @@ class _Writer:
             yield from classifiers
 
     def _classifiers(self) -> Iterator[str]:
-        for lang in self._choice.shares:
-            good = [s for s in self._survey.training(lang) if not s.is_short]
+        for lang in self.choice.shares:
+            good = [s for s in self.survey.training(lang) if not s.is_short]
             bad = [
                 s
-                for s in self._survey.sources
+                for s in self.survey.sources
                 if s.is_junk
                 and s.lang == lang
                 and not s.is_held_out
@@ -288,16 +285,13 @@ class _Writer:
                 yield f"      negatives: [{', '.join(s.name for s in bad)}]"
 
     def _mixture(self) -> Iterator[str]:
-        shares = ", ".join(f"{lang}: {share:g}" for lang, share in self._choice.shares.items())
+        shares = ", ".join(f"{lang}: {share:g}" for lang, share in self.choice.shares.items())
         yield ""
         yield "mixture:"
-        yield f"  languages: {{{shares}}}  # {self._choice.reasons['languages']}"
-        for lang, share in self._choice.shares.items():
+        yield f"  languages: {{{shares}}}  # {self.choice.reasons['languages']}"
+        for lang, share in self.choice.shares.items():
             passes = (
-                self._choice.total_tokens
-                * share
-                * BYTES_PER_TOKEN[lang]
-                / max(1, self._bytes(lang))
+                self.choice.total_tokens * share * BYTES_PER_TOKEN[lang] / max(1, self._bytes(lang))
             )
             yield f"  # {_LANGUAGE_NAMES[lang]}: about {passes:.1f} passes over {size(self._bytes(lang))}."
         yield f"  max_epochs: {MAX_EPOCHS:g}  # passes that are almost as good as new text; the run is as long as they allow"
@@ -305,24 +299,24 @@ class _Writer:
     def _tokenizer(self) -> Iterator[str]:
         yield ""
         yield "tokenizer:"
-        if self._base is None:
-            yield f"  vocab_size: {self._choice.rung.vocab_size}  # goes with the model's size"
+        if self.base is None:
+            yield f"  vocab_size: {self.choice.rung.vocab_size}  # goes with the model's size"
         else:
             khmer = self._bytes("khm")
             added = next((count for least, count in _ADDED_TOKENS if khmer >= least), 0)
-            yield f"  base: {quoted(self._base)}  # the base model's own, so that its English is cut as before"
+            yield f"  base: {quoted(self.base)}  # the base model's own, so that its English is cut as before"
             if added:
                 yield f"  extend_khmer_tokens: {added}  # {size(khmer)} of Khmer can teach so many new ones"
             else:
                 yield f"  # No Khmer tokens are added: {size(khmer)} of Khmer would not teach them."
-            if not Path(self._base).is_dir():
+            if not Path(self.base).is_dir():
                 yield "  # base_revision: <commit>  # pin it here and below, or the run cannot be repeated"
-        if self._pair:
-            pair = ", ".join(f"{source.lang}: {source.name}" for source in self._pair)
+        if self.pair:
+            pair = ", ".join(f"{source.lang}: {source.name}" for source in self.pair)
             yield f"  parallel: {{{pair}}}  # as many rows under the same name: translations of each other"
 
     def _model(self) -> Iterator[str]:
-        rung, base = self._choice.rung, self._base
+        rung, base = self.choice.rung, self.base
         yield ""
         yield "packing:"
         yield f"  seq_len: {rung.seq_len}  # tokens in a row"
@@ -331,28 +325,28 @@ class _Writer:
         if base is not None:
             yield f"  base: {quoted(base)}"
             return
-        yield f"  # {self._choice.reasons['model']}."
+        yield f"  # {self.choice.reasons['model']}."
         yield "  architecture: gpt2"
         yield f"  num_layers: {rung.num_layers}"
         yield f"  hidden_size: {rung.hidden_size}"
         yield f"  num_heads: {rung.num_heads}"
 
     def _train(self) -> Iterator[str]:
-        choice, rung = self._choice, self._choice.rung
+        choice, rung = self.choice, self.choice.rung
         steps = max(1, int((choice.max_tokens or choice.total_tokens) / rung.global_batch_tokens))
         every = max(10, min(500, steps // 10))
         yield ""
         yield "train:"
         if choice.max_tokens is not None:
             yield f"  max_tokens: {choice.max_tokens}  # {choice.reasons['train']}; the text is for {choice.total_tokens / 1e6:,.0f} M"
-        elif self._base is None:
+        elif self.base is None:
             yield f"  # Once through the mixture, {choice.total_tokens / 1e6:,.1f} M tokens: {choice.reasons['train']}."
         yield f"  global_batch_tokens: {rung.global_batch_tokens}  # about {steps:,} steps"
-        yield f"  micro_batch_rows: {choice.micro_batch_rows}  # what fits {self._machine}"
+        yield f"  micro_batch_rows: {choice.micro_batch_rows}  # what fits {self.machine}"
         yield f"  precision: {choice.precision}"
         if choice.zero_stage:
             yield f"  zero_stage: {choice.zero_stage}"
-        if self._base is None:
+        if self.base is None:
             yield f"  optimizer: {{lr: {_number(rung.lr)}}}"
             yield "  schedule: {shape: wsd, warmup_frac: 0.03, decay_frac: 0.3}"
         else:

@@ -14,15 +14,10 @@ from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.train.regression import find_rises
-from tonsai_pipeline.train.spec import (
-    METRICS_NAME,
-    MODEL_NAME,
-    STATUS_NAME,
-    TrainRun,
-    read_metrics,
-)
+from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 _JOB = "tonsai_pipeline.train.job"
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tonsai_pipeline.catalog.locations import location_of
 from tonsai_pipeline.dedup.contamination import index_items
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, Shingles, shingle
 from tonsai_pipeline.engine import Engine
@@ -23,7 +24,7 @@ from tonsai_pipeline.recipe.dedup import DecontaminateConfig, EvaluationSet
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.schema import EVALUATION_ITEMS
 from tonsai_pipeline.storage.documents import write_part
-from tonsai_pipeline.storage.dumps import BadRow, HubLocation, read_dump_file
+from tonsai_pipeline.storage.dumps import BadRow, read_dump_file
 from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.text import NORMALIZER_VERSION, normalize_batch_report
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
@@ -101,7 +102,7 @@ def _all_items(
 def _read_items(one: EvaluationSet) -> Iterator[tuple[str, str]]:
     """Yield (column/row, text) of every item; a row without that field has none."""
     for column in one.text_columns:
-        for record in read_dump_file(_location(one), format=one.format, text_column=column):
+        for record in read_dump_file(location_of(one), format=one.format, text_column=column):
             if not isinstance(record, BadRow):
                 yield f"{column}/{record.row}", record.text
             elif record.reason != "missing_text":
@@ -118,15 +119,6 @@ def ngrams_of(texts: pa.Array, config: DecontaminateConfig) -> Shingles:
         clusters_per_shingle=config.clusters_per_ngram,
         words_per_shingle=config.words_per_ngram,
     )
-
-
-def _location(one: EvaluationSet) -> str:
-    if one.hub is None:
-        return str(one.path)
-    hub = one.hub
-    return HubLocation(
-        hub.id, hub.config, hub.split, hub.revision, hub.streaming, hub.max_samples
-    ).url
 
 
 STAGE = Stage(

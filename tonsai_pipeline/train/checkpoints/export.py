@@ -11,11 +11,12 @@ import torch
 
 from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.model.build import build_model, save_model
+from tonsai_pipeline.storage.job_folder import RUN_NAME
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.backends.backend import STATE_DIR
 from tonsai_pipeline.train.checkpoints.checkpoint import read_checkpoint
 from tonsai_pipeline.train.checkpoints.fragments import WEIGHT, FragmentReader
-from tonsai_pipeline.train.spec import RUN_NAME, TrainRun
+from tonsai_pipeline.train.spec import TrainRun
 
 
 def export_checkpoint(checkpoint: Path, folder: Path) -> None:
@@ -40,7 +41,7 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> None:
         run.model,
         vocab_size=rows.vocab_size,
         seq_len=rows.seq_len,
-        special_ids={"bos": rows.bos_id, "eos": rows.eos_id, "pad": rows.pad_id},
+        special_ids=rows.special_ids,
         seed=run.train.seed,
         tokenizer_dir=run.tokenizer_dir,
     )

@@ -23,9 +23,8 @@ from typing import Any, Literal, cast
 
 from tonsai_pipeline.errors import StorageError, TrainError
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.train.launch.failure import first_failure, forget_failures
+from tonsai_pipeline.storage.job_folder import STATUS_NAME, first_failure, forget_failures
 
-STATUS_NAME = "status.json"
 _PR_SET_PDEATHSIG = 1
 #: OpenMP's threads sleep while they wait for each other. By default they look again and again, and take the cores from
 #: whatever else runs, and from the very threads that are waited for: five to eight times slower on a busy machine

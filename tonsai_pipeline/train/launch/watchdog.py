@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tonsai_pipeline.train.launch.failure import record_failure
+from tonsai_pipeline.storage.job_folder import record_failure
 
 HANG_EXIT_CODE = 76
 #: Time for the other processes, which wait for this one, to write their stacks as well before the launcher

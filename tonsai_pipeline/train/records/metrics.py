@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from tonsai_pipeline.storage.files import write_bytes
+from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.records.trackers import Guarded, Tracker, as_text, flatten, names_of
-from tonsai_pipeline.train.spec import read_metrics
 
 TRAIN, VALIDATION, SAMPLE, SIGNAL, EVENT = "train", "validation", "sample", "signal", "event"
 
