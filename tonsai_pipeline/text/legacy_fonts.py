@@ -96,11 +96,11 @@ def legacy_font_batch(texts: Texts) -> pa.StringArray:
 def cut_damage_batch(texts: Texts) -> Undamaged:
     r"""Cut damaged lines out of each text; where little would be left, say why the text is to be rejected.
 
-    >>> page = pa.array(
-    ...     ["The law of 1993 says:\nRkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM\nThat was its title."]
-    ... )
-    >>> cut_damage_batch(page).texts[0].as_py()
-    'The law of 1993 says:\nThat was its title.'
+    >>> above = "The law of 1993 on the budget was printed in a font that nobody has any more."
+    >>> below = "What stands here again is plain English."
+    >>> page = "\n".join((above, "RkmrdæbEvNI énRBHraCaNacRk km<úCaqñaM CamUlRKwH", below))
+    >>> cut_damage_batch(pa.array([page])).texts[0].as_py() == f"{above}\n{below}"
+    True
     """
     batch = batch_of_arrow(texts)
     counts = count_words(batch)
