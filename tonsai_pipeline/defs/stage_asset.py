@@ -104,59 +104,6 @@ Launch = Callable[[dg.AssetExecutionContext, Any, Recipe, str, Path, Mapping[str
 """Does the work of a launched stage: context, options, recipe, key, building folder, arguments -> report."""
 
 
-@dataclass(frozen=True)
-class Graph:
-    """One recipe in the UI: its names, and where its data lies.
-
-    Args:
-        recipe: The settings.
-        workspace: The place.
-    """
-
-    recipe: Recipe
-    workspace: Workspace
-
-    @cached_property
-    def prefix(self) -> str:
-        """The recipe's name as Dagster's names are written: before every asset key, and in other names."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.recipe.name)
-
-    @cached_property
-    def dumps(self) -> dg.DynamicPartitionsDefinition:
-        """The partitions of this recipe: `<source>@<YYYYMMDD>`."""
-        return dg.DynamicPartitionsDefinition(name=f"{self.prefix}_dumps")
-
-    @cached_property
-    def store(self) -> Store:
-        """The recipe's store."""
-        return self.workspace.store(self.recipe)
-
-    def key(self, asset: str) -> dg.AssetKey:
-        """Return an asset's key."""
-        return dg.AssetKey([self.prefix, asset])
-
-    def view(self, *, of_catalog: bool, run_id: str = "") -> DumpView:
-        """Return the dumps of the catalog, or those on the disk; the same ones through a whole run."""
-        name = (run_id, str(self.store.layout.current(CATALOG, None)), of_catalog)
-        if not run_id or name not in _VIEWS:
-            look = dumps_of_catalog if of_catalog else dumps_on_disk
-            view = look(self.recipe, self.store, self.workspace.data_folder())
-            if not run_id:
-                return view
-            _VIEWS[name] = view
-        return _VIEWS[name]
-
-    def forget_view(self, run_id: str) -> None:
-        """Look again: the run has made a catalog."""
-        for of_catalog in (True, False):
-            name = (run_id, str(self.store.layout.current(CATALOG, None)), of_catalog)
-            _VIEWS.pop(name, None)
-
-    def reader(self, *, of_catalog: bool = True) -> Builder:
-        """Return a builder for looking: the artifacts of the recipe as it is and its dumps as they are now."""
-        return open_builder(self.recipe, self.store, self.view(of_catalog=of_catalog))
-
-
 def stage_asset(
     graph: Graph,
     stage: Stage,

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from tonsai_pipeline.recipe.automation import AutomationConfig
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
@@ -48,6 +49,8 @@ class Recipe(Section):
     """Pretraining."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured and sampled at the end."""
+    automation: AutomationConfig = AutomationConfig()
+    """What may happen by itself."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
