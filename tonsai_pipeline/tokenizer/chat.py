@@ -71,7 +71,9 @@ class ChatTemplate:
         >>> template = ChatTemplate(CHAT_TEMPLATE, {"bos_token": "<|bos|>"})
         >>> template.end
         '<|im_end|>'
-        >>> template.turns([{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}])[1]
+        >>> template.turns(
+        ...     [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]
+        ... )[1]
         Turn(text='2<|im_end|>', is_reply=True)
     """
 
