@@ -15,6 +15,7 @@ from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
 from tonsai_pipeline.cli.evaluate import evaluate
 from tonsai_pipeline.cli.export import export
+from tonsai_pipeline.cli.gc import gc
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.cli.normalize import normalize
@@ -63,6 +64,7 @@ app.command(rich_help_panel="Start here")(init)
 app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
+app.command(rich_help_panel="The graph")(gc)
 app.command(rich_help_panel="Results")(evaluate)
 app.command(rich_help_panel="Results")(report)
 app.command(rich_help_panel="Results")(peek)

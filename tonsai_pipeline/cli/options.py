@@ -34,3 +34,12 @@ EngineOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Do the work again even if it is finished.")
 ]
+RecipesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--recipe",
+        "-r",
+        envvar="TONSAI_RECIPE",
+        help="Shipped name or path of a recipe; repeatable, or with commas.",
+    ),
+]

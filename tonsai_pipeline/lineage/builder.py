@@ -10,7 +10,7 @@ and one set of dumps, whatever other runs make at the same time.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from tonsai_pipeline.lineage.stage import Read, Scope, Stage
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import digest_json, name_contents, write_bytes
+from tonsai_pipeline.storage.lease import hold_lease
 from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.store import Artifact, Store
 
@@ -145,6 +146,7 @@ class Builder:
             self._forget(stage.asset)
         elif (known := self._known.get((name, dump))) is not None:
             return known
+        hold_lease(self.store.layout.root)
         versions = self._versions(stage, dump, self._required)
         assert versions is not None, "required artifacts are there or an error was raised"
         work = make or stage.make
@@ -158,6 +160,7 @@ class Builder:
             stage_version=stage.version,
             settings=self._settings(stage, dump),
             inputs=versions,
+            made_from=(artifact.place for artifact in self._sources(stage, dump)),
             force=self._forced == stage.asset,
         )
         self._known[name, dump] = artifact
@@ -260,6 +263,13 @@ class Builder:
                 return None
             chain.append(digest_json([chain[-1], dump, artifact.data_version]))
         return chain[num_read]
+
+    def _sources(self, stage: Stage, dump: DumpKey | None) -> Iterator[Artifact]:
+        """Yield every artifact that a stage reads."""
+        for read in stage.reads.values():
+            if read.stage:
+                found = self._opened(stage, read, dump)
+                yield from found.values() if isinstance(found, dict) else (found,)
 
     def _opened(self, stage: Stage, read: Read, dump: DumpKey | None) -> Any:
         if read.scope is Scope.RAW_DUMP:

@@ -33,7 +33,10 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of `manifest.json`; every field but the file list is plain JSON."""
+    """The contents of `manifest.json`; every field but the file list is plain JSON.
+
+    `made_from` are the folders below `artifacts/` of what it was made from; None where that was not written yet.
+    """
 
     asset: str
     partition: str | None
@@ -44,6 +47,7 @@ class Manifest:
     inputs: Mapping[str, str]
     files: tuple[FileEntry, ...]
     report: Mapping[str, Any]
+    made_from: tuple[str, ...] | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -116,7 +120,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise ManifestError(f"{path}: not a {_FORMAT} manifest; run the stage again")
     try:
         files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
-        manifest = Manifest(files=files, **raw)
+        made_from = raw.pop("made_from", None)
+        manifest = Manifest(
+            files=files, made_from=None if made_from is None else tuple(made_from), **raw
+        )
     except (KeyError, TypeError) as error:
         raise ManifestError(f"{path}: damaged: {error}; run the stage again") from error
     _check_sizes(folder, files)

@@ -9,12 +9,12 @@ and goes on (see `engine/parts.py`). Two processes that want the same work wait 
 
 from __future__ import annotations
 
-import fcntl
+import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from tonsai_pipeline.storage.files import (
     write_json,
 )
 from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.lease import hold_lease, is_held, lock_file
 from tonsai_pipeline.storage.manifest import (
     MANIFEST_NAME,
     TIMINGS_NAME,
@@ -63,6 +64,11 @@ class Artifact:
         return self.manifest.data_version
 
     @property
+    def place(self) -> str:
+        """Its folder below `artifacts/`: `<asset>/<partition or "all">/<fingerprint>`."""
+        return "/".join(self.path.parts[-3:])
+
+    @property
     def report(self) -> Mapping[str, Any]:
         """What the stage counted, as plain JSON values."""
         return self.manifest.report
@@ -88,6 +94,7 @@ class Store:
         stage_version: str,
         settings: Mapping[str, Any],
         inputs: Mapping[str, str],
+        made_from: Iterable[str] = (),
         force: bool = False,
     ) -> Artifact:
         """Return the finished result of a piece of work, doing it only if needed, and make it current.
@@ -101,6 +108,7 @@ class Store:
             stage_version: Version of the algorithm, for the manifest; likewise the next two.
             settings: The settings that change the result.
             inputs: Version of every input, by name.
+            made_from: The artifacts it is made from, as `Artifact.place`; looked at if the work is done.
             force: Do the work again even if it is finished.
 
         Raises:
@@ -108,6 +116,7 @@ class Store:
         """
         final = self.layout.artifact(asset, partition, key)
         with translate_os_errors(self.layout.root), self._lock(asset, partition, key):
+            hold_lease(self.layout.root)
             building = self.layout.building(asset, partition, key)
             artifact = None if force else _finished(final, key) or _resumed(building, final, key)
             if artifact is None:
@@ -131,9 +140,12 @@ class Store:
                     inputs=dict(inputs),
                     files=files,
                     report=report,
+                    made_from=tuple(sorted(set(made_from))),
                 )
                 _publish(building, final, manifest, timings)
                 artifact = Artifact(final, manifest, cached=False, timings=timings)
+            else:
+                os.utime(final)  # used now: see `lease`
             self._point(asset, partition, artifact)
         return artifact
 
@@ -144,7 +156,11 @@ class Store:
             artifact = load_artifact(final) if final.is_dir() else None
         except ManifestError:
             return None
-        return artifact if artifact is not None and artifact.manifest.fingerprint == key else None
+        if artifact is None or artifact.manifest.fingerprint != key:
+            return None
+        if is_held(self.layout.root):
+            os.utime(final)  # a process that works uses it: see `lease`
+        return artifact
 
     def current(self, asset: str, partition: str | None = None) -> Artifact:
         """Return the current result of an asset.
@@ -177,13 +193,8 @@ class Store:
             "data_version": artifact.data_version,
         }
 
-    @contextmanager
-    def _lock(self, asset: str, partition: str | None, name: str) -> Iterator[None]:
-        path = self.layout.building(asset, partition, name).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def _lock(self, asset: str, partition: str | None, key: str) -> AbstractContextManager[None]:
+        return lock_file(self.layout.building(asset, partition, key).with_suffix(".lock"))
 
 
 def load_artifact(path: Path) -> Artifact:

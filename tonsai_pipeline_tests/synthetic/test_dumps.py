@@ -21,7 +21,7 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
 from tonsai_pipeline.storage.dumps import RawRecord, read_dump_file
-from tonsai_pipeline.storage.dumps.wikitext import strip_markup
+from tonsai_pipeline.storage.dumps.web.wikitext import strip_markup
 from tonsai_pipeline.synthetic.corpus import plan_dumps
 from tonsai_pipeline.synthetic.dumps import TRUNCATED_DUMP, dump_bytes, write_synthetic_dumps
 from tonsai_pipeline.synthetic.mediawiki import wikitext

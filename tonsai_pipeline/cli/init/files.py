@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps import FileFormat, detect_format, is_saved_dataset
+from tonsai_pipeline.storage.dumps.compression.streams import open_stream
 from tonsai_pipeline.storage.dumps.locations import is_unfinished
-from tonsai_pipeline.storage.dumps.streams import open_stream
 
 _HEAD_BYTES = 64 << 10
 #: What lies beside data and is not data, by the beginning of the name.

@@ -25,8 +25,8 @@ from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.quality.units import CLUSTERS_PER_WORD
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.storage.dumps import BadRow, RawRecord, read_dump_file
+from tonsai_pipeline.storage.dumps.compression.streams import open_stream
 from tonsai_pipeline.storage.dumps.records import TextLayout
-from tonsai_pipeline.storage.dumps.streams import open_stream
 from tonsai_pipeline.text import (
     count_clusters_batch,
     count_words_batch,

@@ -3,6 +3,7 @@
 location ──read_dump_file──▶ RawRecord(text, row, url, title, meta) | BadRow(row, reason, position, ...)
 """
 
+from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
 from tonsai_pipeline.storage.dumps.identity import (
     ContentHashes,
@@ -17,7 +18,6 @@ from tonsai_pipeline.storage.dumps.read import (
     read_dump_file,
 )
 from tonsai_pipeline.storage.dumps.records import BAD_ROW_REASONS, BadRow, RawRecord
-from tonsai_pipeline.storage.dumps.streams import is_url
 
 __all__ = [
     "BAD_ROW_REASONS",

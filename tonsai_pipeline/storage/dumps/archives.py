@@ -21,14 +21,14 @@ from typing import IO
 
 import orjson
 
-from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions
-from tonsai_pipeline.storage.dumps.streams import (
+from tonsai_pipeline.storage.dumps.compression.streams import (
     ByteStream,
     bad_of,
     open_member,
     open_raw,
     open_stream,
 )
+from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions
 
 #: Rows of one member at most: the rows of the next begin behind them.
 MEMBER_ROWS = 1 << 32

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 import pyarrow as pa
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps.arrow_rows import has_column, records_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
     ReadOptions,
 )
+from tonsai_pipeline.storage.dumps.tables.arrow_rows import has_column, records_of
 
 _SCHEME = "hub://"
 _BATCH_ROWS = 512

@@ -22,8 +22,8 @@ from typing import Any, cast
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.hub import HubLocation
-from tonsai_pipeline.storage.dumps.streams import is_url
 from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
 
 #: A file changed this recently may change again within one tick of its clock: it is hashed, not remembered.

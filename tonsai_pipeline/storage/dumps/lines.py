@@ -9,8 +9,8 @@ import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
 from tonsai_pipeline.storage.dumps.records import EXCERPT_CHARS, BadRow
-from tonsai_pipeline.storage.dumps.streams import ByteStream, Damage, bad_of
 
 _SKIP_BYTES = 1 << 20
 _PEEK_BYTES = 64 << 10

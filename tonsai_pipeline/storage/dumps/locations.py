@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.folders import is_unfinished, match, walk, without_extras
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
 from tonsai_pipeline.storage.dumps.read import detect_format, is_saved_dataset
-from tonsai_pipeline.storage.dumps.streams import is_url
 
 
 def expand_path(

@@ -16,12 +16,10 @@ from typing import Literal
 
 from tonsai_pipeline.errors import DumpError, missing_extra
 from tonsai_pipeline.storage.dumps.archives import on_disk, read_tar, read_zip
-from tonsai_pipeline.storage.dumps.codecs import compression_suffixes
-from tonsai_pipeline.storage.dumps.delimited import read_delimited
+from tonsai_pipeline.storage.dumps.compression.codecs import compression_suffixes
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, is_url, open_stream
 from tonsai_pipeline.storage.dumps.hub import is_hub, read_hub, read_saved
-from tonsai_pipeline.storage.dumps.json_values import read_json
 from tonsai_pipeline.storage.dumps.lines import is_utf16, skip_byte_order_mark
-from tonsai_pipeline.storage.dumps.parquet import read_parquet
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     Dialect,
@@ -30,7 +28,9 @@ from tonsai_pipeline.storage.dumps.records import (
     Tally,
     TextLayout,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, is_url, open_stream
+from tonsai_pipeline.storage.dumps.tables.delimited import read_delimited
+from tonsai_pipeline.storage.dumps.tables.json_values import read_json
+from tonsai_pipeline.storage.dumps.tables.parquet import read_parquet
 from tonsai_pipeline.storage.dumps.text import read_text
 
 TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc"]
@@ -70,9 +70,9 @@ _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
 #: The same, where encoding is not that of the file: XML declares it, archives have it by record. Module and function:
 #: they need the packages of the extra `web`.
 _WEB_READERS = {
-    "mediawiki": ("mediawiki", "read_mediawiki"),
-    "wet": ("warc", "read_wet"),
-    "warc": ("warc", "read_warc"),
+    "mediawiki": ("web.mediawiki", "read_mediawiki"),
+    "wet": ("web.warc", "read_wet"),
+    "warc": ("web.warc", "read_warc"),
 }
 _SKIP_BYTES = 1 << 20
 #: A folder written by `Dataset.save_to_disk` holds one of these.

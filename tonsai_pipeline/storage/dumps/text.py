@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
 from tonsai_pipeline.storage.dumps.lines import BOM, Line, iter_lines
 from tonsai_pipeline.storage.dumps.records import (
     EXCERPT_CHARS,
@@ -16,7 +17,6 @@ from tonsai_pipeline.storage.dumps.records import (
     decode_text,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, bad_of
 
 _SKIP_BYTES = 1 << 20
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonsai_pipeline.storage.dumps import json_values, read_dump_file
-from tonsai_pipeline.storage.dumps.json_values import split_values
-from tonsai_pipeline.storage.dumps.streams import open_stream
+from tonsai_pipeline.storage.dumps import read_dump_file
+from tonsai_pipeline.storage.dumps.compression.streams import open_stream
+from tonsai_pipeline.storage.dumps.tables import json_values
+from tonsai_pipeline.storage.dumps.tables.json_values import split_values
 from tonsai_pipeline_tests.storage.dumps.files import COMPRESSIONS, read, texts
 
 RECORDS = [{"text": 'a [b] {c}, "d\\'}, {"text": "ខ្មែរ", "n": [1, {"x": "}"}]}, {"text": "end"}]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tonsai_pipeline.storage.dumps import mediawiki
 from tonsai_pipeline.storage.dumps.records import Tally
-from tonsai_pipeline.storage.dumps.wikitext import strip_markup
+from tonsai_pipeline.storage.dumps.web import mediawiki
+from tonsai_pipeline.storage.dumps.web.wikitext import strip_markup
 from tonsai_pipeline_tests.storage.dumps.files import read, texts
 
 HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" xml:lang="km">

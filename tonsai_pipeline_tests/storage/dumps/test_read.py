@@ -107,7 +107,7 @@ def test_a_given_format_overrides_the_name(tmp_path: Path) -> None:
 
 def test_every_reason_in_the_readers_is_on_the_list() -> None:
     folder = Path(__import__("tonsai_pipeline").__file__).parent / "storage" / "dumps"
-    source = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "records.py")
+    source = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "records.py")
     records = (folder / "records.py").read_text().partition("class RawRecord")[2]
     unused = [reason for reason in BAD_ROW_REASONS if f'"{reason}"' not in source + records]
     assert unused == []

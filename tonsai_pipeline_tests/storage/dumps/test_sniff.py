@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tonsai_pipeline.storage.dumps.records import Dialect
-from tonsai_pipeline.storage.dumps.sniff import sniff_dialect
+from tonsai_pipeline.storage.dumps.tables.sniff import sniff_dialect
 
 CSV, TSV = Dialect(",", "minimal"), Dialect("\t", "none")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps import BadRow, read_dump_file
-from tonsai_pipeline.storage.dumps.streams import open_stream
+from tonsai_pipeline.storage.dumps.compression.streams import open_stream
 from tonsai_pipeline_tests.storage.dumps.files import COMPRESSIONS, jsonl, read, texts
 
 TEXTS = [f"document {index} " + "ខ្មែរ " * (index % 50) for index in range(400)]

@@ -12,9 +12,9 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps import html
-from tonsai_pipeline.storage.dumps.html import decode_page
 from tonsai_pipeline.storage.dumps.records import Tally
+from tonsai_pipeline.storage.dumps.web import html
+from tonsai_pipeline.storage.dumps.web.html import decode_page
 from tonsai_pipeline_tests.storage.dumps.files import read
 
 PROSE = "ភ្នំពេញ៖ នេះជាអត្ថបទសាកល្បងវែងបន្តិច អំពីព្រឹត្តិការណ៍ថ្មីៗក្នុងប្រទេស។ " * 8

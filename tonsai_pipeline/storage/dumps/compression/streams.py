@@ -26,8 +26,8 @@ from typing import Any, BinaryIO, Literal, cast
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.storage.dumps.bzip2_blocks import salvage
-from tonsai_pipeline.storage.dumps.codecs import BZIP2, Codec, codec_of
+from tonsai_pipeline.storage.dumps.compression.bzip2_blocks import salvage
+from tonsai_pipeline.storage.dumps.compression.codecs import BZIP2, Codec, codec_of
 from tonsai_pipeline.storage.dumps.records import BadRow, excerpt
 
 #: The last stored bytes are decoded one by one: a wrong checksum in a trailer then costs no text.

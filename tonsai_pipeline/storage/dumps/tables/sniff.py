@@ -9,9 +9,9 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tonsai_pipeline.storage.dumps.compression.streams import open_stream
 from tonsai_pipeline.storage.dumps.lines import BOM
 from tonsai_pipeline.storage.dumps.records import Dialect
-from tonsai_pipeline.storage.dumps.streams import open_stream
 
 _SAMPLE_BYTES = 256 << 10
 _DELIMITERS = (",", "\t", ";", "|")

@@ -18,8 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tonsai_pipeline.storage.dumps.json_splitter import SPACE, Splitter, Value
-from tonsai_pipeline.storage.dumps.jsonl import parse_json, parse_record, read_jsonl
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -28,7 +27,8 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, Damage, bad_of
+from tonsai_pipeline.storage.dumps.tables.json_splitter import SPACE, Splitter, Value
+from tonsai_pipeline.storage.dumps.tables.jsonl import parse_json, parse_record, read_jsonl
 
 _CHUNK_BYTES = 256 << 10
 #: The name of an object's first field, and where any object follows another.

@@ -13,8 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tonsai_pipeline.storage.dumps.html import decode_page, extract_text, load_extractor
-from tonsai_pipeline.storage.dumps.http import CutBodyError, decode_body, parse_response
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -25,8 +24,9 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream
-from tonsai_pipeline.storage.dumps.warc_records import WarcRecord, iter_records
+from tonsai_pipeline.storage.dumps.web.html import decode_page, extract_text, load_extractor
+from tonsai_pipeline.storage.dumps.web.http import CutBodyError, decode_body, parse_response
+from tonsai_pipeline.storage.dumps.web.warc_records import WarcRecord, iter_records
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]+)""", re.IGNORECASE)
 _HTML_TYPES = ("text/html", "application/xhtml+xml")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tonsai_pipeline.storage.dumps.arrow_rows import has_column, records_of
+from tonsai_pipeline.storage.dumps.compression.streams import open_raw
 from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions
-from tonsai_pipeline.storage.dumps.streams import open_raw
+from tonsai_pipeline.storage.dumps.tables.arrow_rows import has_column, records_of
 
 #: Rows turned into Python values at once.
 _BATCH_ROWS = 512

@@ -24,7 +24,7 @@ from mwparserfromhell.nodes import (
 )
 from mwparserfromhell.wikicode import Wikicode
 
-from tonsai_pipeline.storage.dumps.wiki_languages import LANGUAGE_PREFIXES
+from tonsai_pipeline.storage.dumps.web.wiki_languages import LANGUAGE_PREFIXES
 
 #: Tags whose content is no prose.
 _DROPPED_TAGS = frozenset(

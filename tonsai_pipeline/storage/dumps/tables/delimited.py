@@ -18,6 +18,7 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream
 from tonsai_pipeline.storage.dumps.lines import BOM, Line, iter_lines
 from tonsai_pipeline.storage.dumps.records import (
     LEFT_OUT,
@@ -30,7 +31,6 @@ from tonsai_pipeline.storage.dumps.records import (
     to_record,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream
 
 #: What may stand between fields, where a header without the text column is looked at for advice.
 _DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream
 from tonsai_pipeline.storage.dumps.lines import BOM, iter_lines
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
@@ -22,7 +23,6 @@ from tonsai_pipeline.storage.dumps.records import (
     to_record,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream
 
 
 def read_jsonl(

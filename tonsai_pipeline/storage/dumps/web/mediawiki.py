@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 from xml.parsers.expat.errors import XML_ERROR_JUNK_AFTER_DOC_ELEMENT, codes
 
-from tonsai_pipeline.storage.dumps.mediawiki_pages import BrokenXmlError, Page, PageParser, Site
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -26,8 +26,8 @@ from tonsai_pipeline.storage.dumps.records import (
     excerpt,
     too_long,
 )
-from tonsai_pipeline.storage.dumps.streams import ByteStream, Damage, bad_of
-from tonsai_pipeline.storage.dumps.wikitext import strip_markup
+from tonsai_pipeline.storage.dumps.web.mediawiki_pages import BrokenXmlError, Page, PageParser, Site
+from tonsai_pipeline.storage.dumps.web.wikitext import strip_markup
 
 _CHUNK_BYTES = 64 << 10
 #: Where parsing can begin: a page, or a whole dump behind another one.

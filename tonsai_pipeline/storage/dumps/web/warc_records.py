@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
 from tonsai_pipeline.storage.dumps.records import EXCERPT_CHARS, BadRow, excerpt
-from tonsai_pipeline.storage.dumps.streams import ByteStream, Damage, bad_of
 
 _READ_BYTES = 256 << 10
 _LINE_BYTES = 64 << 10

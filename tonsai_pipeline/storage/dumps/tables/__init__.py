@@ -1,0 +1,1 @@
+"""Files of records with fields -> documents: JSON, CSV and TSV, Parquet, Arrow."""

@@ -1,0 +1,1 @@
+"""Archives of pages -> documents: WARC, WET, HTML, MediaWiki."""
