@@ -10,6 +10,7 @@ pointing to what is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tonsai_pipeline.catalog.attempts import Attempts
@@ -44,13 +45,14 @@ class Missing:
         dumps: Those of single dumps by dump key, in catalog order; a dump that lacks nothing is not there.
         corpus: Those of the whole corpus, in order.
         models: Models and what is measured of them, in order.
-        failed: What the last attempt at a dump said, of dumps that were tried in vain.
+        stopped: Dumps among them that failed for good and hold up the corpus, as the recipe says to stop at such, and
+            why.
     """
 
     dumps: Mapping[DumpKey, tuple[str, ...]]
     corpus: tuple[str, ...]
     models: tuple[str, ...]
-    failed: Mapping[DumpKey, str]
+    stopped: Mapping[DumpKey, str]
 
 
 def find_missing(
@@ -67,22 +69,22 @@ def find_missing(
     attempts = Attempts(builder.store.layout.attempts, builder.recipe)
     tried = attempts.keys()
     dumps: dict[DumpKey, tuple[str, ...]] = {}
-    failed: dict[DumpKey, str] = {}
+    stopped: dict[DumpKey, str] = {}
     for dump, version in builder.dumps.versions.items():
         names = [name for name in DUMP_ASSETS if name in wanted]
         attempt = attempts.of(dump, version) if dump in tried else None
         if attempt is None:
             names = [name for name in names if not _is_made(builder, name, dump, is_good)]
-        else:
-            # Made perhaps, but nobody was told: the process was killed, or a check failed.
-            failed[dump] = attempt.reason
+        elif attempt.is_set_aside:
+            stopped[dump] = attempt.reason
+        # Else made perhaps, but nobody was told: the process was killed, or a check failed.
         if names:
             dumps[dump] = tuple(names)
     return Missing(
         dumps,
         tuple(n for n in CORPUS_ASSETS[1:] if n in wanted and not _is_made(builder, n)),
         tuple(n for n in MODEL_ASSETS if n in wanted and not _is_made(builder, n)),
-        failed,
+        stopped,
     )
 
 
@@ -122,11 +124,12 @@ def _dump_changes(builder: Builder) -> str:
     corpus = _current(builder.store, "deduplicated_documents")
     if corpus is None:
         return ""
-    held, there = set(corpus.report["by_dump"]), set(builder.dumps.versions)
+    held = {DumpKey(dump) for dump in corpus.report["by_dump"]}
+    there = set(builder.dumps.versions)
     catalog = _current(builder.store, CATALOG)
     listed = {} if catalog is None else read_catalog(catalog)
     now = builder.dumps.versions
-    changed = {dump for dump in held & there if listed.get(DumpKey(dump)) != now[DumpKey(dump)]}
+    changed = {dump for dump in held & there if listed.get(dump) != now[dump]}
     said = [
         _say("lacks", there - held),
         _say("holds, though it is gone or switched off,", held - there),
@@ -135,7 +138,7 @@ def _dump_changes(builder: Builder) -> str:
     return "; ".join(filter(None, said))
 
 
-def _say(verb: str, dumps: set[str]) -> str:
+def _say(verb: str, dumps: AbstractSet[str]) -> str:
     if not dumps:
         return ""
     shown = ", ".join(sorted(dumps)[:3])

@@ -158,9 +158,7 @@ class Catalog:
         )
 
 
-def find_dumps(
-    recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool = True
-) -> Catalog:
+def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool = True) -> Catalog:
     """Find the dumps of every source and name their contents.
 
     Files that did not change since the last call are not read again. A dump whose files cannot be read is left out
@@ -197,8 +195,9 @@ def find_dumps(
             found.problems.append(f"{key}: {error}; left out")
             continue
         attempt = attempts.of(key, dump.version)
-        is_left_out = attempt is not None and attempt.is_set_aside and not stops
-        dumps.append(replace(dump, set_aside=attempt.reason) if is_left_out else dump)
+        if attempt is not None and attempt.is_set_aside and not stops:
+            dump = replace(dump, set_aside=attempt.reason)
+        dumps.append(dump)
     order = {source.name: index for index, source in enumerate(recipe.sources)}
     dumps.sort(key=lambda dump: (dump.key.date, order[dump.key.source]))
     hashes.save()
@@ -209,29 +208,6 @@ def read_catalog(artifact: Artifact) -> dict[DumpKey, str]:
     """Return the versions of the enabled dumps of a written catalog by key, in catalog order."""
     dumps = cast("list[Mapping[str, Any]]", read_json(artifact.path / _CATALOG))
     return {DumpKey(dump["key"]): dump["version"] for dump in dumps}
-
-
-XXX(recipe: Recipe, layout: Layout, *, settled_before: float) -> dict[str, str]:
-    """Look at the inbox without reading a file: dump key -> a stamp that changes with its files.
-
-    Args:
-        recipe: The recipe.
-        layout: Where the inbox is.
-        settled_before: Seconds since the epoch; a dump with a younger file is left out, as somebody may
-            still be copying it.
-    """
-    found = Found()
-    find_in_inbox(recipe, layout, found)
-    off = load_registry(layout.registry).off
-    stamps: dict[str, str] = {}
-    for (source, date), locations in found.files.items():
-        stats = {location: Path(location).stat() for location in sorted(locations)}
-        is_settled = all(stat.st_mtime < settled_before for stat in stats.values())
-        if is_settled and f"{source}@{date}" not in off:
-            stamps[f"{source}@{date}"] = digest_json(
-                [[location, stat.st_size, stat.st_mtime_ns] for location, stat in stats.items()]
-            )
-    return stamps
 
 
 def add_dump(

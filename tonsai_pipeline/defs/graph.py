@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tonsai_pipeline.defs.automation import new_dump_sensor, weekly_corpus_schedule
+from tonsai_pipeline.defs.automation import Jobs, automation
 from tonsai_pipeline.defs.corpus import (
     contaminated_documents,
     deduplicated_documents,
@@ -18,11 +18,13 @@ from tonsai_pipeline.defs.corpus import (
     scored_documents,
 )
 from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
-from tonsai_pipeline.defs.jobs import build_corpus, ingest_dump, pretrain
+from tonsai_pipeline.defs.dump_runs import settle_dumps
+from tonsai_pipeline.defs.jobs import build_corpus, everything, ingest_dump, ingest_dumps, pretrain
 from tonsai_pipeline.defs.models import evaluation_report, pretrained_model
 from tonsai_pipeline.defs.models.launcher import JobOptions
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph, Launch, Page, stage_asset
+from tonsai_pipeline.defs.stage_asset import Launch, Page, stage_asset
 from tonsai_pipeline.defs.training_data import (
     packed_shards,
     tokenized_documents,
@@ -69,18 +71,23 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
             stage,
             PAGES[stage.name],
             PAGES,
+            prepare=lambda context, options: settle_dumps(context, graph, PAGES, options),
             launch=LAUNCHES.get(stage.name),
             **({"options": JobOptions} if stage.launched else {}),
         )
         for stage in PIPELINE.assets()
     ]
-    corpus = build_corpus(graph)
-    ingest = ingest_dump(graph)
-    return dg.Definitions(
+    jobs = Jobs(ingest_dumps(graph, PAGES), build_corpus(graph), pretrain(graph))
+    definitions = dg.Definitions(
         assets=[raw_dumps(graph), dump_catalog(graph), *assets],
-        jobs=[ingest, corpus, pretrain(graph)],
-        sensors=[new_dump_sensor(graph, ingest)],
-        schedules=[weekly_corpus_schedule(graph, corpus)],
+        jobs=[
+            everything(graph),
+            ingest_dump(graph),
+            jobs.ingest_dumps,
+            jobs.build_corpus,
+            jobs.pretrain,
+        ],
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(definitions, automation(graph, PAGES, jobs))

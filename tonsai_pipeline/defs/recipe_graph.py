@@ -11,8 +11,15 @@ from functools import cached_property
 
 import dagster as dg
 
+# Dagster documents these for state-backed definitions and exports them nowhere.
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
+
 from tonsai_pipeline.catalog.catalog import Catalog, find_dumps
-from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.defs.alive import hold
+from tonsai_pipeline.defs.resources import Workspace, has_instance, open_instance
 from tonsai_pipeline.errors import ManifestError
 from tonsai_pipeline.lineage import Builder, DumpView
 from tonsai_pipeline.pipeline import (
@@ -91,6 +98,10 @@ class Graph:
         """Return a builder for looking: the artifacts of the recipe as it is and its dumps as they are now."""
         return open_builder(self.recipe, self.store, self.view(of_catalog=of_catalog))
 
+    def hold(self, run_id: str) -> None:
+        """Show that the process of a run lives; see `alive.py`."""
+        hold(self.store.layout.alive, run_id)
+
     def current_catalog(self) -> Artifact | None:
         """Return the catalog that the corpus is made from, None before there is one."""
         try:
@@ -115,3 +126,19 @@ class Graph:
 def catalog_key(catalog: Catalog) -> str:
     """Name a catalog by what it says."""
     return fingerprint(CATALOG, None, CATALOG_VERSION, catalog.as_json(), {})
+
+
+def register_dumps(graph: Graph) -> None:
+    """Make the partitions of the dumps there are, so that a new UI shows them before any run.
+
+    Done once a code server, not in the processes of runs. Where the code server has no instance of its own
+    (neither DAGSTER_HOME nor a `dagster.yaml` in its folder) the first run makes them.
+    """
+    is_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
+    if is_run or not has_instance():
+        return
+    keys = [dump.key for dump in graph.find_dumps(reads=False).dumps if dump.is_on]
+    name = str(graph.dumps.name)
+    with open_instance() as instance:
+        known = set(instance.get_dynamic_partitions(name))
+        instance.add_dynamic_partitions(name, [key for key in keys if key not in known])

@@ -4,33 +4,23 @@ Stage: reads ──▶ deps, partition mappings      fields, version ──▶ c
 Page: description, checks, pictures            Graph: recipe, data root, names
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.resources import RunOptions, Workspace
+from tonsai_pipeline.defs.recipe_graph import Graph
+from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import materialized
 from tonsai_pipeline.errors import ManifestError, TonsaiError
-from tonsai_pipeline.lineage import Builder, DumpView, Stage
-from tonsai_pipeline.pipeline import (
-    CATALOG,
-    PIPELINE,
-    dumps_of_catalog,
-    dumps_on_disk,
-    open_builder,
-)
+from tonsai_pipeline.lineage import Builder, Stage
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
-
-#: The dumps that a run sees, from its first step to its last, whatever other runs find meanwhile.
-_VIEWS: dict[tuple[str, str, bool], DumpView] = {}
 
 
 @dataclass(frozen=True)
@@ -100,6 +90,12 @@ class Page:
         return next(failed, None)
 
 
+Pages = Mapping[str, Page]
+"""The pages of all assets by name."""
+
+Prepare = Callable[[dg.AssetExecutionContext, RunOptions], Iterable[Any]]
+"""Does what must be done before an asset of the corpus is made, and yields what to tell Dagster of it."""
+
 Launch = Callable[[dg.AssetExecutionContext, Any, Recipe, str, Path, Mapping[str, Any]], Any]
 """Does the work of a launched stage: context, options, recipe, key, building folder, arguments -> report."""
 
@@ -108,8 +104,9 @@ def stage_asset(
     graph: Graph,
     stage: Stage,
     page: Page,
-    pages: Mapping[str, Page],
+    pages: Pages,
     *,
+    prepare: Prepare,
     launch: Launch | None = None,
     options: type[dg.Config] = RunOptions,
 ) -> dg.AssetsDefinition:
@@ -120,6 +117,7 @@ def stage_asset(
         stage: The declaration.
         page: What people see.
         pages: The pages of all assets: those of single dumps are made on the way, and checked.
+        prepare: Brings the dumps up to date before an asset of the corpus is made.
         launch: Does the work of a launched stage.
         options: The launch form.
     """
@@ -141,7 +139,10 @@ def stage_asset(
         ],
         description=page.description,
     )
-    def _asset(context: dg.AssetExecutionContext, config: options) -> dg.MaterializeResult:  # pyright: ignore[reportInvalidTypeForm]
+    def _asset(context: dg.AssetExecutionContext, config: options) -> Iterator[Any]:  # pyright: ignore[reportInvalidTypeForm]
+        graph.hold(context.run_id)
+        if isinstance(config, RunOptions) and not stage.each_dump:
+            yield from prepare(context, config)
         dump = DumpKey(context.partition_key) if stage.each_dump else None
         builder = open_builder(
             graph.recipe,
@@ -154,7 +155,7 @@ def stage_asset(
         make = None if launch is None else _launching(launch, context, config, builder, stage)
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
         made = Made(artifact, builder, dump, before)
-        return materialized(
+        yield materialized(
             artifact,
             data_version=_shown_version(stage, artifact),
             metadata=page.pictures(made),
@@ -228,7 +229,7 @@ class _Report:
 
     context: dg.AssetExecutionContext
     graph: Graph
-    pages: Mapping[str, Page]
+    pages: Pages
 
     def __call__(
         self, builder: Builder, stage: Stage, dump: DumpKey | None, artifact: Artifact

@@ -2,12 +2,10 @@
 
 import dagster as dg
 
-from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
+from tonsai_pipeline.catalog.catalog import read_catalog
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.results import check, materialized
-from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
-from tonsai_pipeline.storage.manifest import fingerprint
-from tonsai_pipeline.storage.store import Artifact
 
 
 def raw_dumps(graph: Graph) -> dg.AssetSpec:
@@ -42,7 +40,8 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        artifact = publish_catalog(graph)
+        graph.hold(context.run_id)
+        artifact = graph.publish_catalog()
         graph.forget_view(context.run_id)
         keys = list(read_catalog(artifact))
         context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
@@ -56,22 +55,3 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         )
 
     return _asset
-
-
-def catalog_key(catalog: Catalog) -> str:
-    """Name a catalog by what it says."""
-    return fingerprint(CATALOG, None, CATALOG_VERSION, catalog.as_json(), {})
-
-
-def publish_catalog(graph: Graph) -> Artifact:
-    """Look at the sources, the inbox and the registry, and make the catalog current."""
-    catalog = find_dumps(graph.recipe, graph.store.layout, graph.workspace.data_folder())
-    return graph.store.materialize(
-        CATALOG,
-        None,
-        catalog_key(catalog),
-        catalog.write,
-        stage_version=CATALOG_VERSION,
-        settings=catalog.as_json(),
-        inputs={},
-    )
