@@ -117,7 +117,7 @@ def weekly_corpus(graph: Graph, build_corpus: Any) -> dg.ScheduleDefinition:
         build_corpus,
         "weekly_corpus",
         "0 3 * * 1",
-        lambda _: missing_corpus(graph),
+        lambda: missing_corpus(graph),
         description,
     )
 
@@ -130,7 +130,7 @@ def monthly_model(graph: Graph, pretrain: Any) -> dg.ScheduleDefinition:
         pretrain,
         "monthly_model",
         "0 3 1 * *",
-        lambda _: _missing_models(graph, MODEL_ASSETS),
+        lambda: _missing_models(graph, MODEL_ASSETS),
         description,
     )
 
@@ -194,7 +194,7 @@ def _sensor(graph: Graph, job: Any, name: str, look: Look, description: str) -> 
 
 
 def _schedule(
-    graph: Graph, job: Any, name: str, cron: str, look: Look, description: str
+    graph: Graph, job: Any, name: str, cron: str, look: Callable[[], Wanted], description: str
 ) -> dg.ScheduleDefinition:
     """Return a schedule that asks for a job if what it makes is missing."""
 
@@ -206,7 +206,8 @@ def _schedule(
         description=description,
     )
     def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        wanted = look(context.instance)
+        del context
+        wanted = look()
         if wanted.wait or not wanted.assets:
             return dg.SkipReason(wanted.wait or "every asset is made for the recipe and its dumps")
         return _request(graph, wanted)

@@ -36,6 +36,9 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "inbox_is_understood", asset=key, description="Every inbox file belongs to a source"
             ),
+            dg.AssetCheckSpec(
+                "none_is_set_aside", asset=key, description="No dump is left out after three failures"
+            ),
         ],
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
     )
@@ -49,7 +52,20 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         return materialized(
             artifact,
             checks=[
-                check("has_dumps", len(keys) > 0, f"{len(keys)} dumps enabled"),
+                check(
+                    "has_dumps",
+                    len(keys) > 0,
+                    f"{len(keys)} dumps enabled"
+                    if keys
+                    else f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox} and run again",
+                ),
+                check(
+                    "none_is_set_aside",
+                    not artifact.report["set_aside"],
+                    "; ".join(f"{k}: {why}" for k, why in artifact.report["set_aside"].items())
+                    or "none",
+                    warn=True,
+                ),
                 check("inbox_is_understood", not problems, "; ".join(problems) or "all", warn=True),
             ],
         )
