@@ -74,7 +74,7 @@ class Subject(OpenModel):
             [self.prompt_ids(prompt) for prompt in prompts],
             max_new_tokens=room,
             allowed=self.allowed,
-            eos_ids=self._ends,
+            eos_ids=self.eos_ids,
             temperature=sampling.temperature if sampling else 0.0,
             top_p=sampling.top_p if sampling else 1.0,
             seed=sampling.seed if sampling else 0,
@@ -85,13 +85,14 @@ class Subject(OpenModel):
         ]
 
     @property
-    def _ends(self) -> list[int]:
+    def eos_ids(self) -> list[int]:
+        """Tokens that end a text."""
         return self.turn_ends if self.is_chat else self.text_ends
 
     @cached_property
     def allowed(self) -> torch.Tensor:
         """(vocab_size,) bool: the tokens that are text, and the end."""
-        return self.writable(self._ends)
+        return self.writable(self.eos_ids)
 
 
 def open_subject(

@@ -26,7 +26,7 @@ from tonsai_pipeline.model.generate import allowed_tokens
 from tonsai_pipeline.model.held_out import computes_bf16
 from tonsai_pipeline.model.likelihood import encode, prefix_id
 from tonsai_pipeline.model.samples import marker_ids
-from tonsai_pipeline.tokenizer.assemble import IM_END
+from tonsai_pipeline.tokenizer.chat import ChatTemplate
 
 #: Context of a model whose config names none.
 _NO_LIMIT = 1 << 30
@@ -57,10 +57,7 @@ class OpenModel:
 
         A base model of ours carries the template too, with markers that it never learned.
         """
-        marker = self._end_of_turn
-        return bool(getattr(self.tokenizer, "chat_template", None)) and (
-            marker is None or marker in self.text_ends
-        )
+        return self._end_of_turn in self.text_ends
 
     def text_ids(self, text: str) -> list[int]:
         """Return the ids of a text to go on from, with exactly one BOS."""
@@ -99,7 +96,19 @@ class OpenModel:
 
     @cached_property
     def _end_of_turn(self) -> int | None:
-        return self.tokenizer.get_vocab().get(IM_END)
+        """The token that the template puts after a reply; None without a template, or where it puts no token."""
+        source: Any = getattr(self.tokenizer, "chat_template", None)
+        if not isinstance(source, str):
+            return None
+        tokens = {
+            name: str(token)
+            for name, token in self.tokenizer.special_tokens_map.items()
+            if isinstance(token, str)
+        }
+        try:
+            return self.tokenizer.get_vocab().get(ChatTemplate(source, tokens).end)
+        except ValueError:
+            return None
 
 
 def open_model(

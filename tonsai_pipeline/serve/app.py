@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from importlib import resources
@@ -46,7 +46,7 @@ _PAGES = {
     "bold.woff2": ("text", "fonts/NotoSansKhmer-Bold.woff2", "font/woff2"),
 }
 #: Nothing from elsewhere, and no script but ours, whatever a model writes.
-_POLICY = {"content-security-policy": "default-src 'self'; frame-ancestors 'none'"}
+_POLICY = {"content-security-policy": "default-src 'self'; img-src data:; frame-ancestors 'none'"}
 _MAX_BODY_BYTES = 8 << 20
 
 
@@ -176,7 +176,7 @@ class Service:
             yield _event({**head, "choices": [], "usage": _usage(replies)})
         yield b"data: [DONE]\n\n"
 
-    async def _pieces(self, reply: Reply) -> AsyncIterator[str]:
+    async def _pieces(self, reply: Reply) -> AsyncGenerator[str, None]:
         """Compute a reply in a thread, when it is its turn."""
         async with self._turn:
             pieces = iter(reply)

@@ -1,6 +1,6 @@
 """What a person wrote -> ids for the model: normalized, without markers, one BOS, within the context.
 
-    [system, user, assistant, user] ──normalize, drop the oldest turns──▶ ids
+[system, user, assistant, user] ──normalize, drop the oldest turns──▶ ids
 """
 
 from __future__ import annotations
@@ -118,9 +118,7 @@ def without_oldest_turn(messages: Sequence[Message]) -> list[Message]:
 
     Example:
         >>> say = lambda role: {"role": role, "content": "..."}
-        >>> kept = without_oldest_turn(
-        ...     [say(r) for r in ("system", "user", "assistant", "user")]
-        ... )
+        >>> kept = without_oldest_turn([say(r) for r in ("system", "user", "assistant", "user")])
         >>> [one["role"] for one in kept]
         ['system', 'user']
     """

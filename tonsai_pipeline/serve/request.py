@@ -94,7 +94,7 @@ class _Request(BaseModel):
     @classmethod
     def _nothing_is_ignored(cls, given: Any) -> Any:
         if not isinstance(given, dict):
-            raise ValueError("a JSON object is wanted")
+            raise RequestError("a JSON object is wanted")
         for name, harmless in _REFUSED.items():
             if given.get(name) not in harmless:
                 raise RequestError(f"{name}: not known here; leave it out", param=name)
