@@ -19,7 +19,9 @@ from numba import njit
 from tonsai_pipeline.quality.units import MAX_PHRASE_UNITS, POWERS, hash_units, run_hash
 from tonsai_pipeline.text.utf8 import batch_of_text, frozen
 
-_BEGINNING = 255  # marks what is no phrase, but how one begins: where even that is missing, the search ends
+_BEGINNING = (
+    255  # marks what is no phrase, but how one begins: where even that is missing, the search ends
+)
 
 
 class Phrases(NamedTuple):

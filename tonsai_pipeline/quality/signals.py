@@ -216,9 +216,7 @@ def _list_signals(hashes, num_units, num_words, known, listed, row):
     row[_LISTED + 3] = found[_INTERFACE_WORDS] + 0.5 * found[_AMBIGUOUS_WORDS]
     if listed.max_units > 0:
         found[:] = 0
-        covered = count_lists(
-            hashes, num_units, listed.keys, listed.marks, listed.max_units, found
-        )
+        covered = count_lists(hashes, num_units, listed.keys, listed.marks, listed.max_units, found)
         row[_LISTED] = found[0]
         row[_LISTED + 1] = covered / max(num_units, 1)
 
