@@ -91,9 +91,13 @@ def _row(
         "ntrex eng bytes/token": eng.bytes_per_token,
         "parity": khm.num_tokens / eng.num_tokens,
     }
-    row |= {f"{name} bytes/token": cut(tokenizer, said).bytes_per_token for name, said in unseen.items()}
+    row |= {
+        f"{name} bytes/token": cut(tokenizer, said).bytes_per_token for name, said in unseen.items()
+    }
     measured = [*parallel["khm"], *(text for said in unseen.values() for text in said)]
     used = {token for encoding in tokenizer.encode_batch(measured) for token in encoding.tokens}
-    khmer = [token for token, text in token_texts(tokenizer).items() if text and len(clusters(text))]
+    khmer = [
+        token for token, text in token_texts(tokenizer).items() if text and len(clusters(text))
+    ]
     row["unused khm tokens"] = sum(token not in used for token in khmer) / len(khmer)
     return row
