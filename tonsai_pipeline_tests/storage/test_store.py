@@ -58,7 +58,12 @@ def test_work_is_done_once_and_then_found(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"stage_version": "2"}, {"settings": {"a": 2}}, {"inputs": {"in": "w"}}, {"partition": "p"}],
+    [
+        {"stage_version": "2"},
+        {"settings": {"a": 2}},
+        {"inputs": {"in": "w"}},
+        {"partition": "news@20261101"},
+    ],
 )
 def test_any_change_of_what_decides_the_work_is_new_work_beside_the_old(
     store: Store, change: dict[str, Any]

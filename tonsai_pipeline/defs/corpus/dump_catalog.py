@@ -6,6 +6,7 @@ from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
 from tonsai_pipeline.defs.results import check, materialized
 from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
+from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.store import Artifact
 
@@ -46,6 +47,7 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         graph.forget_view(context.run_id)
         keys = list(read_catalog(artifact))
         context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
+        _drop_foreign_partitions(context, str(graph.dumps.name))
         problems = artifact.report["problems"]
         return materialized(
             artifact,
@@ -56,6 +58,16 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         )
 
     return _asset
+
+
+def _drop_foreign_partitions(context: dg.AssetExecutionContext, partitions: str) -> None:
+    """Remove partitions whose names are no dump keys: Dagster lets anybody add any text."""
+    for name in context.instance.get_dynamic_partitions(partitions):
+        try:
+            DumpKey(name)
+        except ValueError as error:
+            context.log.warning("partition removed: %s", error)
+            context.instance.delete_dynamic_partition(partitions, name)
 
 
 def catalog_key(catalog: Catalog) -> str:
