@@ -37,7 +37,7 @@ class JobOptions(dg.Config):
     )
     hostfile: str = Field(
         default="",
-        pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,62})?\Z",
+        pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$",
         description="Name of a hostfile in the folder TONSAI_HOSTFILES, for the deepspeed launcher",
     )
     resume: Literal["auto", "never", "required"] = Field(
