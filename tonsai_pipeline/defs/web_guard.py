@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
 
 _OWN_HOSTS = {"localhost", "127.0.0.1", "::1"}
 _WEB_SERVER = "dagster_webserver.webserver"
@@ -29,10 +30,14 @@ _OWN_SITES = {"same-origin", "none"}
 class GuardedStorage(LocalArtifactStorage):
     """Where Dagster keeps files, as without it; loading it puts the guard before the web server of this process."""
 
-    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        super().__init__(base_dir, inst_data)
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> LocalArtifactStorage:
+        """Open the storage; Dagster calls this in every process that reads `dagster.yaml`."""
         if _WEB_SERVER in sys.modules:
             guard_web_server(sys.modules[_WEB_SERVER])
+        return super().from_config_value(inst_data, config_value)
 
 
 def guard_web_server(module: Any) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -17,7 +16,7 @@ from tonsai_pipeline.catalog.catalog import add_dump
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.models.launcher import JobOptions, find_hostfile
 from tonsai_pipeline.defs.resources import RunOptions, Workspace
-from tonsai_pipeline.defs.web_guard import WebGuard, guard_web_server
+from tonsai_pipeline.defs.web_guard import WebGuard
 from tonsai_pipeline.errors import DumpError, RecipeError, TrainError
 from tonsai_pipeline.recipe import load_recipe
 from tonsai_pipeline.storage.job_folder import record_error
@@ -99,19 +98,19 @@ def test_a_socket_of_another_site_is_refused(web: TestClient) -> None:
         ).__enter__()
 
 
-def test_the_project_s_dagster_yaml_puts_the_guard_before_the_web_server_once() -> None:
+def test_the_project_s_dagster_yaml_puts_the_guard_before_the_web_server_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the web server of `dagster dev`: it reads the instance, and then builds its application."""
     from dagster_webserver import webserver
 
     project = Path(__file__).parents[2]
-    settings = yaml.safe_load((project / "dagster.yaml").read_text())["local_artifact_storage"]
-    assert (settings["module"], settings["class"]) == (
-        "tonsai_pipeline.defs.web_guard",
-        "GuardedStorage",
-    )
+    (tmp_path / "dagster.yaml").write_text((project / "dagster.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
     before = webserver.DagsterWebserver.build_middleware
     try:
-        guard_web_server(webserver)
-        guard_web_server(webserver)
+        for _ in range(2):
+            dg.DagsterInstance.from_config(str(tmp_path)).dispose()
         built = webserver.DagsterWebserver.build_middleware(object())  # pyright: ignore[reportArgumentType]
         assert [one.cls for one in built].count(WebGuard) == 1
         assert built[0].cls is WebGuard
