@@ -23,10 +23,18 @@ _DISTRIBUTION = "tonsai-pipeline"
 #: Packages that are imported under another name than they are installed.
 _INSTALLED_AS = {"yaml": "pyyaml"}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
+_URL_LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@]*:[^\s/@]+@", re.IGNORECASE)
+_URL_SECRET = re.compile(
+    r"([?&][\w.-]*(?:token|signature|sig|secret|password|credential|api_?key|access_?key)[\w.-]*=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
 
 
 class TonsaiError(Exception):
-    """Base of every error that a user is meant to read."""
+    """Base of every error that a user is meant to read; secrets in URLs are left out of its message."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(redact(str(message)))
 
 
 class RecipeError(TonsaiError):
@@ -72,6 +80,21 @@ class TrainError(TonsaiError):
         super().__init__(message)
         self.step = step
         self.checkpoint = checkpoint
+
+
+def redact(text: str) -> str:
+    """Return a text with passwords and signatures in URLs left out: messages end in logs and on pages.
+
+    Example:
+        >>> redact("https://me:hunter2@example.org/a.gz?X-Amz-Signature=12ab&part=1: not found")
+        'https://***@example.org/a.gz?X-Amz-Signature=***&part=1: not found'
+    """
+    return _URL_SECRET.sub(r"\1***", _URL_LOGIN.sub(r"\1***@", text))
+
+
+def has_login(text: str) -> bool:
+    """Tell whether a URL in a text carries a password."""
+    return _URL_LOGIN.search(text) is not None
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import sections
 
-SECTIONS = ("tokenizer", "speed", "cpu", "fill", "plan", "memory")
+SECTIONS = ("tokenizer", "caps", "speed", "cpu", "fill", "plan", "memory")
 
 
 def main() -> None:
@@ -46,11 +46,13 @@ def main() -> None:
 
 def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]:
     """Run one section."""
-    from benchmarks.tokenize_pack import packing, speed, tokenizers
+    from benchmarks.tokenize_pack import caps, packing, speed, tokenizers
 
     size = options.vocab_size
     if name == "tokenizer":
         return tokenizers.measure(options.data, [8_000, 16_000, size])
+    if name == "caps":
+        return caps.measure(options.data, size)
     if name == "speed":
         return speed.measure(
             options.data, work, copies=options.copies, vocab_size=size, repeats=options.repeats

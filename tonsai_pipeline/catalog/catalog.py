@@ -27,7 +27,7 @@ from tonsai_pipeline.catalog.discovery import (
     source_names,
     unknown_source,
 )
-from tonsai_pipeline.errors import DumpError, RecipeError
+from tonsai_pipeline.errors import DumpError, RecipeError, has_login
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.dumps import (
@@ -236,6 +236,10 @@ def add_dump(
         raise RecipeError(f"date '{date}': write it as YYYYMMDD, for example 20261101")
     registry = load_registry(layout.registry).switch(f"{source}@{date}", is_on=True)
     for file in map(str, files):
+        if has_login(file):
+            raise DumpError(
+                f"{file}: a URL with a password is not written down; give it by the environment of the store"
+            )
         path = file if is_url(file) else str(Path(file).expanduser().absolute())
         known = next(one for one in recipe.sources if one.name == source).format != "auto"
         problems: list[str] = []

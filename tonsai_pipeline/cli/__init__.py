@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from tonsai_pipeline import __version__
+from tonsai_pipeline.cli.chat import chat, serve
 from tonsai_pipeline.cli.dedup_lookup import dedup_lookup
 from tonsai_pipeline.cli.demo import demo
 from tonsai_pipeline.cli.dumps import app as dumps_app
@@ -71,6 +72,8 @@ app.command(rich_help_panel="Results")(peek)
 app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
 app.command(rich_help_panel="Results")(export)
 app.command(rich_help_panel="Results")(generate)
+app.command(rich_help_panel="Results")(chat)
+app.command(rich_help_panel="Results")(serve)
 app.command(rich_help_panel="Single steps")(normalize)
 app.command(rich_help_panel="Single steps")(quality)
 app.command(rich_help_panel="Single steps")(prepare)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from tonsai_pipeline.cli.options import HomeOption, WorkersOption
 
 
-def demo(home: HomeOption = None, workers: WorkersOption = 0) -> None:
+def demo(
+    home: HomeOption = None,
+    workers: WorkersOption = 0,
+    only_dumps: Annotated[
+        Path | None,
+        typer.Option(help="Write the generated dumps into this folder, and do nothing else."),
+    ] = None,
+) -> None:
     """Build a small model from generated Khmer and English dumps, in minutes, without a GPU.
 
     Writes a few MB of dumps in several formats into the inbox, then runs the recipe `demo` through the whole
     graph. A second `tonsai demo` finds everything done.
     """
+    if only_dumps is not None:
+        _write_dumps(only_dumps)
+        return
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
@@ -40,16 +51,20 @@ def demo(home: HomeOption = None, workers: WorkersOption = 0) -> None:
 
 def _fill_inbox(folder: Path, inbox: Path) -> None:
     """Write the generated dumps once; files that a person put or changed there are left alone."""
-    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
-
-    if not (folder / "truth.jsonl").is_file():
-        typer.echo("writing generated dumps", err=True)
-        write_synthetic_dumps(folder)
+    _write_dumps(folder)
     inbox.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
         target = inbox / path.name
         if "@" in path.name and not target.exists():
             shutil.copyfile(path, target)
+
+
+def _write_dumps(folder: Path) -> None:
+    from tonsai_pipeline.synthetic.dumps import write_synthetic_dumps
+
+    if not (folder / "truth.jsonl").is_file():
+        typer.echo(f"writing generated dumps into {_short(folder)}", err=True)
+        write_synthetic_dumps(folder)
 
 
 def _short(path: Path) -> str:

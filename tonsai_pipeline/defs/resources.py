@@ -101,7 +101,9 @@ def open_instance() -> dg.DagsterInstance:
 class RunOptions(dg.Config):
     """Settings of one run that cannot change its result."""
 
-    num_workers: int = Field(default=0, ge=0, description="Parallel parts; 0 for every core")
+    num_workers: int = Field(
+        default=0, ge=0, le=1024, description="Parallel parts; 0 for every core"
+    )
     engine: Literal["local", "ray"] = Field(
         default="local", description="Process pool on this machine, or Ray tasks on a cluster"
     )

@@ -23,7 +23,7 @@ from tonsai_pipeline.evaluate.bits_per_byte import (
 )
 from tonsai_pipeline.evaluate.memorization import Memorized, Overlap, attack, overlap, shingles_of
 from tonsai_pipeline.evaluate.safety import Safety, measure_safety, read_terms
-from tonsai_pipeline.evaluate.subject import Subject, num_rows
+from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.suite_run import ItemResult, KindScore, run_suite, summarize
 from tonsai_pipeline.evaluate.texts import (
     MAX_CORPUS_BYTES,
@@ -36,6 +36,7 @@ from tonsai_pipeline.metrics.bootstrap import Estimate, mean
 from tonsai_pipeline.metrics.health import measure_health
 from tonsai_pipeline.metrics.health import summarize as summarize_health
 from tonsai_pipeline.metrics.suite import Item
+from tonsai_pipeline.model.opened import num_rows
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.text import NormalizeOptions
 

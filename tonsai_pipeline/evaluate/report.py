@@ -157,7 +157,7 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str]:
 
 def font_faces() -> Markup:
     """Return the style rules of the Khmer font (SIL Open Font License, beside its files), fonts inside."""
-    folder = resources.files("tonsai_pipeline.evaluate") / "fonts"
+    folder = resources.files("tonsai_pipeline.text") / "fonts"
     names = {400: "NotoSansKhmer-Regular.woff2", 700: "NotoSansKhmer-Bold.woff2"}
     rules = [
         f'@font-face {{ font-family: "Tonsai Khmer"; font-weight: {weight}; '

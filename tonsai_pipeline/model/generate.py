@@ -19,7 +19,6 @@ from transformers import PreTrainedModel
 _PLAIN_ATTENTION = "sdpa"
 
 
-@torch.no_grad()
 def generate(
     model: PreTrainedModel,
     prompt_ids: Sequence[int],
@@ -31,7 +30,41 @@ def generate(
     top_p: float = 0.95,
     seed: int = 0,
 ) -> list[int]:
-    """Continue a prompt.
+    """Continue a prompt; see `stream`.
+
+    Returns:
+        The new ids, without the prompt.
+
+    Raises:
+        ValueError: An empty prompt, or one that fills the context.
+    """
+    return list(
+        stream(
+            model,
+            prompt_ids,
+            max_new_tokens=max_new_tokens,
+            allowed=allowed,
+            eos_ids=(eos_id,),
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+        )
+    )
+
+
+@torch.no_grad()
+def stream(
+    model: PreTrainedModel,
+    prompt_ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    allowed: Tensor,
+    eos_ids: Sequence[int],
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    seed: int = 0,
+) -> Iterator[int]:
+    """Continue a prompt, a token at a time; whoever stops asking stops the network.
 
     Args:
         model: Any causal model, on any device.
@@ -39,13 +72,13 @@ def generate(
         max_new_tokens: Tokens written at most; the model's context may end it earlier.
         allowed: (vocab_size,) bool; other tokens are never written. Rows of the output layer that only pad
             the vocabulary have no text and must be false.
-        eos_id: The token that ends the text; it is not returned.
+        eos_ids: The tokens that end the text; they are not yielded.
         temperature: 0 takes the likeliest token.
         top_p: Draw from the likeliest tokens that together hold this probability.
         seed: Seed of the draws.
 
-    Returns:
-        The new ids, without the prompt.
+    Yields:
+        The new ids.
 
     Raises:
         ValueError: An empty prompt, or one that fills the context.
@@ -56,7 +89,6 @@ def generate(
     if not 0 < len(prompt_ids) < context:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens; the model takes 1..{context - 1}")
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    written: list[int] = []
     with plain_attention(model):
         ids = torch.tensor([list(prompt_ids)], device=model.device)
         cache = None
@@ -64,11 +96,10 @@ def generate(
             out = model(input_ids=ids, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
             token = _draw(out.logits[0, -1].float().cpu(), allowed, temperature, top_p, generator)
-            if token == eos_id:
+            if token in eos_ids:
                 break
-            written.append(token)
+            yield token
             ids = torch.tensor([[token]], device=model.device)
-    return written
 
 
 @torch.no_grad()

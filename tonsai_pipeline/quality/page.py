@@ -98,13 +98,22 @@ def scan_page(data, start, end, classes, counts, line_hash, line_chars, par_hash
             paragraph_chars = 0
         at = stop + 1
     counts[Count.LINES] = num_lines
+    counts[Count.VISIBLE] = (
+        counts[Count.LETTERS]
+        + counts[Count.DIGITS]
+        + counts[Count.SYMBOLS]
+        + counts[Count.PUNCTUATION]
+    )
     counts[Count.PARAGRAPHS] = num_pars
     return num_lines, num_pars
 
 
 @njit(cache=True, nogil=True)
 def _scan_line(data, at, end, classes, counts):
-    """Count one line; return where it stops (its line end or `end`), its hash and its length."""
+    """Count one line; return where it stops (its line end or `end`), its hash and its length.
+
+    Letters come in runs: most of the bytes of a text are read in the small loop of `_letters`.
+    """
     hashed = _FNV_START
     chars = 0  # up to the last visible character
     spaces = 0  # since then
@@ -116,6 +125,27 @@ def _scan_line(data, at, end, classes, counts):
     digits = 0
     digit_gap = 0
     while at < end:
+        if data[at] == 0x20:
+            at, spaces, digit_gap = at + 1, spaces + 1, digit_gap + 1
+            previous, previous_code = ch.SPACE, 0x20
+            continue
+        before = hashed if spaces == 0 or chars == 0 else (hashed ^ np.uint64(0x20)) * _FNV_PRIME
+        stop, hashed_letters, letters, khmer = _letters(data, at, end, classes, before)
+        if letters:
+            spaces = 0 if chars == 0 else spaces
+            first = first if chars else ch.LETTER
+            chars += spaces + letters
+            spaces, digit_gap, dots = 0, digit_gap + letters, 0
+            hashed = hashed_letters
+            counts[Count.LETTERS] += letters
+            counts[Count.KHMER] += khmer
+            if data[stop - 1] == 0x77 and stop < end and data[stop] == 0x2E:  # "w."
+                before_it = np.int64(data[stop - 2]) if letters > 1 else previous_code
+                counts[Count.LINKS] += before_it == 0x77
+            last = previous = ch.LETTER
+            previous_code = np.int64(data[stop - 1])
+            at = stop
+            continue
         code, length = decode(data, at)
         kind = class_of(classes, code)
         if kind == ch.NEWLINE:
@@ -125,51 +155,72 @@ def _scan_line(data, at, end, classes, counts):
         if kind == ch.INVISIBLE:
             continue
         if kind == ch.SPACE:
-            spaces += 1
-            digit_gap += 1
-            previous = kind
-            previous_code = code
+            spaces, digit_gap = spaces + 1, digit_gap + 1
+            previous, previous_code = kind, code
             continue
         if chars == 0:
-            first = code
-            spaces = 0
-        elif spaces > 0:
-            hashed = (hashed ^ np.uint64(0x20)) * _FNV_PRIME
+            first, spaces = kind, 0
         chars += spaces + 1
         spaces = 0
-        hashed = (hashed ^ np.uint64(code)) * _FNV_PRIME
+        hashed = (before ^ np.uint64(code)) * _FNV_PRIME
         _count_character(code, kind, counts)
         if kind == ch.DIGIT:
             digits = digits + 1 if digit_gap <= 1 else 1
             digit_gap = 0
-            if digits == 6:
-                counts[Count.DIGIT_RUNS] += 1
+            counts[Count.DIGIT_RUNS] += digits == 6
         else:
             digit_gap += 1
-        if kind == ch.ENDER:
-            following = class_of(classes, decode(data, at)[0]) if at < end else np.uint8(ch.NEWLINE)
-            inside = code == 0x2E and (following <= ch.DIGIT and following >= ch.LOWER)
-            if not inside and following != ch.ENDER:
-                counts[Count.SENTENCES] += 1
-        _count_marks(data, at, end, code, previous, previous_code, counts)
+            if kind == ch.ENDER:
+                counts[Count.SENTENCES] += _ends_sentence(data, at, end, code, classes)
+            if kind == ch.PUNCTUATION or kind == ch.SYMBOL:
+                _count_marks(data, at, end, code, previous, counts)
         if kind != ch.CLOSER:
             last = kind
             dots = 3 if code == 0x2026 else (dots + 1 if code == 0x2E else 0)
-        previous = kind
-        previous_code = code
+        previous, previous_code = kind, code
     if chars > 0:
-        _count_line(classes, chars, first, last, dots, counts)
+        _count_line(chars, first, last, dots, counts)
     return at, hashed, chars
 
 
 @njit(cache=True, nogil=True)
+def _letters(data, at, end, classes, hashed):
+    """Read ASCII and Khmer letters; return where they stop, the hash of the line, how many, and how many are Khmer."""
+    letters, khmer = 0, 0
+    while at < end:
+        byte = data[at]
+        if byte < 0x80:
+            if classes[byte] != ch.LOWER and classes[byte] != ch.UPPER:
+                break
+            code = np.uint64(byte)
+            at += 1
+        elif byte == 0xE1:
+            code = np.uint64(0x1000 | (data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F))
+            if classes[code] != ch.KHMER:
+                break
+            khmer += 1
+            at += 3
+        else:
+            break
+        letters += 1
+        hashed = (hashed ^ code) * _FNV_PRIME
+    return at, hashed, letters, khmer
+
+
+@njit(cache=True, nogil=True)
+def _ends_sentence(data, at, end, code, classes):
+    """Tell whether a mark that ends sentences does; `at` is the byte after it. A point in a number does not."""
+    following = class_of(classes, decode(data, at)[0]) if at < end else np.uint8(ch.NEWLINE)
+    inside = code == 0x2E and following >= ch.LOWER and following <= ch.DIGIT
+    return not inside and following != ch.ENDER
+
+
+@njit(cache=True, nogil=True)
 def _count_character(code, kind, counts):
-    counts[Count.VISIBLE] += 1
-    if kind == ch.KHMER:
-        counts[Count.KHMER] += 1
+    """Count a character that is not in a run of letters."""
+    if kind >= ch.LOWER and kind <= ch.KHMER:
         counts[Count.LETTERS] += 1
-    elif kind == ch.LOWER or kind == ch.UPPER or kind == ch.LETTER:
-        counts[Count.LETTERS] += 1
+        counts[Count.KHMER] += kind == ch.KHMER
     elif kind == ch.DIGIT:
         counts[Count.DIGITS] += 1
     elif kind == ch.SYMBOL:
@@ -181,16 +232,14 @@ def _count_character(code, kind, counts):
 
 
 @njit(cache=True, nogil=True)
-def _count_marks(data, at, end, code, previous, previous_code, counts):
-    """Count links, addresses and placeholders; `at` is the byte after `code`."""
+def _count_marks(data, at, end, code, previous, counts):
+    """Count links, addresses and placeholders; `at` is the byte after `code`, which is no letter."""
     if at >= end:
         return
     following = data[at]
     letter_follows = (following | 0x20) >= 0x61 and (following | 0x20) <= 0x7A
     digit_follows = 0x30 <= following <= 0x39
     if code == 0x3A and following == 0x2F and at + 1 < end and data[at + 1] == 0x2F:
-        counts[Count.LINKS] += 1
-    elif code == 0x77 and previous_code == 0x77 and following == 0x2E:  # "ww."
         counts[Count.LINKS] += 1
     elif (
         code == 0x40
@@ -216,7 +265,7 @@ def _count_marks(data, at, end, code, previous, previous_code, counts):
 
 
 @njit(cache=True, nogil=True)
-def _count_line(classes, chars, first, last, dots, counts):
+def _count_line(chars, first, last, dots, counts):
     counts[Count.CHARS] += chars
     if last == ch.ENDER:
         counts[Count.ENDED_LINES] += 1
@@ -225,7 +274,7 @@ def _count_line(classes, chars, first, last, dots, counts):
     if chars < SHORT_LINE_CHARS:
         counts[Count.SHORT_LINES] += 1
         counts[Count.SHORT_CHARS] += chars
-    if class_of(classes, first) == ch.BULLET:
+    if first == ch.BULLET:
         counts[Count.BULLET_LINES] += 1
     if dots >= 3:
         counts[Count.ELLIPSIS_LINES] += 1

@@ -1,6 +1,6 @@
 """Word lists -> a table that finds them in text on cluster and word boundaries.
 
-    ["word", "two words"] ──compile_phrases──▶ Phrases ──match──▶ units covered, phrases found
+    [["word", "two words"], [...]] ──compile_lists──▶ Phrases ──count_lists──▶ phrases found of each list, units covered
 
 A phrase is a run of units (Khmer clusters, words of other scripts), so a Khmer word is never found in the
 middle of a letter, and an English one never inside another word. Khmer words have no boundaries in writing:
@@ -16,27 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tonsai_pipeline.quality.units import MAX_PHRASE_UNITS, hash_units, roll
+from tonsai_pipeline.quality.units import MAX_PHRASE_UNITS, POWERS, hash_units, run_hash
 from tonsai_pipeline.text.utf8 import batch_of_text, frozen
+
+_BEGINNING = (
+    255  # marks what is no phrase, but how one begins: where even that is missing, the search ends
+)
 
 
 class Phrases(NamedTuple):
-    """An open hash table of phrases.
+    """Several lists in one open hash table, so that one pass over a text counts them all.
 
     Args:
-        keys: Hash of a phrase, 0 where a slot is empty; uint64, shape (capacity,), capacity a power of two.
-        max_units: Units of the longest phrase.
-    """
-
-    keys: npt.NDArray[np.uint64]
-    max_units: int
-
-
-class MarkedPhrases(NamedTuple):
-    """Several lists in one table, so that one pass over a text counts them all.
-
-    Args:
-        keys: As in `Phrases`.
+        keys: Hash of a phrase or of its beginning, 0 where a slot is empty; uint64, shape (capacity,), capacity a
+            power of two.
         marks: The number of the list that the phrase in a slot is of, uint8, shape (capacity,).
         max_units: Units of the longest phrase.
     """
@@ -47,7 +40,7 @@ class MarkedPhrases(NamedTuple):
 
 
 def compile_phrases(phrases: Iterable[str]) -> Phrases:
-    """Build the table.
+    """Build the table of one list.
 
     Raises:
         ValueError: A phrase has no letter, or more than `MAX_PHRASE_UNITS` units.
@@ -56,130 +49,73 @@ def compile_phrases(phrases: Iterable[str]) -> Phrases:
         >>> compile_phrases(["hello", "good bye"]).max_units
         2
     """
-    keys, _, longest = compile_lists([phrases])
-    return Phrases(keys, longest)
+    return compile_lists([phrases])
 
 
-def compile_lists(lists: Sequence[Iterable[str]]) -> MarkedPhrases:
-    """Build one table of several lists; a phrase of two lists counts for the first.
+def compile_lists(lists: Sequence[Iterable[str]]) -> Phrases:
+    """Build one table of several lists, 255 at most; a phrase of two lists counts for the first.
 
     Raises:
         ValueError: As `compile_phrases`.
     """
-    found, longest = [], 0
+    marks: dict[int, int] = {}
+    longest = 0
     for number, phrases in enumerate(lists):
         for phrase in phrases:
-            units = hash_units(batch_of_text(phrase).data)
-            if not 1 <= len(units) <= MAX_PHRASE_UNITS:
+            hashes = hash_units(batch_of_text(phrase).data)
+            num_units = len(hashes) - 1
+            if not 1 <= num_units <= MAX_PHRASE_UNITS:
                 raise ValueError(
-                    f"phrase {phrase!r} has {len(units)} units (Khmer clusters or words); "
+                    f"phrase {phrase!r} has {num_units} units (Khmer clusters or words); "
                     f"1 to {MAX_PHRASE_UNITS} can be matched"
                 )
-            longest = max(longest, len(units))
-            found.append((np.uint64(_hash_phrase(units)), number))
+            longest = max(longest, num_units)
+            *beginnings, whole = hashes[1:].tolist()
+            for hashed in beginnings:
+                marks.setdefault(hashed, _BEGINNING)
+            marks[whole] = min(number, marks.get(whole, _BEGINNING))
     capacity = 16
-    while capacity < 4 * len(found):
+    while capacity < 4 * len(marks):
         capacity *= 2
-    keys, marks = np.zeros(capacity, dtype=np.uint64), np.zeros(capacity, dtype=np.uint8)
-    for hashed, number in found:
-        _insert(keys, marks, hashed, number)
-    return MarkedPhrases(frozen(keys), frozen(marks), longest)
+    keys, slots = np.zeros(capacity, dtype=np.uint64), np.zeros(capacity, dtype=np.uint8)
+    for hashed, mark in marks.items():
+        slot = hashed % capacity
+        while keys[slot]:
+            slot = (slot + 1) % capacity
+        keys[slot], slots[slot] = hashed, mark
+    return Phrases(frozen(keys), frozen(slots), longest)
 
 
 @njit(cache=True, nogil=True)
-def match_phrases(units, num_units, keys, max_units):
+def count_lists(hashes, num_units, keys, marks, max_units, counts):
     """Find phrases from left to right, the longest first, without overlap.
 
     Args:
-        units: Unit hashes of a document, uint64.
-        num_units: How many of them.
-        keys: `Phrases.keys`.
-        max_units: `Phrases.max_units`.
+        hashes: Running hashes of a document, from `scan_units`.
+        num_units: How many units it has.
+        keys: As in `Phrases`; likewise the next two.
+        marks: See `keys`.
+        max_units: See `keys`.
+        counts: The phrases found of each list are added; shape (num_lists,).
 
     Returns:
-        Number of phrases found, number of different ones (up to 64), number of units they cover.
+        Number of units they cover.
     """
-    found = 0
-    covered = 0
-    different = 0
-    seen = np.zeros(64, dtype=np.uint64)
-    at = 0
-    while at < num_units:
-        best = 0
-        best_hash = np.uint64(0)
-        hashed = np.uint64(0)
-        for length in range(1, min(max_units, num_units - at) + 1):
-            hashed = roll(hashed, units[at + length - 1])
-            if _contains(keys, hashed):
-                best = length
-                best_hash = hashed
-        if best == 0:
-            at += 1
-            continue
-        found += 1
-        covered += best
-        at += best
-        if different < 64:
-            new = True
-            for i in range(different):
-                if seen[i] == best_hash:
-                    new = False
-                    break
-            if new:
-                seen[different] = best_hash
-                different += 1
-    return found, different, covered
-
-
-@njit(cache=True, nogil=True)
-def _hash_phrase(units):
-    hashed = np.uint64(0)
-    for unit in units:
-        hashed = roll(hashed, unit)
-    return hashed
-
-
-@njit(cache=True, nogil=True)
-def count_lists(units, num_units, keys, marks, max_units, counts):
-    """Add to `counts`, shape (num_lists,), the phrases found of each list: left to right, longest first."""
-    at = 0
+    mask = len(keys) - 1
+    at, covered = 0, 0
     while at < num_units:
         best, mark = 0, 0
-        hashed = np.uint64(0)
         for length in range(1, min(max_units, num_units - at) + 1):
-            hashed = roll(hashed, units[at + length - 1])
-            slot = _slot_of(keys, hashed)
-            if slot >= 0:
+            hashed = run_hash(hashes, at, length, POWERS[length])
+            slot = np.int64(hashed) & mask
+            while keys[slot] != 0 and keys[slot] != hashed:
+                slot = (slot + 1) & mask
+            if keys[slot] == 0:
+                break
+            if marks[slot] != _BEGINNING:
                 best, mark = length, marks[slot]
         if best:
             counts[mark] += 1
+            covered += best
         at += max(best, 1)
-
-
-@njit(cache=True, nogil=True)
-def _insert(keys, marks, hashed, mark):
-    mask = np.uint64(len(keys) - 1)
-    slot = hashed & mask
-    while keys[slot] != 0:
-        if keys[slot] == hashed:
-            return
-        slot = (slot + np.uint64(1)) & mask
-    keys[slot] = hashed
-    marks[slot] = mark
-
-
-@njit(cache=True, nogil=True)
-def _contains(keys, hashed):
-    return _slot_of(keys, hashed) >= 0
-
-
-@njit(cache=True, nogil=True)
-def _slot_of(keys, hashed):
-    """Return where a phrase stands, -1 if it is not in the table."""
-    mask = np.uint64(len(keys) - 1)
-    slot = hashed & mask
-    while keys[slot] != 0:
-        if keys[slot] == hashed:
-            return np.int64(slot)
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(-1)
+    return covered

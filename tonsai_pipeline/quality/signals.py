@@ -25,14 +25,8 @@ from numba import njit
 
 from tonsai_pipeline.quality.characters import page_classes
 from tonsai_pipeline.quality.page import Count, scan_page
-from tonsai_pipeline.quality.phrases import (
-    MarkedPhrases,
-    Phrases,
-    compile_lists,
-    compile_phrases,
-    count_lists,
-    match_phrases,
-)
+from tonsai_pipeline.quality.phrases import Phrases, compile_lists, compile_phrases, count_lists
+from tonsai_pipeline.quality.repeats import Scratch, gram_shares, repeated_shares
 from tonsai_pipeline.quality.units import (
     CLUSTERS,
     CLUSTERS_PER_WORD,
@@ -42,10 +36,7 @@ from tonsai_pipeline.quality.units import (
     WORD_COUNTS,
     WORDS,
     WORDS_WITH_LETTER,
-    duplicate_gram_frac,
-    repeated,
     scan_units,
-    top_gram_frac,
 )
 from tonsai_pipeline.text.characters import character_kinds
 from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow
@@ -120,8 +111,6 @@ class Signals(NamedTuple):
 
 
 _COLUMNS: Mapping[Signal, int] = {signal: index for index, signal in enumerate(Signal)}
-_TOP_GRAMS = (2, 3, 4)
-_DUPLICATE_GRAMS = (5, 6, 7, 8, 9, 10)
 _NO_PHRASES = compile_phrases(())
 
 
@@ -149,9 +138,8 @@ def measure(texts: Texts, *, listed_words: Phrases | None = None) -> Signals:
     longest = int(np.diff(batch.offsets).max(initial=0)) + 2
     values = np.zeros((num_docs, len(Signal)), dtype=np.float32)
     listed = listed_words or _NO_PHRASES
-    _measure_batch(
-        *batch, page_classes(), character_kinds(), *_known_words(), *listed, longest, values
-    )  # fmt: skip
+    tables = page_classes(), character_kinds(), _known_words(), listed
+    _measure_batch(*batch, *tables, longest, Scratch.of(longest), values)
     return Signals(values)
 
 
@@ -166,7 +154,7 @@ _STOP_WORDS, _VERBS, _INTERFACE_WORDS, _AMBIGUOUS_WORDS = range(4)
 
 
 @cache
-def _known_words() -> MarkedPhrases:
+def _known_words() -> Phrases:
     """Return the table of function words, Khmer verbs and words of user interfaces, of both languages."""
     return compile_lists(
         [
@@ -189,29 +177,11 @@ _NUM_WORD_COUNTS = len(WORD_COUNTS)
 
 
 @njit(cache=True, nogil=True)
-def _measure_batch(
-    data, offsets, classes, kinds, known, lists, max_known, listed, max_listed, longest, out
-):
+def _measure_batch(data, offsets, classes, kinds, known, listed, longest, scratch, out):
     counts = np.zeros(_NUM_COUNTS)
     words = np.zeros(_NUM_WORD_COUNTS)
-    of_list = np.zeros(4)
-    hashes = np.empty(longest, dtype=np.uint64)
-    line_hash = np.empty(longest, dtype=np.uint64)
-    par_hash = np.empty(longest, dtype=np.uint64)
-    line_chars = np.empty(longest, dtype=np.int64)
-    par_chars = np.empty(longest, dtype=np.int64)
-    lengths = np.empty(longest, dtype=np.int32)
-    ends = np.zeros(longest + 1, dtype=np.int64)
-    capacity = 16
-    while (
-        capacity < 2 * longest // 3
-    ):  # a unit has at least one byte, two thirds are ample: see _table
-        capacity *= 2
-    capacity *= 2
-    keys = np.empty(capacity, dtype=np.uint64)
-    stamps = np.zeros(capacity, dtype=np.int64)
-    tallies = np.zeros(capacity, dtype=np.int32)
-    generation = 0
+    line_hash, par_hash, hashes = np.empty((3, longest), dtype=np.uint64)
+    line_chars, par_chars, ends = np.empty((3, longest), dtype=np.int64)
     for doc in range(len(offsets) - 1):
         start, end = offsets[doc], offsets[doc + 1]
         if start == end:
@@ -220,59 +190,35 @@ def _measure_batch(
         num_lines, num_pars = scan_page(
             data, start, end, classes, counts, line_hash, line_chars, par_hash, par_chars
         )
-        num_units = scan_units(data, start, end, kinds, hashes, lengths, words)
-        for i in range(num_units):
-            ends[i + 1] = ends[i] + lengths[i]
+        num_units = scan_units(data, start, end, kinds, hashes, ends, words)
         num_words = words[WORDS] + words[CLUSTERS] / CLUSTERS_PER_WORD
         _page_signals(counts, row)
         _word_signals(words, num_words, row)
-        of_list[:] = 0
-        count_lists(hashes, num_units, known, lists, max_known, of_list)
-        row[_STOPS] = min(1.0, of_list[_STOP_WORDS] / max(num_words, 1.0))
-        row[_STOPS + 1] = of_list[_STOP_WORDS]
-        row[_LISTED + 2] = of_list[_VERBS]
-        row[_LISTED + 3] = of_list[_INTERFACE_WORDS] + 0.5 * of_list[_AMBIGUOUS_WORDS]
-        row[_LISTED + 4] = counts[Count.LAST_LINE_ENDS]
-        if max_listed > 0:
-            found, _, covered = match_phrases(hashes, num_units, listed, max_listed)
-            row[_LISTED] = found
-            row[_LISTED + 1] = covered / max(num_units, 1)
-        # A table no larger than the document needs stays in the cache.
-        size = 16
-        while size < 2 * num_units:
-            size *= 2
-        key, stamp, tally = keys[:size], stamps[:size], tallies[:size]
-        row[_REPEATS], row[_REPEATS + 1] = repeated(
-            line_hash, line_chars, num_lines, key, stamp, tally, generation + 1
+        _list_signals(hashes, num_units, num_words, known, listed, row)
+        row[_REPEATS], row[_REPEATS + 1] = repeated_shares(
+            line_hash, line_chars, num_lines, scratch
         )
-        row[_REPEATS + 2], row[_REPEATS + 3] = repeated(
-            par_hash, par_chars, num_pars, key, stamp, tally, generation + 2
+        row[_REPEATS + 2], row[_REPEATS + 3] = repeated_shares(
+            par_hash, par_chars, num_pars, scratch
         )
         units_per_word = num_units / max(num_words, 1.0)
-        generation = _gram_signals(
-            hashes, ends, num_units, units_per_word, key, stamp, tally, generation + 2, row
-        )
+        gram_shares(hashes, ends, num_units, units_per_word, scratch, row[_REPEATS + 4 :])
 
 
 @njit(cache=True, nogil=True)
-def _gram_signals(hashes, ends, num_units, units_per_word, keys, stamps, tallies, generation, row):
-    """Fill in the signals of repeated n-grams; return the last generation used.
-
-    No n-gram comes twice where no shorter one does, so most documents are done after the pairs.
-    """
-    for i, n in enumerate(_TOP_GRAMS + _DUPLICATE_GRAMS):
-        generation += 1
-        grams = max(1, int(n * units_per_word + 0.5))
-        if i < len(_TOP_GRAMS):
-            found = top_gram_frac(hashes, ends, num_units, grams, keys, stamps, tallies, generation)
-        else:
-            found = duplicate_gram_frac(
-                hashes, ends, num_units, grams, keys, stamps, tallies, generation
-            )
-        row[_REPEATS + 4 + i] = found
-        if found == 0.0:
-            break
-    return generation
+def _list_signals(hashes, num_units, num_words, known, listed, row):
+    """Fill in what the word lists find: this package's, and the user's."""
+    found = np.zeros(4)
+    count_lists(hashes, num_units, known.keys, known.marks, known.max_units, found)
+    row[_STOPS] = min(1.0, found[_STOP_WORDS] / max(num_words, 1.0))
+    row[_STOPS + 1] = found[_STOP_WORDS]
+    row[_LISTED + 2] = found[_VERBS]
+    row[_LISTED + 3] = found[_INTERFACE_WORDS] + 0.5 * found[_AMBIGUOUS_WORDS]
+    if listed.max_units > 0:
+        found[:] = 0
+        covered = count_lists(hashes, num_units, listed.keys, listed.marks, listed.max_units, found)
+        row[_LISTED] = found[0]
+        row[_LISTED + 1] = covered / max(num_units, 1)
 
 
 _STOPS = _COLUMNS[Signal.stop_word_frac]
@@ -309,6 +255,7 @@ def _page_signals(counts, row):
     row[_LINKS + 1] = 1000.0 * counts[Count.PLACEHOLDERS] / chars
     row[_LINKS + 2] = counts[Count.ADDRESSES]
     row[_LINKS + 3] = counts[Count.DIGIT_RUNS]
+    row[_LISTED + 4] = counts[Count.LAST_LINE_ENDS]
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -26,35 +27,40 @@ This page is generated from the recipe's own documentation: `uv run python -m to
 
 def recipe_page() -> str:
     """Return the whole page as Markdown."""
-    pieces = [_HEAD, *_section_pages("recipe", Recipe, set())]
-    return "\n".join(pieces)
+    places: dict[type[BaseModel], str] = {}
+    _place_sections("recipe", Recipe, places)
+    return "\n".join(
+        [_HEAD, *(line for section in places for line in _section_page(section, places))]
+    )
 
 
-def _section_pages(
-    path: str, section: type[BaseModel], seen: set[type[BaseModel]]
-) -> Iterator[str]:
-    if section in seen:
+def _place_sections(
+    path: str, section: type[BaseModel], places: dict[type[BaseModel], str]
+) -> None:
+    """Note where each kind of section stands for the first time, parents first: it is written there, and only there."""
+    if section in places:
         return
-    seen.add(section)
-    summary = " ".join((section.__doc__ or "").split())
-    yield f"## `{path}`\n\n{summary}\n"
-    yield "| key | type | default | meaning |\n|---|---|---|---|"
-    nested = []
+    places[section] = path
     for name, field in section.model_fields.items():
         inner = section_of(field.annotation)
-        place = name if path == "recipe" else f"{path}.{name}"
         if inner is not None:
-            nested.append((place, inner))
+            _place_sections(name if path == "recipe" else f"{path}.{name}", inner, places)
+
+
+def _section_page(section: type[BaseModel], places: dict[type[BaseModel], str]) -> Iterator[str]:
+    summary = " ".join((section.__doc__ or "").split())
+    yield f"## `{places[section]}`\n\n{summary}\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    for name, field in section.model_fields.items():
+        inner = section_of(field.annotation)
         text = " ".join((field.description or "").split())
         kind = (
-            f"[section](#{re.sub('[^a-z0-9_]', '', place)})"
+            f"[section](#{re.sub('[^a-z0-9_]', '', places[inner])})"
             if inner
             else f"`{_type_name(field.annotation)}`"
         )
         yield f"| `{name}` | {kind} | {_default(field, inner)} | {text}{_bounds(field)} |"
     yield ""
-    for place, inner in nested:
-        yield from _section_pages(place, inner, seen)
 
 
 def _default(field: Any, inner: type[BaseModel] | None) -> str:
@@ -82,13 +88,18 @@ def _bounds(field: Any) -> str:
 
 
 def _type_name(annotation: Any) -> str:
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    text = re.sub(r"Annotated\[([^,\]]+),.*\]", r"\1", text)
-    for prefix in ("typing.", "tonsai_pipeline.recipe.sources.", "pathlib."):
-        text = text.replace(prefix, "")
-    if text.startswith("Literal"):
-        return " or ".join(str(value) for value in get_args(annotation))
-    return text.replace("|", "or").replace("NoneType", "None")
+    """Return a type as a person writes it: choices and unions with "or", without what pydantic annotates."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " or ".join(str(value) for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(one) for one in inner)
+    if origin is not None:
+        items = ", ".join("..." if one is ... else _type_name(one) for one in inner)
+        return f"{origin.__name__}[{items}]"
+    return "None" if annotation is type(None) else annotation.__name__
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.errors import RecipeError, has_login
 from tonsai_pipeline.recipe.recipe import Recipe
 from tonsai_pipeline.recipe.section import section_of
 
@@ -76,6 +76,18 @@ def load_recipe(name_or_path: str) -> Recipe:
     return parse_recipe(raw, where=str(path), folder=path.parent, lines=lines)
 
 
+def _logins(value: object, location: Location) -> Iterator[Location]:
+    """Yield where a URL with a password stands."""
+    if isinstance(value, str) and has_login(value):
+        yield location
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _logins(inner, (*location, str(name)))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _logins(inner, (*location, index))
+
+
 def _find_lines(
     node: yaml.Node | None, location: Location, lines: dict[Location, int]
 ) -> Iterator[str]:
@@ -116,6 +128,11 @@ def parse_recipe(
     Raises:
         RecipeError: An unknown key, or a value out of range; one line per problem.
     """
+    for location in _logins(raw, ()):
+        raise RecipeError(
+            f"{where}{_line_of(location, lines or {})}: {'.'.join(map(str, location))}: a URL with a password; a recipe "
+            "is copied and shown: give the password by the environment or the configuration of the store"
+        )
     try:
         return Recipe.model_validate(raw, context={"folder": folder})
     except ValidationError as error:

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import orjson
 
-from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.errors import TonsaiError, redact
 from tonsai_pipeline.storage.files import read_json, write_json
 
 RUN_NAME = "run.json"
@@ -44,11 +44,11 @@ def record_error(folder: Path, error: BaseException) -> None:
     record_failure(
         folder,
         error=type(error).__name__,
-        message=str(error),
+        message=redact(str(error)),
         is_ours=isinstance(error, TonsaiError),
         step=getattr(error, "step", None),
         checkpoint=getattr(error, "checkpoint", None),
-        traceback=traceback.format_exc(),
+        traceback=redact(traceback.format_exc()),
     )
 
 

@@ -17,6 +17,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.schema import DumpKey
+
 WHOLE = "all"
 #: Characters of a fingerprint in a folder name: 64 bits, enough for one store.
 _SHORT = 16
@@ -66,19 +69,33 @@ class Layout:
 
     def artifact(self, asset: str, partition: str | None, fingerprint: str) -> Path:
         """Folder of a finished result."""
-        return self.root / "artifacts" / asset / (partition or WHOLE) / fingerprint[:_SHORT]
+        return self.root / "artifacts" / asset / _part(partition) / fingerprint[:_SHORT]
 
     def building(self, asset: str, partition: str | None, fingerprint: str) -> Path:
         """Folder in which a result is being made."""
-        return self.root / "building" / asset / (partition or WHOLE) / fingerprint[:_SHORT]
+        return self.root / "building" / asset / _part(partition) / fingerprint[:_SHORT]
 
     def current(self, asset: str, partition: str | None) -> Path:
         """File that points to the current result of an asset."""
-        return self.root / "current" / self.recipe / asset / f"{partition or WHOLE}.json"
+        return self.root / "current" / self.recipe / asset / f"{_part(partition)}.json"
 
     def run(self, kind: str, fingerprint: str) -> Path:
         """Folder of a training run; it survives a cancelled asset, so that the next one resumes."""
         return self.root / "runs" / kind / fingerprint[:_SHORT]
+
+
+def _part(partition: str | None) -> str:
+    """Return the folder of a partition; no text but a dump key is ever part of a path.
+
+    Raises:
+        RecipeError: It is no dump key.
+    """
+    if partition is None or partition == WHOLE:
+        return WHOLE
+    try:
+        return DumpKey(partition)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def default_root() -> Path:

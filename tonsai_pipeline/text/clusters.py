@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import regex
 from numba import njit
 
 from tonsai_pipeline.text import characters as ch
@@ -25,6 +26,10 @@ from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow, batch_of_text, deco
 NO_UNIT, CLUSTER, WORD = 0, 1, 2
 
 _APOSTROPHE, _RIGHT_QUOTE = 0x27, 0x2019
+#: A letter of any script with its accents, or an emoji with its parts.
+_LETTER = regex.compile(r"\X")
+#: Code points; a longer "letter" is none.
+_LONGEST_LETTER = 256
 
 Script = Literal["khmer", "latin", "other", "none"]
 
@@ -60,6 +65,24 @@ def words(text: str) -> npt.NDArray[np.int64]:
     ["don't", 'print', '៥០', 'pages']
     """
     return _units_of_kind(text, WORD)
+
+
+def num_settled(text: str) -> int:
+    """Return how many code points at the start of a text look the same whatever is written after it.
+
+    The last letter may still get a subscript, a vowel or an accent: shown before, it would change under the reader's
+    eyes, or show a dotted circle.
+
+    >>> word = "ខ្មែរ"
+    >>> [num_settled(word[:n]) for n in range(1, 6)], num_settled(word + " ")
+    ([0, 0, 0, 0, 4], 6)
+    """
+    if not text or text[-1].isspace() or len(text) > _LONGEST_LETTER:
+        return len(text)
+    spans = clusters(text)
+    if len(spans) and spans[-1][1] == len(text):
+        return int(spans[-1][0])
+    return len(text) - len(_LETTER.findall(text)[-1])
 
 
 def count_clusters_batch(texts: Texts) -> pa.Int64Array:

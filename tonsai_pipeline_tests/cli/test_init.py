@@ -21,6 +21,9 @@ from tonsai_pipeline.cli.init.sources import Survey, survey
 from tonsai_pipeline.errors import DataError, RecipeError
 from tonsai_pipeline.planner.network import flops_per_token
 from tonsai_pipeline.recipe import Recipe, load_recipe
+from tonsai_pipeline.recipe.sources import DialectConfig
+from tonsai_pipeline.storage.dumps import read_dump_file
+from tonsai_pipeline.storage.dumps.records import Dialect
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.synthetic.grammar import document
 
@@ -235,6 +238,39 @@ def test_what_is_no_text_is_named_with_its_reason(home: Path) -> None:
     proposed(home)
 
 
+def test_kinds_are_told_by_a_name_or_by_looking(home: Path) -> None:
+    folder = home / "texts"
+    entries = [f"word{i} (wd. {i}) n., pl.: thing; see {i}." for i in range(60)]
+    titles = [f"The {place} is in the news again" for place in ("harbour", "market", "school")]
+    write(folder / "entries.txt", "\n".join(entries))
+    write(folder / "short.txt", "\n".join(f"{title} {i}" for i in range(20) for title in titles))
+    write(folder / "poems" / "khm.jsonl", jsonl("khm", 30))
+    recipe, written = proposed(home)
+    assert {source.name: source.kind for source in recipe.sources} == {
+        "eng_entries": "lexicon",
+        "eng_short": "headlines",
+        "khm_poems": "verse",
+    }
+    assert "kind: verse  # by its name" in written
+
+
+def test_a_dialect_that_reads_better_than_the_habit_is_proposed(home: Path) -> None:
+    folder = home / "texts"
+    said = [text("eng", i).replace("\n", " ").replace('"', "") for i in range(40)]
+    rows = [f'{i};"He said \\"yes\\"; {line}"' for i, line in enumerate(said)]
+    write(folder / "odd.csv", "\n".join(["id;text", *rows]) + "\n")
+    write(
+        folder / "plain.csv",
+        "id,text\n" + "".join(f'{i},"{line}"\n' for i, line in enumerate(said)),
+    )
+    recipe, _ = proposed(home)
+    odd, plain = recipe.sources
+    assert odd.dialect == DialectConfig(delimiter=";", escape="\\")
+    assert plain.dialect == DialectConfig()
+    read = [*read_dump_file(str(folder / "odd.csv"), dialect=Dialect(";", None, "\\"))]
+    assert [record.text for record in read] == [f'He said "yes"; {line}' for line in said]
+
+
 def test_short_texts_weights_and_junk(home: Path) -> None:
     folder = home / "texts"
     sentences = [
@@ -248,7 +284,11 @@ def test_short_texts_weights_and_junk(home: Path) -> None:
     write(folder / "junk_web.jsonl", jsonl("khm", 20))
     recipe, _ = proposed(home)
     weights = {source.name: source.weight for source in recipe.sources}
-    assert recipe.quality.short_text == ("khm_sentences",)
+    assert {source.name: source.kind for source in recipe.sources} == {
+        "khm_sentences": "sentences",
+        "khm_pages": "prose",
+        "khm_junk_web": "prose",
+    }
     assert weights["khm_junk_web"] == 0
     sizes = (folder / "pages.jsonl").stat().st_size / (folder / "sentences.txt").stat().st_size
     assert weights["khm_pages"] / weights["khm_sentences"] == pytest.approx(sizes, rel=0.2)
@@ -324,7 +364,9 @@ def test_real_text_becomes_the_sources_that_a_person_would_write(
     assert all(
         (weight == 0) == ("junk" in name or "ntrex" in name) for name, weight in weights.items()
     )
-    assert "khm_wikipedia" in recipe.quality.short_text
+    kinds = {source.name: source.kind for source in recipe.sources}
+    assert (kinds["khm_wikipedia"], kinds["khm_dictionary"]) == ("sentences", "lexicon")
+    assert kinds["khm_news"] == kinds["khm_web_oscar"] == kinds["eng_shakespeare"] == "prose"
     assert recipe.tokenizer.parallel is not None
     assert [s.name for s in recipe.dedup.decontaminate.evaluation_sets] == ["khm_eval_sib200"]
     assert set(recipe.quality.classifiers) == {"khm", "eng"}

@@ -206,3 +206,24 @@ def test_a_missing_source_file_names_source_path_and_data_folder(tmp_path):
     assert "source 'a'" in done.stderr
     assert "nowhere.jsonl" in done.stderr
     assert "--data" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_shell_script_of_the_examples_goes_over_it_from_the_plan_to_the_export(finished):
+    place, _ = finished
+    environment = {
+        **os.environ,
+        "TONSAI_HOME": str(place / "home"),
+        "TONSAI": str(Path(sys.executable).with_name("tonsai")),
+        "RECIPE": "tiny.yaml",
+        "OUTPUT": "out",
+        "PLAN": "",
+    }
+    environment.pop("DAGSTER_HOME", None)
+    script = ["bash", str(ROOT / "examples" / "khmer_500m.sh")]
+    done = subprocess.run(
+        script, cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "khm" in (place / "out" / "report.txt").read_text()
+    assert (place / "out" / "model-q8_0.gguf").read_bytes().startswith(b"GGUF")

@@ -52,7 +52,7 @@ def test_stage_code_and_resume_are_those_of_the_local_engine(
 def test_deduplication_has_the_same_bytes_as_on_the_local_engine(
     ray_engine: Engine, tmp_path: Path
 ) -> None:
-    texts = corpus(14, {"a@1": 90, "b@1": 60})
+    texts = corpus(14, {"a@20260101": 90, "b@20260101": 60})
     local, cluster = House(tmp_path / "local"), House(tmp_path / "ray", engine=ray_engine)
     expected = local.deduplicate(texts, rows_per_part=50)
     assert cluster.deduplicate(texts, rows_per_part=50).data_version == expected.data_version

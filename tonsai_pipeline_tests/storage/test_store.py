@@ -58,7 +58,12 @@ def test_work_is_done_once_and_then_found(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"stage_version": "2"}, {"settings": {"a": 2}}, {"inputs": {"in": "w"}}, {"partition": "p"}],
+    [
+        {"stage_version": "2"},
+        {"settings": {"a": 2}},
+        {"inputs": {"in": "w"}},
+        {"partition": "news@20261101"},
+    ],
 )
 def test_any_change_of_what_decides_the_work_is_new_work_beside_the_old(
     store: Store, change: dict[str, Any]
@@ -100,7 +105,7 @@ def test_finding_does_no_work_and_finds_by_key_alone(store: Store) -> None:
     assert (found.path, found.data_version) == (first.path, first.data_version)
     assert store.find("asset", None, "0" * 64) is None
     assert store.find("asset", None, key[:16] + "0" * 48) is None
-    assert store.find("asset", "p", key) is None
+    assert store.find("asset", "news@20261101", key) is None
     (first.path / "part-0.parquet").unlink()
     assert store.find("asset", None, key) is None
     assert not list(store.layout.root.glob("building/asset/all/0000*"))
@@ -116,9 +121,10 @@ def test_the_current_result_is_the_last_one_asked_for(store: Store) -> None:
 
 def test_what_was_never_made_says_what_to_run(store: Store) -> None:
     with pytest.raises(
-        ManifestError, match=r"asset\[p\]: not materialized yet.*tonsai run --select asset"
+        ManifestError,
+        match=r"asset\[news@20261101\]: not materialized yet.*tonsai run --select asset",
     ):
-        store.current("asset", "p")
+        store.current("asset", "news@20261101")
 
 
 def test_a_damaged_result_is_made_again(store: Store) -> None:

@@ -21,12 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tonsai_pipeline.cli.init.files import DataFile
+from tonsai_pipeline.cli.init.kinds import kind_of_texts
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.quality.units import CLUSTERS_PER_WORD
-from tonsai_pipeline.recipe.quality import QualityConfig
+from tonsai_pipeline.recipe.sources import Kind
 from tonsai_pipeline.storage.dumps import BadRow, RawRecord, read_dump_file
 from tonsai_pipeline.storage.dumps.compression.streams import open_stream
-from tonsai_pipeline.storage.dumps.records import TextLayout
+from tonsai_pipeline.storage.dumps.read import HABITS
+from tonsai_pipeline.storage.dumps.records import Dialect, TextLayout
+from tonsai_pipeline.storage.dumps.tables.sniff import sniff_dialect
 from tonsai_pipeline.text import (
     count_clusters_batch,
     count_words_batch,
@@ -80,7 +83,7 @@ class Column:
         chars: Characters seen by language: khm (mixed texts too), eng, other.
         num_documents: Texts seen.
         median_words: Of the documents of its main language, in words; a Khmer word counts some clusters.
-        short_frac: Share of documents with fewer words than a page is asked to have.
+        kind: What its documents look like.
         legacy_frac: Share of documents that are set in a legacy Khmer font.
         wheres: Language -> the field and value that its records have, where a field tells languages apart.
     """
@@ -89,7 +92,7 @@ class Column:
     chars: Mapping[str, int]
     num_documents: int
     median_words: float
-    short_frac: float
+    kind: Kind
     legacy_frac: float
     wheres: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -119,6 +122,7 @@ class Look:
         num_bad: Bad rows seen, and what the first said.
         split_values: Values of a field `split`, if there is one.
         is_whole: Whether the file was read to its end.
+        dialect: How a CSV or TSV file differs from the habit of its format; empty where it does not.
     """
 
     columns: tuple[Column, ...] = ()
@@ -130,13 +134,16 @@ class Look:
     bad_detail: str = ""
     split_values: tuple[str, ...] = ()
     is_whole: bool = False
+    dialect: Dialect = field(default_factory=Dialect)
 
 
 def look_at(file: DataFile) -> Look:
     """Read the beginning of a file."""
     layout = _layout_of(file) if file.format == "text" else None
     try:
-        records, bad, is_whole = _read_start(file, layout)
+        habit = HABITS.get(file.format)
+        dialect = sniff_dialect(str(file.path), habit) if habit else Dialect()
+        records, bad, is_whole = _read_start(file, layout, dialect)
     except DumpError as error:
         return Look(reason=str(error).removeprefix(f"{file.path}: "))
     bad_detail = f"{bad[0].reason}: {bad[0].detail}" if bad else ""
@@ -160,11 +167,12 @@ def look_at(file: DataFile) -> Look:
         bad_detail=bad_detail,
         split_values=tuple(sorted({str(row["split"]) for row in rows if "split" in row}))[:20],
         is_whole=is_whole,
+        dialect=dialect,
     )
 
 
 def _read_start(
-    file: DataFile, layout: TextLayout | None
+    file: DataFile, layout: TextLayout | None, dialect: Dialect
 ) -> tuple[list[RawRecord], list[BadRow], bool]:
     records: list[RawRecord] = []
     bad: list[BadRow] = []
@@ -174,6 +182,7 @@ def _read_start(
         format="auto" if file.by_name else file.format,
         text_column="",
         text_layout=layout or "blank_line",
+        dialect=dialect,
     )
     for record in found:
         if isinstance(record, BadRow):
@@ -272,7 +281,8 @@ def _measure(name: str, texts: Sequence[str | None], rows: list[dict[str, Any]])
     for lang, text in zip(langs, normalized.to_pylist(), strict=True):
         chars[lang if lang in LANGUAGES else "other"] += len(text)
     main = chars.most_common(1)[0][0]
-    of_main = words[np.array([lang == main for lang in langs])]
+    is_main = np.array([lang == main for lang in langs])
+    of_main = words[is_main]
     median = float(np.median(of_main if len(of_main) else words))
     if median < _MIN_WORDS and _name_rank(name) == len(_TEXT_NAMES):
         return None
@@ -289,14 +299,10 @@ def _measure(name: str, texts: Sequence[str | None], rows: list[dict[str, Any]])
         chars=dict(chars),
         num_documents=len(good),
         median_words=median,
-        short_frac=float(np.mean((of_main if len(of_main) else words) < _page_words(main))),
+        kind=kind_of_texts(normalized.filter(pa.array(is_main)), main),
         legacy_frac=legacy,
         wheres=_wheres(pairs, chars),
     )
-
-
-def _page_words(lang: str) -> float:
-    return QualityConfig().of(lang).min_words
 
 
 def _wheres(

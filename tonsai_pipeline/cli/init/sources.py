@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tonsai_pipeline.cli.init.files import DataFile, LeftOut, find_files, language_of_name
+from tonsai_pipeline.cli.init.kinds import kind_of_name
 from tonsai_pipeline.cli.init.look import LANGUAGES, MIN_LANGUAGE_FRAC, Column, Look, look_at
 from tonsai_pipeline.cli.init.splits import (
     TRAIN,
@@ -24,6 +25,7 @@ from tonsai_pipeline.cli.init.splits import (
     is_junk_name,
     words_of,
 )
+from tonsai_pipeline.recipe.sources import Kind
 from tonsai_pipeline.storage.dumps.locations import expand_path
 from tonsai_pipeline.storage.files import digest_file
 
@@ -34,8 +36,6 @@ _MAX_SMALL_NAMES, _SMALL_BYTES = 12, 64 << 10
 _NUM_LOOKED_AT, _MAX_LOOKED_AT = 16, 2000
 #: So many small plain texts are articles: a document is a file.
 _MIN_ARTICLES = 20
-#: Sources of which more documents are shorter than a page are sources of sentences.
-_MIN_SHORT_FRAC, _MIN_DOCUMENTS = 0.3, 20
 _SHARD_WORDS = re.compile(r"(of|part|shard|chunk|file|split)?\d*")
 
 
@@ -48,6 +48,7 @@ class SourceProposal:
         files: What they match.
         text_bytes: Estimated text of its own language, in bytes of UTF-8.
         split: The split that its files belong to; None where nothing says so.
+        kind: What its documents are; `kind_by_name` where a name says so, and not their looks.
         where: Field and value that select its records.
         notes: What a person should know, a sentence each.
     """
@@ -61,6 +62,8 @@ class SourceProposal:
     text_bytes: int
     split: str | None
     is_junk: bool
+    kind: Kind
+    kind_by_name: bool
     text_layout: str | None
     where: tuple[tuple[str, str], ...]
     license: str | None
@@ -75,12 +78,6 @@ class SourceProposal:
     def is_held_out(self) -> bool:
         """Whether it is an evaluation or validation set."""
         return self.split not in (None, TRAIN)
-
-    @property
-    def is_short(self) -> bool:
-        """Whether its documents are sentences."""
-        column = self.column
-        return column.num_documents >= _MIN_DOCUMENTS and column.short_frac >= _MIN_SHORT_FRAC
 
 
 @dataclass
@@ -226,6 +223,7 @@ def _kind(look: Look) -> tuple[object, ...]:
         return _NO_TEXT
     return (
         look.text_layout,
+        look.dialect,
         *((column.name, column.lang, tuple(column.wheres)) for column in look.columns),
     )
 
@@ -246,6 +244,7 @@ def _propose(
     if layout is not None and len(files) >= _MIN_ARTICLES and mean_bytes < _SMALL_BYTES:
         layout = "file"
     paths = _patterns(files, folder)
+    named = kind_of_name(relative)
     total = sum(largest.columns[0].chars.values())
     for column in largest.columns:
         langs = column.wheres or [column.lang or ""]
@@ -265,6 +264,8 @@ def _propose(
                 text_bytes=int(text_bytes * frac),
                 split=split,
                 is_junk=is_junk_name(relative) or column.legacy_frac > 0.5,
+                kind=named or column.kind,
+                kind_by_name=named is not None,
                 text_layout=layout,
                 where=tuple(where),
                 license=splits.license(files[0].path),

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,13 @@ _MAX_NAMED, _MAX_HELD_OUT_NAMED = 12, 40
 _MIN_CLASSIFIER_BYTES = 200_000
 #: Khmer tokens to add to a base model's tokenizer, by bytes of Khmer text: rare words need text to be learned.
 _ADDED_TOKENS = ((200e6, 16_000), (20e6, 8_000), (2e6, 2_000))
+#: Kinds whose documents are no pages: they teach a classifier nothing about pages.
+_SHORT_KINDS = ("sentences", "headlines", "lexicon")
+_LOOKS = {
+    "sentences": "three in ten and more are shorter than a page's 17 words",
+    "headlines": "short lines that end in no mark",
+    "lexicon": "short entries full of brackets and abbreviations",
+}
 _LANGUAGE_NAMES = {"khm": "Khmer", "eng": "English"}
 
 
@@ -156,6 +163,7 @@ class _Writer:
             yield f"    format: {source.first.format}  # by its content; the name does not say"
         if column.name not in ("", "text"):
             yield f"    text_column: {quoted(column.name)}  # the column of running text"
+        yield from _kind_and_dialect(source)
         if source.text_layout is not None:
             reason = {
                 "line": "no blank lines: each line is a document",
@@ -247,28 +255,17 @@ class _Writer:
         return path.relative_to(self.recipe_folder).as_posix() if inside else str(path)
 
     def _quality(self) -> Iterator[str]:
-        short = [
-            s
-            for s in self.survey.sources
-            if s.is_short and not s.is_junk and (not s.is_held_out or s in self.pair)
-        ]
         classifiers = list(self._classifiers())
-        if not short and not classifiers:
-            return
-        yield ""
-        yield "quality:"
-        if short:
-            yield "  # Documents that are sentences, not pages: the limit of 17 words for a page does not hold for them."
-            yield "  short_text:"
-            yield from (f"    - {s.name}  # {s.column.short_frac:.0%} are shorter" for s in short)
         if classifiers:
+            yield ""
+            yield "quality:"
             yield "  # Sources that are called junk teach a classifier what is not wanted."
             yield "  classifiers:"
             yield from classifiers
 
     def _classifiers(self) -> Iterator[str]:
         for lang in self.choice.shares:
-            good = [s for s in self.survey.training(lang) if not s.is_short]
+            good = [s for s in self.survey.training(lang) if s.kind not in _SHORT_KINDS]
             bad = [
                 s
                 for s in self.survey.sources
@@ -356,6 +353,18 @@ class _Writer:
                 yield "  regression: {max_rise_frac: {eng: 0.03}}  # English may lose 3 % of bits per byte"
         yield f"  validation: {{every_steps: {every}, max_rows: 64}}"
         yield f"  checkpoint: {{every_steps: {max(every, 50)}}}"
+
+
+def _kind_and_dialect(source: SourceProposal) -> Iterator[str]:
+    dialect = [
+        f"{name}: {json.dumps(value)}"
+        for name, value in asdict(source.look.dialect).items()
+        if value is not None
+    ]
+    if dialect:
+        yield f"    dialect: {{{', '.join(dialect)}}}  # so its fields come out even; the format's habit is another"
+    if source.kind != "prose" and not source.is_junk:
+        yield f"    kind: {source.kind}  # {'by its name' if source.kind_by_name else _LOOKS[source.kind]}"
 
 
 def _parallel(held_out: list[SourceProposal]) -> list[SourceProposal]:

@@ -6,6 +6,7 @@ from tonsai_pipeline.catalog.catalog import read_catalog
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.results import check, materialized
 from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
+from tonsai_pipeline.schema import DumpKey
 
 
 def raw_dumps(graph: Graph) -> dg.AssetSpec:
@@ -37,7 +38,9 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
                 "inbox_is_understood", asset=key, description="Every inbox file belongs to a source"
             ),
             dg.AssetCheckSpec(
-                "none_is_set_aside", asset=key, description="No dump is left out after three failures"
+                "none_is_set_aside",
+                asset=key,
+                description="No dump is left out after three failures",
             ),
         ],
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
@@ -48,6 +51,7 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         graph.forget_view(context.run_id)
         keys = list(read_catalog(artifact))
         context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
+        _drop_foreign_partitions(context, str(graph.dumps.name))
         problems = artifact.report["problems"]
         return materialized(
             artifact,
@@ -71,3 +75,13 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         )
 
     return _asset
+
+
+def _drop_foreign_partitions(context: dg.AssetExecutionContext, partitions: str) -> None:
+    """Remove partitions whose names are no dump keys: Dagster lets anybody add any text."""
+    for name in context.instance.get_dynamic_partitions(partitions):
+        try:
+            DumpKey(name)
+        except ValueError as error:
+            context.log.warning("partition removed: %s", error)
+            context.instance.delete_dynamic_partition(partitions, name)

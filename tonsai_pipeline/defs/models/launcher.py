@@ -15,6 +15,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.reporting import METRICS_KEY
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
 
@@ -28,21 +29,30 @@ _OBSERVE_EVERY_S = 5.0
 class JobOptions(dg.Config):
     """Settings of a launched job that cannot change its result."""
 
-    num_processes: int = Field(default=0, ge=0, description="Processes; 0 for one per GPU, or one")
+    num_processes: int = Field(
+        default=0, ge=0, le=1024, description="Processes; 0 for one per GPU, or one"
+    )
     launcher: Literal["torchrun", "deepspeed"] = Field(
         default="torchrun", description="torchrun, or deepspeed with a hostfile for many nodes"
     )
-    hostfile: str = Field(default="", description="Hostfile of the deepspeed launcher")
+    hostfile: str = Field(
+        default="",
+        pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$",
+        description="Name of a hostfile in the folder TONSAI_HOSTFILES, for the deepspeed launcher",
+    )
     resume: Literal["auto", "never", "required"] = Field(
         default="auto", description="Go on from the newest whole checkpoint of the same work"
     )
     max_retries: int = Field(
         default=1,
         ge=0,
+        le=20,
         description="Starts after a crash or a hang, each from the newest checkpoint; an error that the job "
         "itself names is not tried again",
     )
-    grace_s: float = Field(default=300.0, gt=0, description="Seconds for saving after a cancel")
+    grace_s: float = Field(
+        default=300.0, gt=0, le=3600, description="Seconds for saving after a cancel"
+    )
     force: bool = Field(default=False, description="Do the work again even if it is finished")
 
     def spec(self, module: str, run_file: Path, output_dir: Path) -> LaunchSpec:
@@ -53,8 +63,24 @@ class JobOptions(dg.Config):
             output_dir,
             num_processes=self.num_processes,
             launcher=self.launcher,
-            hostfile=Path(self.hostfile) if self.hostfile else None,
+            hostfile=find_hostfile(self.hostfile) if self.hostfile else None,
         )
+
+
+def find_hostfile(name: str) -> Path:
+    """Return the hostfile of that name in the folder that TONSAI_HOSTFILES names.
+
+    Raises:
+        TrainError: There is no such folder or file.
+    """
+    folder = os.environ.get("TONSAI_HOSTFILES")
+    if not folder:
+        raise TrainError(f"hostfile '{name}': set TONSAI_HOSTFILES to the folder of your hostfiles")
+    path = Path(folder) / name
+    # A link would be a way out of the folder.
+    if not path.is_file() or path.resolve().parent != Path(folder).resolve():
+        raise TrainError(f"hostfile '{name}': no such file in {folder} (TONSAI_HOSTFILES)")
+    return path
 
 
 def launch_job(

@@ -24,15 +24,25 @@ import orjson
 from tonsai_pipeline.storage.dumps.compression.streams import (
     ByteStream,
     bad_of,
+    is_bomb,
     open_member,
     open_raw,
     open_stream,
+    say_bomb,
 )
 from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions
 
 #: Rows of one member at most: the rows of the next begin behind them.
 MEMBER_ROWS = 1 << 32
 _SKIP_BYTES = 1 << 20
+#: Kinds of tar members that are read whole into memory, and how large they may be.
+_TAR_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_MAX_HEADER_BYTES = 1 << 20
 #: A tar archive ends with blocks of zeros.
 _END_BYTES = 512
 
@@ -49,7 +59,7 @@ def read_zip(
         DumpError: The file cannot be opened.
     """
     with open_raw(location) as raw:
-        num_bytes = raw.seek(0, 2)
+        num_bytes, num_decoded = raw.seek(0, 2), 0
         try:
             archive = zipfile.ZipFile(raw)
             infos = archive.infolist()
@@ -62,7 +72,10 @@ def read_zip(
                 open_file = partial(archive.open, info)
                 stored = info.compress_size
                 member = _Member(info.filename, info.file_size, open_file, stored_bytes=stored)
-                yield from _read_member(member, index, options, read_member, info.compress_size)
+                # Members may share stored bytes: what counts is the file.
+                member.limit_to(num_decoded, num_bytes)
+                yield from _read_member(member, index, options, read_member, stored)
+                num_decoded += member.num_read
 
 
 def read_tar(
@@ -76,9 +89,13 @@ def read_tar(
     with open_stream(location) as stream:
         index, position, problem = -1, 0, None
         try:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarMember) as archive:
                 for index, info in enumerate(archive):
-                    if info.isfile():
+                    if info.issparse():
+                        # A few bytes of header may stand for any number of zeros.
+                        detail = f"{info.name}: a sparse file is not read"
+                        yield BadRow(index * MEMBER_ROWS, None, "corrupt_file", detail, "")
+                    elif info.isfile():
                         open_file = partial(archive.extractfile, info)
                         member = _Member(info.name, info.size, open_file, stream=stream)
                         yield from _read_member(member, index, options, read_member, info.size)
@@ -99,6 +116,15 @@ def read_tar(
                 f"{problem or 'no end mark'}; {rest:,} bytes behind the last file were not read"
             )
             yield BadRow(row, position, reason, detail, "", lost_bytes=lost)
+
+
+class _TarMember(tarfile.TarInfo):
+    """A header of a tar archive; one that says its own name or fields take more than a megabyte is refused."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _TAR_HEADERS and self.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _Member:
@@ -122,11 +148,17 @@ class _Member:
         self.name = name
         self.problem: str | None = None
         self.lost_bytes = stored_bytes
+        self.num_read = 0
+        self._before, self._archive_bytes = 0, 0
         self._left = num_bytes
         self._open = open_file
         self._file: IO[bytes] | None = None
         self._stream = stream
         self._num_damages = len(stream.damages) if stream else 0
+
+    def limit_to(self, num_before: int, archive_bytes: int) -> None:
+        """Stop where an archive of that size has given too much, members before this one included."""
+        self._before, self._archive_bytes = num_before, archive_bytes
 
     def read(self, size: int) -> bytes:
         """Return the next bytes; none at the end, or where the archive is damaged."""
@@ -140,6 +172,11 @@ class _Member:
             self.problem = f"{type(error).__name__}: {error}"
             return b""
         self._left -= len(data)
+        self.num_read += len(data)
+        num_decoded = self._before + self.num_read
+        if self._archive_bytes and is_bomb(num_decoded, self._archive_bytes):
+            self.problem, self.lost_bytes = say_bomb(num_decoded, self._archive_bytes), None
+            return b""
         if self._stream is not None and len(self._stream.damages) > self._num_damages:
             self.problem = self._stream.damages[-1].detail
             return b""

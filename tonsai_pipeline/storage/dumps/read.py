@@ -59,12 +59,14 @@ _BY_SUFFIX: dict[str, FileFormat] = {
     ".tbz2": "tar",
     ".txz": "tar",
 }
+#: How formats of delimited fields tell them apart, where a source says nothing else.
+HABITS = {"csv": Dialect(",", "minimal"), "tsv": Dialect("\t", "none")}
 #: Readers of a decompressed stream of UTF-8.
 _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
     "jsonl": partial(read_json, lines=True),
     "json": read_json,
-    "csv": partial(read_delimited, habit=Dialect(",", "minimal")),
-    "tsv": partial(read_delimited, habit=Dialect("\t", "none")),
+    "csv": partial(read_delimited, habit=HABITS["csv"]),
+    "tsv": partial(read_delimited, habit=HABITS["tsv"]),
     "text": read_text,
 }
 #: The same, where encoding is not that of the file: XML declares it, archives have it by record. Module and function:
