@@ -20,12 +20,12 @@ from tonsai_pipeline.catalog.catalog import find_dumps
 from tonsai_pipeline.defs import resources
 from tonsai_pipeline.defs.corpus.dump_catalog import catalog_key
 from tonsai_pipeline.defs.graph import PAGES, build_definitions
-from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
+from tonsai_pipeline.defs.jobs import DUMP_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.stage_asset import Graph, Made
 from tonsai_pipeline.errors import ManifestError, RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
-from tonsai_pipeline.pipeline import CATALOG
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.layout import default_root
@@ -131,19 +131,21 @@ def run_graph(
         RecipeError: An asset name is unknown.
         TonsaiError: An asset failed, or a check that keeps others from running; the message is the asset's own.
     """
-    chosen = _chosen(select)
+    chosen = _chosen(recipe, select)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_instance() as instance:
         run = _Runner(Graph(recipe, workspace), instance, options, console)
-        run.catalog()
+        if recipe.sources:
+            run.catalog()
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
             run.dumps(dump_assets)
-        rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
-        run.corpus(rest)
+        run.corpus(
+            [s.name for s in PIPELINE.assets(recipe) if not s.each_dump and s.name in chosen]
+        )
 
 
-def _chosen(select: Sequence[str]) -> set[str]:
-    known = (*CORPUS_ASSETS, *DUMP_ASSETS, *MODEL_ASSETS)
+def _chosen(recipe: Recipe, select: Sequence[str]) -> set[str]:
+    known = (CATALOG, *(stage.name for stage in PIPELINE.assets(recipe)))
     if unknown := [name for name in select if name not in known]:
         raise RecipeError(
             f"--select: unknown asset {', '.join(unknown)}; assets are: {', '.join(known)}"
@@ -252,7 +254,7 @@ class _Runner:
     def _config(self, name: str) -> dict[str, Any]:
         """Return the launch form of an asset: jobs have processes, stages have workers."""
         options = self._options
-        if name in MODEL_ASSETS:
+        if PIPELINE[name].launched:
             return {"num_processes": options.num_processes, "force": options.force}
         return {
             "num_workers": options.num_workers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -18,8 +19,9 @@ from tonsai_pipeline.defs.corpus import (
     scored_documents,
 )
 from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
-from tonsai_pipeline.defs.jobs import build_corpus, ingest_dump, pretrain
-from tonsai_pipeline.defs.models import evaluation_report, pretrained_model
+from tonsai_pipeline.defs.instructions import instruction_data, sft_dataset
+from tonsai_pipeline.defs.jobs import build_corpus, ingest_dump, pretrain, tune
+from tonsai_pipeline.defs.models import evaluation_report, pretrained_model, sft_model, sft_report
 from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.defs.stage_asset import Graph, Launch, Page, stage_asset
@@ -47,11 +49,17 @@ PAGES: Mapping[str, Page] = {
     "packed_shards": packed_shards.PAGE,
     "pretrained_model": pretrained_model.PAGE,
     "evaluation_report": evaluation_report.PAGE,
+    "instruction_data": instruction_data.PAGE,
+    "sft_dataset": sft_dataset.PAGE,
+    "sft_model": sft_model.PAGE,
+    "sft_report": sft_report.PAGE,
 }
 
 LAUNCHES: Mapping[str, Launch] = {
     "pretrained_model": pretrained_model.launch,
     "evaluation_report": evaluation_report.launch,
+    "sft_model": sft_model.launch,
+    "sft_report": sft_report.launch,
 }
 
 
@@ -63,7 +71,7 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
         workspace: Where data lies.
     """
     graph = Graph(recipe, workspace)
-    assets = [
+    assets: list[Any] = [
         stage_asset(
             graph,
             stage,
@@ -72,15 +80,21 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
             launch=LAUNCHES.get(stage.name),
             **({"options": JobOptions} if stage.launched else {}),
         )
-        for stage in PIPELINE.assets()
+        for stage in PIPELINE.assets(recipe)
     ]
-    corpus = build_corpus(graph)
-    ingest = ingest_dump(graph)
+    jobs = [tune(graph)] if recipe.sft.is_wanted else []
+    sensors, schedules = [], []
+    if recipe.sources:
+        assets += [raw_dumps(graph), dump_catalog(graph)]
+        corpus, ingest = build_corpus(graph), ingest_dump(graph)
+        jobs += [ingest, corpus, pretrain(graph)]
+        sensors.append(new_dump_sensor(graph, ingest))
+        schedules.append(weekly_corpus_schedule(graph, corpus))
     return dg.Definitions(
-        assets=[raw_dumps(graph), dump_catalog(graph), *assets],
-        jobs=[ingest, corpus, pretrain(graph)],
-        sensors=[new_dump_sensor(graph, ingest)],
-        schedules=[weekly_corpus_schedule(graph, corpus)],
+        assets=assets,
+        jobs=jobs,
+        sensors=sensors,
+        schedules=schedules,
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )

@@ -245,7 +245,7 @@ def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
     if stage.name == PIPELINE.assets()[0].name:
         return [dg.AssetDep(graph.key("raw_dumps"))]
     found = []
-    for name, each_dump in PIPELINE.upstream_assets(stage.name).items():
+    for name, each_dump in PIPELINE.upstream_assets(stage.name, graph.recipe).items():
         is_all = each_dump and not stage.each_dump
         mapping = dg.AllPartitionMapping() if is_all else None
         found.append(dg.AssetDep(graph.key(name), partition_mapping=mapping))

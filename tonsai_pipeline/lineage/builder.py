@@ -175,7 +175,8 @@ class Builder:
         stage = self.pipeline[name]
         given = self._fields(stage, dump)
         for argument, read in stage.reads.items():
-            given[argument] = self._opened(stage, read, dump)
+            is_read = read.is_read(self.recipe)
+            given[argument] = self._opened(stage, read, dump) if is_read else None
         return given
 
     def _make(self, stage: Stage, dump: DumpKey | None, folder: Path, work: Any) -> Any:
@@ -225,6 +226,8 @@ class Builder:
         """Return the version of everything that a stage reads by argument; None if something is not made."""
         versions = {}
         for argument, read in stage.reads.items():
+            if not read.is_read(self.recipe):
+                continue
             version = self._version(stage, read, dump, get)
             if version is None:
                 return None
