@@ -159,7 +159,7 @@ class SftConfig(Section):
     """Share of tokens that is pretraining text, 0..1, in the languages' shares of the mixture: it keeps what the base knows."""
 
     held_out_frac: float = Field(default=0.02, gt=0.0, lt=1.0)
-    """Conversations held out to measure replies on, 0..1."""
+    """Conversations held out to measure replies on, 0..1; of a small set as many as make a hundred, a tenth at most."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the order, of partial passes and of replay."""

@@ -7,6 +7,7 @@ linear layers + rows of the chat's markers ──add_adapter──▶ PeftModel 
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tonsai_pipeline.recipe.sft import LoraConfig
+from tonsai_pipeline.storage.files import read_json, write_json
+
+_SETTINGS = "adapter_config.json"
 
 
 def add_adapter(
@@ -36,21 +40,21 @@ def add_adapter(
     layers = [cast("nn.Module", model.get_input_embeddings()), model.get_output_embeddings()]
     is_tied = layers[1] is None or layers[1].weight is layers[0].weight
     rows = {names[id(layer)]: list(marker_ids) for layer in (layers[:1] if is_tied else layers)}
-    adapted = get_peft_model(
-        model,
-        PeftLoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]  # a fraction will do
-            lora_dropout=config.dropout,
-            target_modules="all-linear",
-            trainable_token_indices=rows if marker_ids else None,
-            ensure_weight_tying=is_tied and bool(marker_ids),
-            # GPT-2's layers are transposed; peft finds that out too, with a warning.
-            fan_in_fan_out=_is_transposed(model),
-            task_type="CAUSAL_LM",
-        ),
+    settings = PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]  # a fraction will do
+        lora_dropout=config.dropout,
+        target_modules="all-linear",
+        trainable_token_indices=rows if marker_ids else None,
+        ensure_weight_tying=is_tied and bool(marker_ids),
+        # GPT-2's layers are transposed; peft finds that out too, with a warning.
+        fan_in_fan_out=_is_transposed(model),
+        task_type="CAUSAL_LM",
     )
-    return cast("PeftModel", adapted)
+    with warnings.catch_warnings():
+        # Says that nothing is tied, though the rows of markers are.
+        warnings.filterwarnings("ignore", message="You have requested `ensure_weight_tying`")
+        return cast("PeftModel", get_peft_model(model, settings))
 
 
 def save_adapter(adapted: PeftModel, folder: Path, *, base: str) -> None:
@@ -63,11 +67,11 @@ def save_adapter(adapted: PeftModel, folder: Path, *, base: str) -> None:
     """
     building = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(building, ignore_errors=True)
-    for config in adapted.peft_config.values():
-        config.base_model_name_or_path = base or None
     adapted.save_pretrained(str(building), save_embedding_layers=False)
-    # A card of peft's own, mostly empty.
+    # A card of peft's own, mostly empty; and in the settings, where the base model lay.
     (building / "README.md").unlink(missing_ok=True)
+    settings = cast("dict[str, Any]", read_json(building / _SETTINGS))
+    write_json(building / _SETTINGS, {**settings, "base_model_name_or_path": base or None})
     shutil.rmtree(folder, ignore_errors=True)
     building.rename(folder)
 

@@ -71,7 +71,8 @@ def _encoded(
     kept = conversation
     while sum(len(ids) for ids, _ in pieces) > config.max_length:
         kept = kept._replace(messages=without_first_exchange(kept.messages))
-        if config.too_long == "drop" or kept.messages[-1].role != "assistant":
+        is_gone = all(message.role == "system" for message in kept.messages)
+        if config.too_long == "drop" or is_gone:
             return _dropped(conversation, TOO_LONG)
         num_dropped += 2
         turns = _turns(kept, chat)

@@ -34,6 +34,8 @@ EXACT, NEAR, CONTAMINATED = "exact_duplicate", "near_duplicate", "contaminated"
 _SCHEME = SignatureScheme(clusters_per_shingle=5, words_per_shingle=2)
 #: Pairs of similarity 0.8 share a band with a chance of 1 - 5e-8.
 _NUM_BANDS, _ROWS_PER_BAND = 32, 4
+#: Conversations held out at least, unless they are more than a tenth. Ours.
+_MIN_HELD_OUT, _MAX_HELD_OUT_FRAC = 100, 0.1
 
 
 class Conversation(NamedTuple):
@@ -90,10 +92,9 @@ def select(
         for place in _contaminated(conversations, index, decontaminate):
             reasons[place] = reasons[place] or CONTAMINATED
     stays = np.array([reason is None for reason in reasons], dtype=bool)
-    chosen = split.held_out(exact, frac=config.held_out_frac, seed=config.seed) & stays
-    if not chosen.any() and stays.sum() > 1:
-        # A few conversations: one of them is measured all the same.
-        chosen[np.flatnonzero(stays)[-1]] = True
+    # A small set needs a larger share to say anything.
+    frac = max(config.held_out_frac, min(_MAX_HELD_OUT_FRAC, _MIN_HELD_OUT / max(1, stays.sum())))
+    chosen = split.held_out(exact, frac=frac, seed=config.seed) & stays
     return Selected(reasons, chosen, firsts)
 
 

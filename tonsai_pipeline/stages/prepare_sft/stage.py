@@ -169,6 +169,9 @@ def _choose(
             dropped[one.conversation.source][one.drop_reason] += 1
         else:
             (held_out if selected.held_out[place] else train).append(one)
+    if not held_out and len(train) > 1:
+        # A few conversations: one of them is measured all the same.
+        held_out.append(train.pop())
     if not train or not held_out:
         said = ", ".join(f"{name}: {dict(found)}" for name, found in dropped.items())
         raise DataError(
