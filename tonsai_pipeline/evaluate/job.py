@@ -78,6 +78,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
         instructions=_instructions(run),
         max_answer_tokens=run.max_answer_tokens,
     )
+    allowed_rise = _TUNED_RISE_FRAC if run.instructions else 0.0
     found = compare(
         {run.name: str(run.model_dir), **_others(run)},
         run.evaluate,
@@ -87,7 +88,7 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
         log=reporter.log,
         is_trained_on_corpus=True,
         untrained={
-            lang: pair["before"].bits_per_byte * (1.0 + _allowed_rise(run, lang))
+            lang: pair["before"].bits_per_byte * (1.0 + allowed_rise)
             for lang, pair in languages.items()
         },
         chat={run.name} if run.instructions else set(),
@@ -117,10 +118,6 @@ def _others(run: EvalRun) -> dict[str, str]:
     """Name the models beside the one in question; the base of a tuned one comes first."""
     base = {"base model": run.base} if run.base is not None else {}
     return base | name_places(run.evaluate.compare_with)
-
-
-def _allowed_rise(run: EvalRun, language: str) -> float:
-    return run.max_rise_frac.get(language, _TUNED_RISE_FRAC if run.instructions else 0.0)
 
 
 def write(results: Results, folder: Path, *, curve: bytes | None = None) -> None:

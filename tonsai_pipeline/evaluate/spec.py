@@ -69,7 +69,3 @@ class EvalRun(JobFile):
 
     base: str | None = None
     """The base model of a tuned one, measured beside it."""
-
-    max_rise_frac: dict[str, float] = Field(default_factory=dict)
-    """How far bits per byte may stand above those before training, by language; without one they must fall, or, of a
-    tuned model, rise by less than a tenth."""

@@ -26,7 +26,6 @@ REPORT = Stage(
         "name": Fields("name"),
         "evaluate": Fields("evaluate", watched=True),
         "sft": Fields("sft", only=("base", "base_revision", "following")),
-        "regression": Fields("sft.train.regression"),
         "normalize": Fields("normalize", only=("coeng_da",)),
     },
     reads={

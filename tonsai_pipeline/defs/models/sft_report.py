@@ -42,7 +42,6 @@ def launch(
         instructions=dataset.path / HELD_OUT_NAME,
         max_instructions=following.max_items,
         max_answer_tokens=following.max_new_tokens,
-        max_rise_frac=given["regression"].max_rise_frac,
         seed=0,
         coeng_da=given["normalize"].coeng_da,
         output_dir=folder,
