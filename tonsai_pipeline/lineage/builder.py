@@ -270,7 +270,7 @@ class Builder:
     def _sources(self, stage: Stage, dump: DumpKey | None) -> Iterator[Artifact]:
         """Yield every artifact that a stage reads."""
         for read in stage.reads.values():
-            if read.stage:
+            if read.stage and read.is_read(self.recipe):
                 found = self._opened(stage, read, dump)
                 yield from found.values() if isinstance(found, dict) else (found,)
 
