@@ -24,12 +24,19 @@ from tonsai_pipeline.storage.store import Artifact, Store, load_artifact
 DUMP_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.each_dump)
 """Made once a dump."""
 
-MODEL_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.launched)
+INSTRUCTION_ASSETS = tuple(s.name for s in PIPELINE.assets() if s.of_recipe is not None)
+"""Made where a recipe has instruction data."""
+
+MODEL_ASSETS = tuple(s.name for s in PIPELINE.assets() if s.launched and s.of_recipe is None)
 """Made by processes that the assets launch."""
 
 CORPUS_ASSETS = (
     CATALOG,
-    *(s.name for s in PIPELINE.assets() if not s.each_dump and not s.launched),
+    *(
+        s.name
+        for s in PIPELINE.assets()
+        if not s.each_dump and not s.launched and s.of_recipe is None
+    ),
 )
 """Made from all dumps together; each keeps what it already knows of every dump."""
 
@@ -45,6 +52,7 @@ class Missing:
         dumps: Those of single dumps by dump key, in catalog order; a dump that lacks nothing is not there.
         corpus: Those of the whole corpus, in order.
         models: Models and what is measured of them, in order.
+        instructions: What is made from instruction data, in order.
         stopped: Dumps among them that failed for good and hold up the corpus, as the recipe says to stop at such, and
             why.
     """
@@ -52,6 +60,7 @@ class Missing:
     dumps: Mapping[DumpKey, tuple[str, ...]]
     corpus: tuple[str, ...]
     models: tuple[str, ...]
+    instructions: tuple[str, ...]
     stopped: Mapping[DumpKey, str]
 
 
@@ -65,7 +74,9 @@ def find_missing(
         is_good: A dump whose artifact does not pass is missing.
         chosen: Assets to look for; None for all.
     """
-    wanted = {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS} if chosen is None else set(chosen)
+    wanted = {stage.name for stage in PIPELINE.assets(builder.recipe)}
+    if chosen is not None:
+        wanted &= set(chosen)
     attempts = Attempts(builder.store.layout.attempts, builder.recipe)
     tried = attempts.keys()
     dumps: dict[DumpKey, tuple[str, ...]] = {}
@@ -84,6 +95,7 @@ def find_missing(
         dumps,
         tuple(n for n in CORPUS_ASSETS[1:] if n in wanted and not _is_made(builder, n)),
         tuple(n for n in MODEL_ASSETS if n in wanted and not _is_made(builder, n)),
+        tuple(n for n in INSTRUCTION_ASSETS if n in wanted and not _is_made(builder, n)),
         stopped,
     )
 

@@ -25,6 +25,8 @@ from tonsai_pipeline.stages.ingest import stage as ingest
 from tonsai_pipeline.stages.mix import stage as mix
 from tonsai_pipeline.stages.normalize import stage as normalize
 from tonsai_pipeline.stages.pack import stage as pack
+from tonsai_pipeline.stages.prepare_sft import stage as prepare_sft
+from tonsai_pipeline.stages.read_instructions import stage as read_instructions
 from tonsai_pipeline.stages.score import stage as score
 from tonsai_pipeline.stages.sign import stage as sign
 from tonsai_pipeline.stages.tokenize import stage as tokenize
@@ -32,6 +34,7 @@ from tonsai_pipeline.stages.train_classifiers import stage as train_classifiers
 from tonsai_pipeline.stages.train_tokenizer import stage as train_tokenizer
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.train import stage as train
+from tonsai_pipeline.tune import stage as tune
 
 CATALOG = "dump_catalog"
 #: Version of what `dump_catalog` writes.
@@ -54,6 +57,9 @@ PIPELINE = Pipeline(
         pack.STAGE,
         train.STAGE,
         evaluate.STAGE,
+        read_instructions.STAGE,
+        prepare_sft.STAGE,
+        *tune.STAGES,
     )
 )
 
@@ -80,8 +86,10 @@ def dumps_of_catalog(
         catalog: The catalog; None for the current one.
 
     Raises:
-        ManifestError: There is no catalog yet.
+        ManifestError: There is no catalog yet, and the recipe has sources.
     """
+    if not recipe.sources:
+        return dumps_on_disk(recipe, store, data_folder)
     versions = read_catalog(catalog or store.current(CATALOG))
     found: list[Catalog] = []
 

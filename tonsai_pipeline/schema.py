@@ -275,3 +275,28 @@ HELD_OUT_TEXTS = pa.schema(
         pa.field("source", pa.string(), nullable=False),
     ]
 )
+
+#: A conversation as a list of turns.
+MESSAGES = pa.list_(
+    pa.struct([pa.field("role", pa.string()), pa.field("content", pa.large_string())])
+)
+
+#: instruction_data: one row a record of a source that could be read. `drop_reason` is null where it may be learned from.
+#: `lang` is that of the last reply: khm, eng, mixed or other.
+CONVERSATIONS = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("messages", MESSAGES, nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("drop_reason", pa.string()),
+        pa.field("khmer_frac", pa.float32(), nullable=False),
+        pa.field("repeat_frac", pa.float32(), nullable=False),
+        pa.field("invalid_cluster_frac", pa.float32(), nullable=False),
+    ]
+)
+
+#: Conversations of an sft_dataset that are held out, for models with any tokenizer.
+HELD_OUT_CONVERSATIONS = pa.schema(
+    [CONVERSATIONS.field(name) for name in ("source", "row", "lang", "messages")]
+)

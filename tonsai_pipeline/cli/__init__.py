@@ -27,6 +27,7 @@ from tonsai_pipeline.cli.pretrain import pretrain
 from tonsai_pipeline.cli.quality import quality
 from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
+from tonsai_pipeline.cli.sft import sft
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
 from tonsai_pipeline.errors import TonsaiError, missing_extra
 from tonsai_pipeline.train.launch.launcher import waiting_policy
@@ -79,6 +80,7 @@ app.command(rich_help_panel="Single steps")(quality)
 app.command(rich_help_panel="Single steps")(prepare)
 app.command("train-tokenizer", rich_help_panel="Single steps")(train_tokenizer)
 app.command(rich_help_panel="Single steps")(pretrain)
+app.command(rich_help_panel="Single steps")(sft)
 
 #: Exit code after Ctrl-C, as shells have it: 128 + SIGINT.
 _INTERRUPTED = 130

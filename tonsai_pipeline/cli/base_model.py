@@ -38,7 +38,7 @@ def model_section(model_config: Path | None, resume_from: str | None) -> dict[st
             )
         _read(model_config, "--model-config")
         return {"config_file": str(model_config.absolute())}
-    base = _locate(resume_from)
+    base = locate(resume_from)
     if model_config is not None:
         _refuse_another_network(_read(model_config, "--model-config"), base_config(base), base)
     return {"base": base}
@@ -79,21 +79,26 @@ def base_config(base: str) -> dict[str, Any]:
         ) from error
 
 
-def _locate(resume_from: str) -> str:
-    folder = Path(resume_from)
+def locate(place: str, option: str = "--resume-from") -> str:
+    """Return the model that a place means: a model folder, an output folder, a training checkpoint, or a Hub id.
+
+    Raises:
+        RecipeError: It is none of them; the message begins with `option`.
+    """
+    folder = Path(place)
     if not folder.exists():
-        if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", resume_from):
-            return resume_from
-        raise RecipeError(f"--resume-from {resume_from}: no such folder")
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", place):
+            return place
+        raise RecipeError(f"{option} {place}: no such folder")
     # The output of an earlier run holds the model one folder down.
-    for place in (folder, folder / "model"):
-        if (place / "config.json").is_file():
-            return str(place.absolute())
+    for found in (folder, folder / "model"):
+        if (found / "config.json").is_file():
+            return str(found.absolute())
     checkpoint = _checkpoint(folder)
     if checkpoint is not None:
         return str(_export(checkpoint).absolute())
     raise RecipeError(
-        f"--resume-from {resume_from}: neither a model (config.json), nor a folder of `tonsai pretrain` (model/), nor a "
+        f"{option} {place}: neither a model (config.json), nor a folder of `tonsai pretrain` (model/), nor a "
         "training checkpoint (step-*/manifest.json)"
     )
 

@@ -82,7 +82,7 @@ def evaluate(
     logging.set_verbosity_error()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     changes = {
-        "texts": [_texts(one) for one in texts or []] or None,
+        "texts": [texts_option(one) for one in texts or []] or None,
         "suite": suite,
         "chat": chat,
         "harness": harness,
@@ -138,6 +138,12 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         cells = [model["suite"][place]["score"] for model in models]
         name = f"{row['kind'].replace('_', ' ')} ({row['measure']})"
         table.add_row(name, *map(_interval, cells))
+    for group in results["following"][0]["exact"] if results["following"] else ():
+        cells = [one["exact"][group] for one in results["following"]]
+        table.add_row(f"right answers, {group}", *map(_interval, cells))
+    if results["following"]:
+        ended = [one["ended"] for one in results["following"]]
+        table.add_row("answers ended by the model", *map(_interval, ended))
     console.print(table)
     if results["gate"]:
         colors = {"passed": "green", "failed": "red", "unknown": "yellow"}
@@ -162,7 +168,8 @@ def _pair(option: str, said: str) -> tuple[str, str]:
     return language, str(Path(path).absolute())
 
 
-def _texts(said: str) -> dict[str, Any]:
+def texts_option(said: str) -> dict[str, Any]:
+    """Read a value of `--texts`: a section of `evaluate.texts`."""
     where, path = _pair("--texts", said)
     name, _, language = where.rpartition(":")
     stem = Path(path).name.split(".", 1)[0].lower()

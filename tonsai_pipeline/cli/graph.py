@@ -25,8 +25,8 @@ from tonsai_pipeline.defs.resources import Workspace, open_instance
 from tonsai_pipeline.defs.stage_asset import Made
 from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
-from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS, find_missing
-from tonsai_pipeline.pipeline import CATALOG
+from tonsai_pipeline.missing import DUMP_ASSETS, find_missing
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.store import Artifact
@@ -107,20 +107,22 @@ def run_graph(
         RecipeError: An asset name is unknown.
         TonsaiError: An asset failed, or a check that keeps others from running; the message is the asset's own.
     """
-    chosen = _chosen(select)
+    chosen = _chosen(recipe, select)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_instance() as instance:
         report_lost(workspace.store(recipe).layout.alive, instance)
         run = _Runner(Graph(recipe, workspace), instance, options, console)
-        run.catalog()
+        if recipe.sources:
+            run.catalog()
         if dump_assets := [name for name in DUMP_ASSETS if name in chosen]:
             run.dumps(dump_assets)
-        rest = [name for name in (*CORPUS_ASSETS[1:], *MODEL_ASSETS) if name in chosen]
-        run.corpus(rest)
+        run.corpus(
+            [s.name for s in PIPELINE.assets(recipe) if not s.each_dump and s.name in chosen]
+        )
 
 
-def _chosen(select: Sequence[str]) -> set[str]:
-    known = (*CORPUS_ASSETS, *DUMP_ASSETS, *MODEL_ASSETS)
+def _chosen(recipe: Recipe, select: Sequence[str]) -> set[str]:
+    known = (CATALOG, *(stage.name for stage in PIPELINE.assets(recipe)))
     if unknown := [name for name in select if name not in known]:
         raise RecipeError(
             f"--select: unknown asset {', '.join(unknown)}; assets are: {', '.join(known)}"
@@ -192,7 +194,8 @@ class _Runner:
         """Bring assets of the whole corpus up to date; a check that blocks stops here as it does in a run."""
         reader = self._graph.reader()
         missing = find_missing(reader, chosen=names)
-        first = next((n for n in names if n in (*missing.corpus, *missing.models)), None)
+        lacking = {*missing.corpus, *missing.models, *missing.instructions}
+        first = next((name for name in names if name in lacking), None)
         start = 0 if self._options.force else names.index(first) if first else len(names)
         for name in names[:start]:
             self._show(reader, name, None)
@@ -263,7 +266,7 @@ class _Runner:
     def _config(self, name: str) -> dict[str, Any]:
         """Return the launch form of an asset: jobs have processes, stages have workers."""
         options = self._options
-        if name in MODEL_ASSETS:
+        if PIPELINE[name].launched:
             return {"num_processes": options.num_processes, "force": options.force}
         return {
             "num_workers": options.num_workers,

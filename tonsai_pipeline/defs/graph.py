@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -19,8 +20,16 @@ from tonsai_pipeline.defs.corpus import (
 )
 from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
 from tonsai_pipeline.defs.dump_runs import settle_dumps
-from tonsai_pipeline.defs.jobs import build_corpus, everything, ingest_dump, ingest_dumps, pretrain
-from tonsai_pipeline.defs.models import evaluation_report, pretrained_model
+from tonsai_pipeline.defs.instructions import instruction_data, sft_dataset
+from tonsai_pipeline.defs.jobs import (
+    build_corpus,
+    everything,
+    ingest_dump,
+    ingest_dumps,
+    pretrain,
+    tune,
+)
+from tonsai_pipeline.defs.models import evaluation_report, pretrained_model, sft_model, sft_report
 from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
@@ -49,11 +58,17 @@ PAGES: Mapping[str, Page] = {
     "packed_shards": packed_shards.PAGE,
     "pretrained_model": pretrained_model.PAGE,
     "evaluation_report": evaluation_report.PAGE,
+    "instruction_data": instruction_data.PAGE,
+    "sft_dataset": sft_dataset.PAGE,
+    "sft_model": sft_model.PAGE,
+    "sft_report": sft_report.PAGE,
 }
 
 LAUNCHES: Mapping[str, Launch] = {
     "pretrained_model": pretrained_model.launch,
     "evaluation_report": evaluation_report.launch,
+    "sft_model": sft_model.launch,
+    "sft_report": sft_report.launch,
 }
 
 
@@ -65,7 +80,7 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
         workspace: Where data lies.
     """
     graph = Graph(recipe, workspace)
-    assets = [
+    assets: list[Any] = [
         stage_asset(
             graph,
             stage,
@@ -75,19 +90,20 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
             launch=LAUNCHES.get(stage.name),
             **({"options": JobOptions} if stage.launched else {}),
         )
-        for stage in PIPELINE.assets()
+        for stage in PIPELINE.assets(recipe)
     ]
-    jobs = Jobs(ingest_dumps(graph, PAGES), build_corpus(graph), pretrain(graph))
+    jobs = [tune(graph)] if recipe.sft.is_wanted else []
+    switches = dg.Definitions()
+    if recipe.sources:
+        assets += [raw_dumps(graph), dump_catalog(graph)]
+        asked = Jobs(ingest_dumps(graph, PAGES), build_corpus(graph), pretrain(graph))
+        jobs += [everything(graph), ingest_dump(graph), asked.ingest_dumps]
+        jobs += [asked.build_corpus, asked.pretrain]
+        switches = automation(graph, PAGES, asked)
     definitions = dg.Definitions(
-        assets=[raw_dumps(graph), dump_catalog(graph), *assets],
-        jobs=[
-            everything(graph),
-            ingest_dump(graph),
-            jobs.ingest_dumps,
-            jobs.build_corpus,
-            jobs.pretrain,
-        ],
+        assets=assets,
+        jobs=jobs,
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(definitions, automation(graph, PAGES, jobs))
+    return dg.Definitions.merge(definitions, switches)

@@ -10,7 +10,7 @@ import dagster as dg
 from tonsai_pipeline.defs.dump_runs import dumps_op
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.stage_asset import Pages
-from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
+from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, INSTRUCTION_ASSETS, MODEL_ASSETS
 
 #: Sensors ask again themselves, and know what is missing; see `automation`.
 _ASKED_AGAIN_BY_SENSOR = {"dagster/max_retries": "0"}
@@ -72,6 +72,16 @@ def everything(graph: Graph) -> Any:
         (*CORPUS_ASSETS, *MODEL_ASSETS),
         "From the files in the inbox to the evaluation report: what one click on an empty instance should run. Dumps "
         "are made on the way, unchanged work is a cache hit.",
+    )
+
+
+def tune(graph: Graph) -> Any:
+    """The model that answers."""
+    return _asset_job(
+        graph,
+        "tune",
+        INSTRUCTION_ASSETS,
+        "Instruction data to a tuned model and its report. Goes on from the newest checkpoint of the same work.",
     )
 
 

@@ -135,7 +135,7 @@ def register_dumps(graph: Graph) -> None:
     (neither DAGSTER_HOME nor a `dagster.yaml` in its folder) the first run makes them.
     """
     is_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
-    if is_run or not has_instance():
+    if is_run or not graph.recipe.sources or not has_instance():
         return
     keys = [dump.key for dump in graph.find_dumps(reads=False).dumps if dump.is_on]
     name = str(graph.dumps.name)

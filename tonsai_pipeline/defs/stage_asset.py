@@ -141,7 +141,7 @@ def stage_asset(
     )
     def _asset(context: dg.AssetExecutionContext, config: options) -> Iterator[Any]:  # pyright: ignore[reportInvalidTypeForm]
         graph.hold(context.run_id)
-        if isinstance(config, RunOptions) and not stage.each_dump:
+        if isinstance(config, RunOptions) and not stage.each_dump and stage.of_recipe is None:
             yield from prepare(context, config)
         dump = DumpKey(context.partition_key) if stage.each_dump else None
         builder = open_builder(
@@ -193,7 +193,7 @@ def _dependencies(graph: Graph, stage: Stage) -> list[dg.AssetDep]:
     if stage.name == PIPELINE.assets()[0].name:
         return [dg.AssetDep(graph.key("raw_dumps"))]
     found = []
-    for name, each_dump in PIPELINE.upstream_assets(stage.name).items():
+    for name, each_dump in PIPELINE.upstream_assets(stage.name, graph.recipe).items():
         is_all = each_dump and not stage.each_dump
         mapping = dg.AllPartitionMapping() if is_all else None
         found.append(dg.AssetDep(graph.key(name), partition_mapping=mapping))

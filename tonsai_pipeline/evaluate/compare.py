@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from tonsai_pipeline.evaluate.following import Following, measure_following
 from tonsai_pipeline.evaluate.gate import Measured, judge
 from tonsai_pipeline.evaluate.harness import HarnessScore, run_harness
 from tonsai_pipeline.evaluate.measure import (
@@ -43,6 +44,7 @@ def compare(
     log: Callable[[str], object],
     is_trained_on_corpus: bool = False,
     untrained: Mapping[str, float] | None = None,
+    chat: Collection[str] = (),
 ) -> Results:
     """Measure models on the same texts and items.
 
@@ -55,6 +57,7 @@ def compare(
         log: Told what goes on.
         is_trained_on_corpus: Whether the material's corpus and rows are those of the first model.
         untrained: Bits per byte of the first model before training, by language: the gate's limit without another.
+        chat: Names of models that are given prompts as a user's turn, beside all of them by `config.chat`.
 
     Raises:
         DataError: A model or a list of terms cannot be opened.
@@ -70,9 +73,10 @@ def compare(
         material = replace(material, dirty=find_dirty(material.items, material.corpus))
     results: list[ModelResult] = []
     harness: list[HarnessScore] = []
+    following: list[Following] = []
     for place, (name, where) in enumerate(places.items()):
         log(f"measuring {name}")
-        subject = open_subject(where, name=name, is_chat=config.chat)
+        subject = open_subject(where, name=name, is_chat=config.chat or name in chat)
         result = measure_model(
             subject,
             material,
@@ -81,6 +85,12 @@ def compare(
             is_trained_on_corpus=is_trained_on_corpus and place == 0,
         )
         results.append(result)
+        if material.instructions:
+            following.append(
+                measure_following(
+                    subject, material.instructions, options, room=material.max_answer_tokens
+                )
+            )
         scores, absent = run_harness(subject, config.harness)
         harness += scores
         lacking += [one for one in absent if one not in lacking]
@@ -99,6 +109,7 @@ def compare(
         num_dirty=len(material.dirty) if material.corpus and material.items else None,
         corpus_health=corpus_health(material.texts, options),
         harness=harness,
+        following=following,
     )
 
 

@@ -21,6 +21,7 @@ from tonsai_pipeline.evaluate.bits_per_byte import (
     rows_of,
     score_texts,
 )
+from tonsai_pipeline.evaluate.following import Instruction
 from tonsai_pipeline.evaluate.memorization import Memorized, Overlap, attack, overlap, shingles_of
 from tonsai_pipeline.evaluate.safety import Safety, measure_safety, read_terms
 from tonsai_pipeline.evaluate.subject import Subject
@@ -56,6 +57,8 @@ class Material:
         corpus: What the first model was trained on; empty: not known.
         shards_dir: Packed rows of the first model's training; None: not known.
         dirty: Ids of items that the corpus holds.
+        instructions: Held-out conversations that are answered; empty: none are.
+        max_answer_tokens: Tokens of an answer at most.
     """
 
     texts: tuple[TextSet, ...] = ()
@@ -63,6 +66,8 @@ class Material:
     corpus: tuple[CorpusPart, ...] = ()
     shards_dir: Path | None = None
     dirty: frozenset[str] = frozenset()
+    instructions: tuple[Instruction, ...] = ()
+    max_answer_tokens: int = 256
 
 
 @dataclass(frozen=True)

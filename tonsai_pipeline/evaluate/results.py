@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.evaluate.following import Following
 from tonsai_pipeline.evaluate.gate import Verdict, overall
 from tonsai_pipeline.evaluate.harness import HarnessScore
 from tonsai_pipeline.evaluate.measure import Difference, ModelResult
@@ -47,6 +48,7 @@ class Results:
         training: The training run's `status.json`.
         corpus: Facts of the corpus, of the mixture and of the tokenizer, by asset.
         harness: Scores of lm-eval.
+        following: How each model answers held-out instructions; empty without any.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Results:
     training: Mapping[str, Any] = field(default_factory=dict)
     corpus: Mapping[str, Any] = field(default_factory=dict)
     harness: Sequence[HarnessScore] = ()
+    following: Sequence[Following] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers and texts as JSON values; a number that is not finite is null."""

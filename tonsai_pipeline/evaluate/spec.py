@@ -57,3 +57,15 @@ class EvalRun(JobFile):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """How prompts are normalized: as the corpus was."""
+
+    instructions: Path | None = None
+    """Held-out conversations that a tuned model is asked, see `following.py`; empty: it is no tuned model."""
+
+    max_instructions: int = 300
+    """How many of them at most."""
+
+    max_answer_tokens: int = 256
+    """Tokens of an answer at most."""
+
+    base: str | None = None
+    """The base model of a tuned one, measured beside it."""

@@ -177,7 +177,8 @@ class Builder:
         stage = self.pipeline[name]
         given = self._fields(stage, dump)
         for argument, read in stage.reads.items():
-            given[argument] = self._opened(stage, read, dump)
+            is_read = read.is_read(self.recipe)
+            given[argument] = self._opened(stage, read, dump) if is_read else None
         return given
 
     def _make(self, stage: Stage, dump: DumpKey | None, folder: Path, work: Any) -> Any:
@@ -227,6 +228,8 @@ class Builder:
         """Return the version of everything that a stage reads by argument; None if something is not made."""
         versions = {}
         for argument, read in stage.reads.items():
+            if not read.is_read(self.recipe):
+                continue
             version = self._version(stage, read, dump, get)
             if version is None:
                 return None
@@ -269,7 +272,7 @@ class Builder:
     def _sources(self, stage: Stage, dump: DumpKey | None) -> Iterator[Artifact]:
         """Yield every artifact that a stage reads."""
         for read in stage.reads.values():
-            if read.stage:
+            if read.stage and read.is_read(self.recipe):
                 found = self._opened(stage, read, dump)
                 yield from found.values() if isinstance(found, dict) else (found,)
 

@@ -29,7 +29,7 @@ _MADE_FROM = ": what it was made from"
 _UNNEEDED = "no recipe finds it, nothing that stays needs it"
 _UNFINISHED = "unfinished, and no recipe would go on with it"
 #: Kind of a run -> the stage that publishes what it makes.
-_STAGES = {"pretrain": "pretrained_model"}
+_STAGES = {"pretrain": "pretrained_model", "sft": "sft_model"}
 
 
 @dataclass(frozen=True)

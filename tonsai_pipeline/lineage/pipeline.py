@@ -52,9 +52,13 @@ class Pipeline:
         """Iterate over all stages, each before those that read it."""
         return iter(self._stages.values())
 
-    def assets(self) -> list[Stage]:
-        """Return the stages that are assets."""
-        return [stage for stage in self if not stage.part_of]
+    def assets(self, recipe: Recipe | None = None) -> list[Stage]:
+        """Return the stages that are assets; those that a recipe has, if one is given."""
+        return [
+            stage
+            for stage in self
+            if not stage.part_of and (recipe is None or (stage.of_recipe or _has_corpus)(recipe))
+        ]
 
     def up_to(self, asset: str) -> list[str]:
         """Return the names of an asset and of those that it is made from, in order."""
@@ -64,14 +68,23 @@ class Pipeline:
                 wanted |= set(self.upstream_assets(stage.name))
         return [stage.name for stage in self.assets() if stage.name in wanted]
 
-    def upstream_assets(self, asset: str) -> dict[str, bool]:
-        """Return the assets that an asset reads, itself or through its inner stages: name -> one a dump?"""
+    def upstream_assets(self, asset: str, recipe: Recipe | None = None) -> dict[str, bool]:
+        """Return the assets that an asset reads, itself or through its inner stages: name -> one a dump?
+
+        Args:
+            asset: Its name.
+            recipe: Leave out what is not read for this recipe.
+        """
+        there = None if recipe is None else {stage.name for stage in self.assets(recipe)}
         found: dict[str, bool] = {}
         for stage in self:
             if stage.asset == asset:
                 for read in stage.reads.values():
                     made = self._stages.get(read.stage)
-                    if made is not None and made.asset != asset:
+                    is_read = recipe is None or read.is_read(recipe)
+                    if made is None or made.asset == asset or not is_read:
+                        continue
+                    if there is None or made.asset in there:
                         found[made.asset] = self._stages[made.asset].each_dump
         return found
 
@@ -98,6 +111,10 @@ class Pipeline:
                     names.add(read.stage)
                     waiting.append(read.stage)
         return names
+
+
+def _has_corpus(recipe: Recipe) -> bool:
+    return bool(recipe.sources)
 
 
 def select(recipe: Recipe, fields: Fields, source: str | None) -> Any:

@@ -20,6 +20,8 @@ DumpOrder = Callable[[Recipe, Sequence[DumpKey]], list[DumpKey]]
 """Puts dumps in the order in which a stage takes them. That order is part of the key, as the dumps are."""
 SourceChoice = Callable[[Recipe], set[str]]
 """Names the sources whose dumps are read. Which dumps that were is part of the key."""
+RecipeChoice = Callable[[Recipe], bool]
+"""Whether a recipe has a stage, or a stage of it reads something."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,22 @@ class Read:
         stage: Name of the stage that makes them; empty for the dump itself.
         scope: Which of them. Those of several dumps are a mapping by dump key, in the reading stage's order.
         of: Chooses the sources whose dumps are read; None for all.
+        when: Whether it is read for a recipe; where it is not, the argument is None. None: always.
     """
 
     stage: str
     scope: Scope
     of: SourceChoice | None = None
+    when: RecipeChoice | None = None
+
+    def is_read(self, recipe: Recipe) -> bool:
+        """Whether it is read for a recipe."""
+        return self.when is None or self.when(recipe)
 
 
-def whole(stage: str) -> Read:
-    """Read the artifact of a stage that is made once for the corpus."""
-    return Read(stage, Scope.WHOLE)
+def whole(stage: str, when: RecipeChoice | None = None) -> Read:
+    """Read the artifact of a stage that is made once for the corpus, of some recipes perhaps."""
+    return Read(stage, Scope.WHOLE, when=when)
 
 
 def same_dump(stage: str) -> Read:
@@ -116,6 +124,7 @@ class Stage:
         each_dump: Whether there is one artifact a dump.
         part_of: Name of the asset that this is an inner result of; empty for an asset of its own.
         dump_order: The order of dumps that its `earlier_dumps` and mappings follow; None for catalog order.
+        of_recipe: Whether a recipe has it at all; None: every recipe that has a corpus.
     """
 
     name: str
@@ -126,6 +135,7 @@ class Stage:
     each_dump: bool = False
     part_of: str = ""
     dump_order: DumpOrder | None = None
+    of_recipe: RecipeChoice | None = None
 
     @property
     def asset(self) -> str:

@@ -1,4 +1,4 @@
-"""Packed rows -> tensors: ids, targets and borders of the documents in each row.
+"""Packed rows -> tensors: ids, targets (of what is learned) and borders of the documents in each row.
 
     row numbers ──RowReader──▶ ids (T,), cu_seqlens ──make_batch──▶ Batch of (B, T)
 
@@ -73,6 +73,8 @@ def make_batch(
             ids[place], cu = row.input_ids, row.cu_seqlens
             targets[place, : cu[-1] - 1] = row.input_ids[1 : cu[-1]]
             targets[place, cu[1:] - 1] = IGNORE
+            if row.learned is not None:
+                targets[place, :-1][~row.learned[1:]] = IGNORE
         starts = cu if cu[-1] < reader.seq_len else cu[:-1]
         lengths = np.diff(starts, append=reader.seq_len)
         segments[place] = np.repeat(np.arange(len(starts), dtype=np.int32), lengths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from tonsai_pipeline.recipe.automation import AutomationConfig
 from tonsai_pipeline.recipe.dedup import DedupConfig
@@ -15,6 +15,7 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.section import Section
+from tonsai_pipeline.recipe.sft import SftConfig
 from tonsai_pipeline.recipe.sources import IngestConfig, Name, NormalizeConfig, Source
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.recipe.train import TrainConfig
@@ -27,8 +28,9 @@ class Recipe(Section):
     """Name of the run; current results and the inbox are kept by this name."""
     description: str = ""
     """What this recipe is for, in a sentence."""
-    sources: tuple[Source, ...] = Field(min_length=1)
-    """Where raw text comes from. Order breaks ties between dumps of the same date."""
+    sources: tuple[Source, ...] = ()
+    """Where raw text comes from. Order breaks ties between dumps of the same date. Empty only where `sft` tunes a model
+    that is there already."""
     ingest: IngestConfig = IngestConfig()
     """Raw dumps to document parts."""
     normalize: NormalizeConfig = NormalizeConfig()
@@ -49,8 +51,20 @@ class Recipe(Section):
     """Pretraining."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured and sampled at the end."""
+    sft: SftConfig = SftConfig()
+    """Instruction tuning."""
     automation: AutomationConfig = AutomationConfig()
     """What may happen by itself."""
+
+    @model_validator(mode="after")
+    def _something_is_made(self) -> Self:
+        if not self.sources and not (self.sft.sources and self.sft.base):
+            raise ValueError(
+                "name at least one source, or `sft.base` and `sft.sources` to tune a model that is there"
+            )
+        if not self.sources and self.sft.replay_frac:
+            raise ValueError("sft.replay_frac draws from the corpus, and there are no sources")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -19,6 +19,8 @@ from tonsai_pipeline.storage.files import digest_file, read_json, write_json
 INDEX_NAME = "index.json"
 OFFSETS_NAME = "row_offsets.npy"
 SEGMENTS_NAME = "segments.npy"
+#: (num_rows, seq_len) bool: the tokens that are learned. Missing: all of them, as in pretraining.
+LEARNED_NAME = "learned.npy"
 FORMAT = "tonsai-rows"
 VERSION = 1
 
@@ -74,13 +76,15 @@ class Row(NamedTuple):
     """One packed row.
 
     `input_ids` (seq_len,) int64, padded; `cu_seqlens` (num_segments + 1,) int32, from 0 to the token count
-    before padding; `sources` (num_segments,) uint16; `num_bytes` (num_segments,) int32.
+    before padding; `sources` (num_segments,) uint16; `num_bytes` (num_segments,) int32, of what is learned;
+    `learned` (seq_len,) bool, the tokens that are predicted and learned, None: all.
     """
 
     input_ids: npt.NDArray[np.int64]
     cu_seqlens: npt.NDArray[np.int32]
     sources: npt.NDArray[np.uint16]
     num_bytes: npt.NDArray[np.int32]
+    learned: npt.NDArray[np.bool_] | None = None
 
 
 class ShardEntry(NamedTuple):

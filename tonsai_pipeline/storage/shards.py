@@ -26,6 +26,7 @@ from tonsai_pipeline.errors import DataError, StorageError
 from tonsai_pipeline.storage.files import atomic_path, digest_file
 from tonsai_pipeline.storage.rows import (
     INDEX_NAME,
+    LEARNED_NAME,
     OFFSETS_NAME,
     SEGMENT,
     SEGMENTS_NAME,
@@ -100,6 +101,12 @@ class RowReader:
         self._offsets = _open_table(self.folder / OFFSETS_NAME, np.dtype("<i8"), self.num_rows + 1)
         self._segments = _open_table(self.folder / SEGMENTS_NAME, SEGMENT, self.num_segments)
         self._shards: list[np.ndarray | None] = [None] * len(self._files)
+        self._learned = self._open_learned()
+
+    @property
+    def says_what_is_learned(self) -> bool:
+        """Whether only some tokens are learned, as in instruction tuning."""
+        return self._learned is not None
 
     @property
     def special_ids(self) -> dict[str, int]:
@@ -124,7 +131,8 @@ class RowReader:
         segments = self._segments[self._offsets[index] : self._offsets[index + 1]]
         borders = np.zeros(len(segments) + 1, dtype=np.int32)
         np.cumsum(segments["num_tokens"], out=borders[1:])
-        return Row(ids, borders, segments["source"].copy(), segments["num_bytes"].copy())
+        learned = None if self._learned is None else np.array(self._learned[index])
+        return Row(ids, borders, segments["source"].copy(), segments["num_bytes"].copy(), learned)
 
     def block(self, start: int, stop: int) -> RowBlock:
         """Return rows `start` to `stop` as one block, for statistics and exports."""
@@ -146,6 +154,15 @@ class RowReader:
                     f"{self.folder / name}: damaged: its SHA-256 is not the one in {INDEX_NAME}; "
                     "copy it again, or run pack again"
                 )
+
+    def _open_learned(self) -> np.ndarray | None:
+        path = self.folder / LEARNED_NAME
+        if not path.is_file():
+            return None
+        found = np.load(path, mmap_mode="r" if self.num_rows else None, allow_pickle=False)
+        if found.dtype != np.bool_ or found.shape != (self.num_rows, self.seq_len):
+            raise DataError(f"{path}: holds {found.shape} {found.dtype}: not of these rows")
+        return found
 
     def _ids(self, index: int) -> np.ndarray:
         shard = int(np.searchsorted(self._first_rows, index, side="right")) - 1

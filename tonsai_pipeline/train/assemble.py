@@ -6,11 +6,12 @@ model + train sections, rows, device ──assemble──▶ Setup      refused 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.model.build import build_model
@@ -57,7 +58,18 @@ class Setup:
         return flops_per_token(self.network)
 
 
-def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: Reporter) -> Setup:
+Prepare = Callable[[TrainRun, PreTrainedModel, RowReader, Callable[[str], object]], None]
+"""Changes a network in place before it is trained, see `job.Work.prepare`."""
+
+
+def assemble(
+    run: TrainRun,
+    reader: RowReader,
+    device: torch.device,
+    reporter: Reporter,
+    *,
+    prepare: Prepare,
+) -> Setup:
     """Build the network, its backend and the plan; called in every process.
 
     Raises:
@@ -84,6 +96,7 @@ def assemble(run: TrainRun, reader: RowReader, device: torch.device, reporter: R
         on_change=reporter.log,
     )
     network = shape_of_network(model, reader.seq_len)
+    prepare(run, model, reader, reporter.log)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)

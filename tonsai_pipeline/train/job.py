@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
@@ -47,7 +48,30 @@ from tonsai_pipeline.train.spec import CHECKPOINTS_NAME, MODEL_NAME, TrainRun
 _LAST_UPLOAD_S = 30.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+class Work:
+    """What a job does with a network beside training it: pretraining; other jobs override what is theirs."""
+
+    def read(self, path: Path) -> TrainRun:
+        """Read RUN.json."""
+        return TrainRun.read(path)
+
+    def prepare(
+        self, run: TrainRun, model: PreTrainedModel, reader: RowReader, log: Callable[[str], object]
+    ) -> None:
+        """Change a network in place before it is trained; called in every process."""
+
+    def export(self, run: TrainRun, backend: Backend) -> None:
+        """Write what was trained; called in every process."""
+        state = backend.full_state()
+        if backend.rank == 0:
+            folder = run.output_dir / MODEL_NAME
+            save_model(backend.loss.model, folder, tokenizer_dir=run.tokenizer_dir, state=state)
+
+
+PRETRAINING = Work()
+
+
+def main(argv: Sequence[str] | None = None, *, work: Work = PRETRAINING) -> int:
     """Run one process of the job; returns 0 when the run finished or was stopped and saved."""
     parser = argparse.ArgumentParser(
         prog="tonsai_pipeline.train.job", description="One training process."
@@ -62,9 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = StopRequest()
     stop.install(is_hopeless=lambda: has_failed(folder))
     try:
-        run = TrainRun.read(arguments.run)
+        run = work.read(arguments.run)
         with open_reporter() as reporter:
-            train(run, reporter=reporter, stop=stop)
+            train(run, reporter=reporter, stop=stop, work=work)
     except BaseException as error:
         record_error(folder, error)
         if isinstance(error, TonsaiError):
@@ -77,13 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
+def train(
+    run: TrainRun, *, reporter: Reporter, stop: StopRequest, work: Work = PRETRAINING
+) -> Outcome:
     """Train, export and write `status.json`.
 
     Args:
         run: What to do.
         reporter: Shows numbers and messages.
         stop: Whether a signal arrived.
+        work: Makes the network ready, and keeps what came of it.
 
     Raises:
         TonsaiError: The run cannot start, or stopped by itself; the message says what to do.
@@ -95,9 +122,9 @@ def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
         process.be_deterministic()
     check_trackers(section.metrics)
     reader = RowReader(run.shards_dir / "train")
-    setup = assemble(run, reader, device, reporter)
+    setup = assemble(run, reader, device, reporter, prepare=work.prepare)
     try:
-        return _run(run, reader, setup, reporter, stop)
+        return _run(run, reader, setup, reporter, stop, work)
     except torch.OutOfMemoryError as error:
         backend = setup.backend
         raise out_of_memory(
@@ -111,7 +138,12 @@ def train(run: TrainRun, *, reporter: Reporter, stop: StopRequest) -> Outcome:
 
 
 def _run(
-    run: TrainRun, reader: RowReader, setup: Setup, reporter: Reporter, stop: StopRequest
+    run: TrainRun,
+    reader: RowReader,
+    setup: Setup,
+    reporter: Reporter,
+    stop: StopRequest,
+    work: Work,
 ) -> Outcome:
     section, backend = run.train, setup.backend
     rank, notices = backend.rank, deque[str]()
@@ -157,7 +189,7 @@ def _run(
             outcome = trainer.run(None if resumed is None else resumed.state)
             watchdog.beat("exporting the model")
             if outcome.finished:
-                _export(run, backend)
+                work.export(run, backend)
         except TonsaiError:
             if uploader is not None:
                 uploader.close(_LAST_UPLOAD_S)
@@ -198,13 +230,6 @@ def _open_remote(
         return None, None
     remote = Remote(section.upload_url, run.fingerprint)
     return remote, Uploader(remote, section, on_trouble=on_trouble)
-
-
-def _export(run: TrainRun, backend: Backend) -> None:
-    state = backend.full_state()
-    if backend.rank == 0:
-        folder = run.output_dir / MODEL_NAME
-        save_model(backend.loss.model, folder, tokenizer_dir=run.tokenizer_dir, state=state)
 
 
 def _write_status(

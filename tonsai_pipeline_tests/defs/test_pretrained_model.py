@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tonsai_pipeline.defs.models import pretrained_model as asset
+from tonsai_pipeline.defs.models import training_run as asset
 from tonsai_pipeline.defs.stage_asset import Made
 from tonsai_pipeline.lineage import DumpView
 from tonsai_pipeline.pipeline import open_builder
@@ -53,14 +53,14 @@ def test_the_check_fails_where_a_limited_language_lost_too_much(
     store: Store, eng: float, passed: bool
 ) -> None:
     made = finished(store, recipe(max_rise_frac={"eng": 0.03}), {"base": BASE})
-    found = asset._base_check(made, [measured(eng=eng, khm=5.0)])
+    found = asset._base_check(made, [measured(eng=eng, khm=5.0)], {"eng": 0.03})
     assert found.passed == passed
     assert found.severity.value == "ERROR"
     assert f"eng: {eng:.4f} bits per byte, the base model had 1.0000" in str(found.description)
 
 
 def test_without_limits_the_check_says_that_nothing_is_limited(store: Store) -> None:
-    found = asset._base_check(finished(store, recipe(), {}), [measured(eng=9.0)])
+    found = asset._base_check(finished(store, recipe(), {}), [measured(eng=9.0)], {})
     assert found.passed
     assert "no language is limited" in str(found.description)
 

@@ -20,6 +20,7 @@ def full_recipe(folder: Path) -> Recipe:
         "text.txt",
         "ready.bin",
         "deepspeed.json",
+        "asked.jsonl",
     )
     for number, name in enumerate(files):
         # JSON that DeepSpeed takes, and other bytes in each file.
@@ -61,6 +62,10 @@ def full_recipe(folder: Path) -> Recipe:
                 "freeze": [{"until_frac": 0.5, "trainable": ["embeddings"]}],
                 "deepspeed_config": "deepspeed.json",
             },
+            "sft": {
+                "sources": [{"name": "asked", "path": "asked.jsonl", "license": "MIT"}],
+                "train": {"deepspeed_config": "deepspeed.json"},
+            },
         },
         where="everything",
         folder=folder,
@@ -78,6 +83,7 @@ def named_files(folder: Path) -> dict[str, Path]:
         "model.base": folder / "network" / "config.json",
         "train.deepspeed_config": folder / "deepspeed.json",
         "evaluate.listed_terms": folder / "terms.txt",
+        "sft.sources.path": folder / "asked.jsonl",
         "evaluate.texts.path": folder / "text.txt",
     }
 

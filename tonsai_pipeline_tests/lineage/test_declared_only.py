@@ -21,10 +21,16 @@ from tonsai_pipeline.pipeline import PIPELINE
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.manifest import data_version, describe_files
 from tonsai_pipeline.storage.store import Artifact, _as_json
+from tonsai_pipeline.synthetic.instructions import write_instructions
 from tonsai_pipeline_tests.lineage.worlds import World
 
 #: Stages that are handed paths of the data folder.
-_READ_FILES = {"raw_documents", "evaluation_ngrams", "scored_documents_of_dump"}
+_READ_FILES = {
+    "raw_documents",
+    "evaluation_ngrams",
+    "scored_documents_of_dump",
+    "instruction_data",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +46,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "repetition": {"enabled": True},
     }
     made.sections["mixture"] |= {"bucket_repeats": [1, 2], "rehydrate": {2: 2.0}}
+    write_instructions(made.folder / "data" / "asked.jsonl", 20)
+    made.sections["sft"] = {
+        "sources": [{"name": "asked", "path": "asked.jsonl", "license": "CC0-1.0"}],
+        "replay_frac": 0.2,
+    }
     made.build()
-    made.builder().build("split_comparison")
+    builder = made.builder()
+    for name in ("split_comparison", "instruction_data", "sft_dataset"):
+        builder.build(name)
     return made
 
 

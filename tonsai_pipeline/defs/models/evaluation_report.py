@@ -1,8 +1,8 @@
 """evaluation_report: what the model is worth: held-out text, the prompt suite, health, safety, and the gate."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -14,7 +14,7 @@ from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, EvalRun
 from tonsai_pipeline.evaluate.stage import TOLD
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.stages.mix.held_out import write_held_out
-from tonsai_pipeline.stages.mix.texts import mixture_parts
+from tonsai_pipeline.stages.mix.texts import TextPart, mixture_parts
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
@@ -32,17 +32,13 @@ def launch(
 ) -> Mapping[str, Any]:
     """Measure the model in a process of its own."""
     del recipe
-    held_out = folder / "held_out.parquet"
     parts = mixture_parts(given["mixed"], given["normalized_documents"])
-    write_held_out(parts, held_out, max_documents=given["evaluate"].max_documents)
     run = EvalRun(
         name=given["name"],
         evaluate=given["evaluate"],
         model_dir=given["trained"].path / MODEL_NAME,
         shards_dir=given["packed_shards"].path,
         training_dir=given["trained"].path,
-        held_out=held_out,
-        corpus=tuple((part.pointers, part.texts) for part in parts),
         reports=_reports(given),
         untrained=given["model"],
         seed=given["seed"],
@@ -50,12 +46,7 @@ def launch(
         output_dir=folder,
         fingerprint=key,
     )
-    run_file = run.write()
-    launch_job(context, LaunchSpec(_JOB, run_file, folder, launcher="python"), options)
-    # They name folders of this machine, and hold text, which are no part of the result.
-    run_file.unlink()
-    held_out.unlink()
-    results: Any = read_json(folder / RESULTS_NAME)
+    results = run_evaluation(context, options, run, parts)
     return {
         "languages": results["languages"],
         "gate": results["gate"],
@@ -63,6 +54,31 @@ def launch(
         "suite": results["models"][0]["suite"],
         "samples": results["samples"][:6],
     }
+
+
+def run_evaluation(
+    context: dg.AssetExecutionContext, options: JobOptions, run: EvalRun, parts: Sequence[TextPart]
+) -> dict[str, Any]:
+    """Measure models, on the mixture's held-out documents too, and return the results.
+
+    Args:
+        context: Of the asset.
+        options: The launch form.
+        run: What is measured, but for the mixture.
+        parts: The mixture; empty without a corpus.
+    """
+    held_out = run.output_dir / "held_out.parquet"
+    if parts:
+        write_held_out(parts, held_out, max_documents=run.evaluate.max_documents)
+        corpus = tuple((part.pointers, part.texts) for part in parts)
+        run = run.model_copy(update={"held_out": held_out, "corpus": corpus})
+    run_file = run.write()
+    spec = LaunchSpec(_JOB, run_file, run.output_dir, launcher="python")
+    launch_job(context, spec, options)
+    # They name folders of this machine, and hold text, which are no part of the result.
+    run_file.unlink()
+    held_out.unlink(missing_ok=True)
+    return cast("dict[str, Any]", read_json(run.output_dir / RESULTS_NAME))
 
 
 def _reports(given: Mapping[str, Any]) -> dict[str, tuple[Path, ...]]:
@@ -102,11 +118,16 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
         f"{lang} {before:.3f} to {after:.3f}" for lang, (before, after) in pairs.items()
     )
     yield check("bits_per_byte_fell", not rose, said, warn=True)
-    gate = made.report["gate"]
+    yield verdict_of(made.report)
+
+
+def verdict_of(report: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return the gate's verdict as a check."""
+    gate = report["gate"]
     open_ones = ", ".join(
         f"{row['name']} {row['verdict']}" for row in gate["verdicts"] if row["verdict"] != "passed"
     )
-    yield check(
+    return check(
         "gate", gate["verdict"] == "passed", open_ones or "every verdict is passed", warn=True
     )
 

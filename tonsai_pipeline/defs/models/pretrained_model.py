@@ -1,22 +1,18 @@
 """pretrained_model: a network trained on the packed rows, as a Hugging Face folder."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from tonsai_pipeline.defs.models import training_run
 from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
-from tonsai_pipeline.defs.plots import line_chart
-from tonsai_pipeline.defs.results import check
-from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
+from tonsai_pipeline.defs.stage_asset import Made, Page
 from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 _JOB = "tonsai_pipeline.train.job"
@@ -47,100 +43,13 @@ def launch(
     for kept in (MODEL_NAME, METRICS_NAME, STATUS_NAME):
         link_or_copy(output_dir / kept, folder / kept)
     records = read_metrics(output_dir / METRICS_NAME)
-    report = _report(result.status, records)
-    return report | compare(given["train"], result.status, records)
-
-
-def _pictures(made: Made) -> dict[str, Any]:
-    records = read_metrics(made.artifact.path / METRICS_NAME)
-    found: dict[str, Any] = {"curve": _curve(records)}
-    if samples := _samples(records):
-        found["samples"] = samples
-    return found
+    return training_run.report(result.status, records) | compare(
+        given["train"], result.status, records
+    )
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
-    records = read_metrics(made.artifact.path / METRICS_NAME)
-    yield from _loss_checks(made, records)
-    yield _base_check(made, records)
-
-
-def _report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Choose what the asset page shows of a finished run."""
-    kept = (
-        "num_parameters",
-        "num_steps",
-        "tokens",
-        "train_s",
-        "world_size",
-        "zero_stage",
-        "device",
-        "precision",
-        "num_rollbacks",
-    )
-    report: dict[str, Any] = {name: status[name] for name in kept if name in status}
-    for name, value in status.get("uploads", {}).items():
-        report[f"upload_{name}"] = value
-    trained = [record for record in records if record["kind"] == "train"]
-    if trained:
-        report["final_train_loss"] = trained[-1]["loss"]
-    for lang, numbers in _validation(records)[-1][1].items():
-        report[f"val_bpb_{lang}"] = numbers["bits_per_byte"]
-        report[f"val_loss_{lang}"] = numbers["loss"]
-    return report
-
-
-def _validation(records: list[dict[str, Any]]) -> list[tuple[int, dict[str, dict[str, float]]]]:
-    """Return (step, numbers by language) of every measurement on held-out text."""
-    return [
-        (record["step"], {k: v for k, v in record.items() if isinstance(v, dict)})
-        for record in records
-        if record["kind"] == "validation"
-    ]
-
-
-def _curve(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
-    trained = [record for record in records if record["kind"] == "train"]
-    lines = {"train": ([r["step"] for r in trained], [r["loss"] for r in trained])}
-    measured = _validation(records)
-    for lang in sorted({lang for _, numbers in measured for lang in numbers}):
-        points = [(step, numbers[lang]["loss"]) for step, numbers in measured if lang in numbers]
-        lines[f"held out, {lang}"] = ([step for step, _ in points], [loss for _, loss in points])
-    return line_chart(lines, title="Loss", x="step", y="nats per token")
-
-
-def _loss_checks(made: Made, records: list[dict[str, Any]]) -> Iterator[dg.AssetCheckResult]:
-    loss = made.report.get("final_train_loss")
-    is_finite = loss is not None and math.isfinite(loss)
-    yield check("loss_is_finite", is_finite, f"last training loss {loss}")
-    measured = _validation(records)
-    first, last = measured[0][1], measured[-1][1]
-    rose = [lang for lang in last if last[lang]["loss"] >= first[lang]["loss"]]
-    said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
-    yield check("loss_fell", not rose, said, warn=True)
-
-
-def _samples(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue | None:
-    """Show what the network wrote from its prompts, the last time first."""
-    written = [record for record in records if record["kind"] == "sample"]
-    lines = []
-    for record in reversed(written[-3:]):
-        lines.append(f"Step {record['step']:,}\n")
-        for sample in record["samples"]:
-            text = " ".join(f"{sample['prompt']} | {sample['text']}".split())
-            lines.append(f"    {sample['language']}: {text}\n")
-    return dg.MetadataValue.md("\n".join(lines)) if lines else None
-
-
-def _base_check(made: Made, records: list[dict[str, Any]]) -> dg.AssetCheckResult:
-    """Compare the finished model with the base model, byte for byte on the same text."""
-    limits = made.recipe.train.regression.max_rise_frac
-    status: Any = read_json(made.artifact.path / STATUS_NAME)
-    base = {lang: found["bits_per_byte"] for lang, found in status.get("base", {}).items()}
-    now = {lang: found["bits_per_byte"] for lang, found in _validation(records)[-1][1].items()}
-    rises = find_rises(limits, base, now)
-    said = "; ".join(str(rise) for rise in rises) or "no language is limited (train.regression)"
-    return check("base_language_kept", not any(rise.is_too_high for rise in rises), said)
+    return training_run.checks(made, made.recipe.train.regression.max_rise_frac)
 
 
 PAGE = Page(
@@ -148,14 +57,7 @@ PAGE = Page(
     "it saves a checkpoint; run it again and it goes on.",
     group="models",
     kinds=frozenset({"deepspeed", "huggingface"}),
-    specs=(
-        CheckSpec("loss_is_finite", "The last loss is a number", blocking=True),
-        CheckSpec("loss_fell", "Held-out loss is below the untrained one"),
-        CheckSpec(
-            "base_language_kept",
-            "No limited language lost more than train.regression allows",
-        ),
-    ),
+    specs=training_run.SPECS,
     checks=_checks,
-    pictures=_pictures,
+    pictures=training_run.pictures,
 )
