@@ -326,7 +326,9 @@ def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
         if chain:
             message = (ours or chain[-1]).message.strip()
             asset = event.step_key.rpartition("__")[2] if event.step_key else "run"
-            return TonsaiError(f"{asset}: {message.removeprefix('tonsai_pipeline.errors.')}")
+            for prefix in ("tonsai_pipeline.errors.", "dagster._core.definitions.events.Failure: "):
+                message = message.removeprefix(prefix)
+            return TonsaiError(f"{asset}: {message}")
     failed = [c for c in result.get_asset_check_evaluations() if not c.passed and c.blocking]
     said = "; ".join(f"{c.asset_key.path[-1]}.{c.check_name}: {c.description}" for c in failed)
     return TonsaiError(said or "the run failed; see the UI for its log")

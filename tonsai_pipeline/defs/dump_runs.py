@@ -106,8 +106,8 @@ class DumpRun:
         """Say which dumps failed, why, and the way out."""
         said = "; ".join(f"{dump}: {last.reason}" for dump, last in self.failed.items())
         return (
-            f"{len(self.failed)} dump{'s' if len(self.failed) > 1 else ''} failed: {said}. Mend what is named and run "
-            f"again, or go on without: tonsai dumps remove <key>; what fails {MAX_ATTEMPTS} times is set aside"
+            f"{len(self.failed)} dump{'s' if len(self.failed) > 1 else ''} failed: {said}; "
+            f"what fails {MAX_ATTEMPTS} times is set aside"
         )
 
     def _bring(
