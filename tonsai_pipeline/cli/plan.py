@@ -131,17 +131,24 @@ def _print_cost(
     peak = peak_flops_of(machine.gpu, precision)
     if peak is None:
         raise RecipeError(f"--gpu {machine.gpu}: unknown; known are: {', '.join(GPUS)}")
+    # With auto, what fits is found when the run starts; one row is the least that must.
+    rows = 1 if train.micro_batch_rows == "auto" else train.micro_batch_rows
     memory = memory_per_gpu(
         shape,
         zero_stage=train.zero_stage,
         world_size=machine.num_gpus,
-        micro_batch_rows=train.micro_batch_rows,
+        micro_batch_rows=rows,
         precision=precision,
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
     )
-    _print_memory(console, memory, train.zero_stage, train.micro_batch_rows)
+    _print_memory(console, memory, train.zero_stage, rows)
+    if train.micro_batch_rows == "auto":
+        more = (memory.activations + memory.logits) / 1e9
+        console.print(
+            f"               micro_batch_rows: auto takes as many rows as fit, {more:.2f} GB for each"
+        )
     _print_speed(console, shape, machine, peak, total_tokens=total_tokens)
 
 

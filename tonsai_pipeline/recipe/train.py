@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -175,8 +175,9 @@ class TrainConfig(Section):
     global_batch_tokens: int = Field(default=524_288, ge=1)
     """Tokens of one optimizer step over all processes; a multiple of the row length."""
 
-    micro_batch_rows: int = Field(default=8, ge=1, le=4096)
-    """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result."""
+    micro_batch_rows: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = 8
+    """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result.
+    auto: as many as fit, found by trial steps on a GPU and estimated on a CPU."""
 
     backend: Literal["deepspeed", "torch"] = "deepspeed"
     """deepspeed: any number of processes; torch: one process, plain PyTorch, for debugging."""

@@ -31,6 +31,7 @@ from tonsai_pipeline.train.backends.torch_backend import TorchBackend
 from tonsai_pipeline.train.base_model import measure_base
 from tonsai_pipeline.train.launch import process
 from tonsai_pipeline.train.loop.batch_plan import BatchPlan, make_plan
+from tonsai_pipeline.train.micro_batch import Workload, find_micro_rows
 from tonsai_pipeline.train.spec import TrainRun
 
 
@@ -77,14 +78,7 @@ def assemble(
         RecipeError: The network cannot be built.
     """
     section = run.train
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    try:
-        plan = make_plan(
-            section, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
-        )
-    except ValueError as error:
-        raise TrainError(f"{run.shards_dir}: {error}") from error
-    base = measure_base(run, device, reporter)
+    plan = _plan(run, reader)
     dtype = process.choose_dtype(section, device)
     model = build_model(
         run.model,
@@ -101,12 +95,19 @@ def assemble(
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
     check_loss(loss)
+    if section.micro_batch_rows == "auto":
+        rows = find_micro_rows(Workload(run, plan, loss, network, device, dtype), reader, reporter)
+        run = run.model_copy(
+            update={"train": section.model_copy(update={"micro_batch_rows": rows})}
+        )
+        plan = _plan(run, reader)
+    base = measure_base(run, plan.micro_rows, device, reporter)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
     backend = _make_backend(run, plan, loss, device, dtype, compiled=compiled, reporter=reporter)
     _check_attention(backend, reader.seq_len)
     reporter.log(
         f"{network.num_parameters:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
-        f"{world_size} x {device.type}, {backend.precision}, {backend.name}"
+        f"{plan.world_size} x {device.type}, {backend.precision}, {backend.name}"
         + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
     if plan.num_empty_rows:
@@ -115,6 +116,16 @@ def assemble(
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return Setup(backend, plan, network, peak_flops_of(name, backend.precision), base)
+
+
+def _plan(run: TrainRun, reader: RowReader) -> BatchPlan:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        return make_plan(
+            run.train, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
+        )
+    except ValueError as error:
+        raise TrainError(f"{run.shards_dir}: {error}") from error
 
 
 def _make_backend(

@@ -79,6 +79,9 @@ def be_quiet() -> None:
 
 
 def _init_deepspeed(*, on_gpu: bool) -> None:
+    if not on_gpu:
+        # Told where to compute, it does not look for a GPU and warn that there is none.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
     if not on_gpu:
