@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tonsai_pipeline.planner.hardware import GPUS
 from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import TrainConfig, known
 
 #: Left to the framework, its kernels and fragments of memory: ours, not measured.
 _RESERVED_BYTES, _USABLE_FRAC = 2e9, 0.92
@@ -106,12 +106,13 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
     Args:
         preset: The machine.
         shape: The network.
-        section: Its global batch; at most its share of rows is sent at a time.
+        section: Its global batch, a number; at most its share of rows is sent at a time.
 
     Returns:
         The most rows at a time that fit with the fewest savers; None if one row does not fit even with all.
     """
-    own_rows = max(1, section.global_batch_tokens // (shape.seq_len * preset.num_gpus))
+    batch_tokens = known(section.global_batch_tokens)
+    own_rows = max(1, batch_tokens // (shape.seq_len * preset.num_gpus))
     # Dividing more costs messages between GPUs and helps only where there are several.
     stages = (max(1, section.zero_stage), 2, 3) if preset.num_gpus > 1 else (section.zero_stage,)
     available = usable_bytes(preset.memory_gb * 1e9, on_gpu=True)

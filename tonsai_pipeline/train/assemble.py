@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,9 +21,11 @@ from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.model.size import shape_of_network
 from tonsai_pipeline.planner.hardware import peak_flops_of
+from tonsai_pipeline.planner.laws import resolve, workload
 from tonsai_pipeline.planner.network import Shape, flops_per_token
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.manifest import MANIFEST_NAME, read_manifest
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.backends.backend import Backend
 from tonsai_pipeline.train.backends.deepspeed_backend import DeepSpeedBackend
@@ -40,6 +43,8 @@ class Setup:
     """What is built before the first step.
 
     Args:
+        run: The run, with numbers in place of `auto`.
+        reasons: Why these numbers, by name.
         backend: The network and its optimizer.
         plan: Which rows when.
         network: Its sizes.
@@ -47,6 +52,8 @@ class Setup:
         base: The base model on held-out rows, before training; None: nothing is compared with it.
     """
 
+    run: TrainRun
+    reasons: Mapping[str, str]
     backend: Backend
     plan: BatchPlan
     network: Shape
@@ -77,20 +84,25 @@ def assemble(
         TrainError: The batch does not fit the rows, or documents would see each other.
         RecipeError: The network cannot be built.
     """
-    section = run.train
-    plan = _plan(run, reader)
-    dtype = process.choose_dtype(section, device)
+    if run.train.global_batch_tokens != "auto":
+        _plan(run, reader)  # a batch that does not fit is known before anything is built
+    dtype = process.choose_dtype(run.train, device)
     model = build_model(
         run.model,
         vocab_size=reader.vocab_size,
         seq_len=reader.seq_len,
         special_ids=reader.special_ids,
-        seed=section.seed,
+        seed=run.train.seed,
         tokenizer_dir=run.tokenizer_dir,
         on_change=reporter.log,
     )
     network = shape_of_network(model, reader.seq_len)
+<<<<<<< HEAD
     prepare(run, model, reader, reporter.log)
+=======
+    run, reasons = _with_numbers(run, reader, network, reporter)
+    section, plan = run.train, _plan(run, reader)
+>>>>>>> f57cfea (lr, batch and weight decay take auto: published laws, recorded; qwen3_0p5b; tonsai plan says what AdamW remembers)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
@@ -115,7 +127,31 @@ def assemble(
             f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Setup(backend, plan, network, peak_flops_of(name, backend.precision), base)
+    return Setup(run, reasons, backend, plan, network, peak_flops_of(name, backend.precision), base)
+
+
+def _with_numbers(
+    run: TrainRun, reader: RowReader, network: Shape, reporter: Reporter
+) -> tuple[TrainRun, Mapping[str, str]]:
+    """Decide what is `auto` and changes the result; it follows from shards, network and recipe alone."""
+    work = workload(
+        network, run.train, num_rows=reader.num_rows, packed_passes=_packed_passes(run.shards_dir)
+    )
+    if work is None:
+        return run, {}
+    train, reasons = resolve(run.train, work)
+    for name, reason in reasons.items():
+        reporter.log(f"{name}: auto: {reason}")
+    return run.model_copy(update={"train": train}), reasons
+
+
+def _packed_passes(shards_dir: Path) -> float:
+    """Return how often the packed rows hold their text, on average over tokens; 1 where nobody counted."""
+    if not (shards_dir / MANIFEST_NAME).exists():
+        return 1.0
+    sources = read_manifest(shards_dir).report.get("sources", {}).values()
+    unique = sum(min(found["available_tokens"], found["num_tokens"]) for found in sources)
+    return sum(found["num_tokens"] for found in sources) / unique if unique else 1.0
 
 
 def _plan(run: TrainRun, reader: RowReader) -> BatchPlan:

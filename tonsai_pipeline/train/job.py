@@ -125,7 +125,11 @@ def train(
     reader = RowReader(run.shards_dir / "train")
     setup = assemble(run, reader, device, reporter, prepare=work.prepare)
     try:
+<<<<<<< HEAD
         return _run(run, reader, setup, reporter, stop, work)
+=======
+        return _run(setup.run, reader, setup, reporter, stop)
+>>>>>>> f57cfea (lr, batch and weight decay take auto: published laws, recorded; qwen3_0p5b; tonsai plan says what AdamW remembers)
     except torch.OutOfMemoryError as error:
         backend = setup.backend
         lowered = lower_micro_rows(run, setup.plan)
@@ -260,6 +264,10 @@ def _write_status(
         "peak_flops": setup.peak_flops,
         "world_size": backend.world_size,
         "micro_batch_rows": plan.micro_rows,
+        "global_batch_tokens": plan.step_tokens,
+        "lr": run.train.optimizer.lr,
+        "weight_decay": run.train.optimizer.weight_decay,
+        "reasons": dict(setup.reasons),
         "zero_stage": backend.zero_stage,
         "backend": backend.name,
         "device": backend.device.type,

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import TrainConfig, known
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,12 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
     """
     if num_rows < 1:
         raise ValueError("there are no training rows")
-    global_rows, rest = divmod(section.global_batch_tokens, seq_len)
+    batch_tokens = known(section.global_batch_tokens)
+    global_rows, rest = divmod(batch_tokens, seq_len)
     if rest or global_rows == 0:
-        near = max(1, round(section.global_batch_tokens / seq_len)) * seq_len
+        near = max(1, round(batch_tokens / seq_len)) * seq_len
         raise ValueError(
-            f"train.global_batch_tokens {section.global_batch_tokens} is not a multiple of the row length "
+            f"train.global_batch_tokens {batch_tokens} is not a multiple of the row length "
             f"{seq_len}; the nearest that is: {near}"
         )
     if global_rows < world_size:
