@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
 from tonsai_pipeline.model.held_out import HeldOut
@@ -97,12 +97,9 @@ def assemble(
         on_change=reporter.log,
     )
     network = shape_of_network(model, reader.seq_len)
-<<<<<<< HEAD
     prepare(run, model, reader, reporter.log)
-=======
     run, reasons = _with_numbers(run, reader, network, reporter)
     section, plan = run.train, _plan(run, reader)
->>>>>>> f57cfea (lr, batch and weight decay take auto: published laws, recorded; qwen3_0p5b; tonsai plan says what AdamW remembers)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
@@ -134,6 +131,10 @@ def _with_numbers(
     run: TrainRun, reader: RowReader, network: Shape, reporter: Reporter
 ) -> tuple[TrainRun, Mapping[str, str]]:
     """Decide what is `auto` and changes the result; it follows from shards, network and recipe alone."""
+    if run.train.optimizer.lr == "auto" and run.model.base is not None:
+        raise RecipeError(
+            "optimizer.lr: auto follows a law for new weights, and these are not; name a rate"
+        )
     work = workload(
         network, run.train, num_rows=reader.num_rows, packed_passes=_packed_passes(run.shards_dir)
     )

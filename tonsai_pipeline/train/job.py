@@ -125,11 +125,7 @@ def train(
     reader = RowReader(run.shards_dir / "train")
     setup = assemble(run, reader, device, reporter, prepare=work.prepare)
     try:
-<<<<<<< HEAD
-        return _run(run, reader, setup, reporter, stop, work)
-=======
-        return _run(setup.run, reader, setup, reporter, stop)
->>>>>>> f57cfea (lr, batch and weight decay take auto: published laws, recorded; qwen3_0p5b; tonsai plan says what AdamW remembers)
+        return _run(setup.run, reader, setup, reporter, stop, work)
     except torch.OutOfMemoryError as error:
         backend = setup.backend
         lowered = lower_micro_rows(run, setup.plan)
