@@ -58,6 +58,7 @@ def plan(
     shape = _count(loaded)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
+    loaded = _with_numbers(console, loaded, shape, workspace.store(loaded), total)
     if preset is None:
         wanted = _Machine(gpu, num_gpus, mfu, price)
         _print_cost(console, loaded, shape, wanted, total_tokens=total)
@@ -69,6 +70,52 @@ def plan(
 
 def _planned_tokens(recipe: Recipe) -> int | None:
     return recipe.train.max_tokens or recipe.mixture.total_tokens
+
+
+def _with_numbers(
+    console: Console, recipe: Recipe, shape: Shape, store: Store, total: int | None
+) -> Recipe:
+    """Say what `auto` stands for, and for what share of the run AdamW remembers."""
+    from tonsai_pipeline.planner.laws import memory_of_run, resolve, workload
+
+    passes = _planned_passes(recipe, store, total)
+    train = recipe.train.model_copy(update={"max_tokens": total})
+    work = None if total is None else workload(shape, train, num_rows=None, packed_passes=passes)
+    if work is None:
+        console.print(
+            "  settings     auto is decided, and AdamW's memory known, once the run's length is: train.max_tokens"
+        )
+        batch = recipe.train.global_batch_tokens
+        known_batch = 524_288 if batch == "auto" else batch
+        return recipe.model_copy(
+            update={"train": recipe.train.model_copy(update={"global_batch_tokens": known_batch})}
+        )
+    train, reasons = resolve(train, work)
+    for name, reason in reasons.items():
+        console.print(f"  {name:<12} {reason}")
+    memory = memory_of_run(train, work)
+    console.print(
+        f"  AdamW        remembers {memory:.2g} of the run (batch / (lr x weight decay x tokens))"
+    )
+    if memory > 1.0:
+        console.print(
+            "               [yellow]Above 1, weight decay does hardly anything: raise optimizer.lr or weight_decay, lower "
+            "global_batch_tokens, or take auto for all three.[/yellow]"
+        )
+    return recipe.model_copy(update={"train": train})
+
+
+def _planned_passes(recipe: Recipe, store: Store, total: int | None) -> float:
+    """Return how often the text is read on average; 1 until the corpus was counted."""
+    from tonsai_pipeline.errors import ManifestError
+
+    try:
+        by_source = store.current("training_mixture").report["by_source"]
+    except ManifestError:
+        return 1.0
+    rows = [by_source[one.name] for one in recipe.sources if one.name in by_source]
+    unique = sum(min(row["estimated_tokens"], (total or 0) * row["share"]) for row in rows)
+    return max(1.0, (total or 0) / unique) if unique else 1.0
 
 
 def _count(recipe: Recipe) -> Shape:
@@ -131,17 +178,24 @@ def _print_cost(
     peak = peak_flops_of(machine.gpu, precision)
     if peak is None:
         raise RecipeError(f"--gpu {machine.gpu}: unknown; known are: {', '.join(GPUS)}")
+    # With auto, what fits is found when the run starts; one row is the least that must.
+    rows = 1 if train.micro_batch_rows == "auto" else train.micro_batch_rows
     memory = memory_per_gpu(
         shape,
         zero_stage=train.zero_stage,
         world_size=machine.num_gpus,
-        micro_batch_rows=train.micro_batch_rows,
+        micro_batch_rows=rows,
         precision=precision,
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
     )
-    _print_memory(console, memory, train.zero_stage, train.micro_batch_rows)
+    _print_memory(console, memory, train.zero_stage, rows)
+    if train.micro_batch_rows == "auto":
+        more = (memory.activations + memory.logits) / 1e9
+        console.print(
+            f"               micro_batch_rows: auto takes as many rows as fit, {more:.2f} GB for each"
+        )
     _print_speed(console, shape, machine, peak, total_tokens=total_tokens)
 
 

@@ -91,6 +91,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _laws_are_for_new_weights(self) -> Self:
+        if self.train.optimizer.lr == "auto" and self.model.base is not None:
+            raise ValueError(
+                "train.optimizer.lr: auto follows a law for new weights; a run that goes on from `model.base` takes a "
+                "third or so of that model's own peak rate"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _quality_names_sources(self) -> Self:
         known = {source.name for source in self.sources}
         if unknown := sorted(self.quality.source_names() - known):
