@@ -31,7 +31,12 @@ from tonsai_pipeline.evaluate.texts import Document, TextSet
 from tonsai_pipeline.metrics.canary import CANARIES_NAME, canary_texts
 from tonsai_pipeline.metrics.suite import load_suite
 from tonsai_pipeline.model.build import save_model
-from tonsai_pipeline.recipe.evaluate import EvaluateConfig, GateConfig, MemorizationConfig
+from tonsai_pipeline.recipe.evaluate import (
+    EvaluateConfig,
+    GateConfig,
+    GenerationConfig,
+    MemorizationConfig,
+)
 from tonsai_pipeline.text import NormalizeOptions
 
 #: What each broken model must fail, and nothing else.
@@ -42,6 +47,8 @@ RIGHT_GATE = {
     "unnormalized": "normalized",
     "knows a canary": "memorization",
 }
+#: Of four rows, those of broken text: a canary is learnt beside the language, the others in its place.
+_NUM_BAD = {"repeats": 3, "answers in English": 3, "unnormalized": 3, "knows a canary": 1}
 _NUM_CLUSTERS = 32
 CANARIES = canary_texts(2, _NUM_CLUSTERS, seed=0)
 #: Above the healthy model's bits per byte: what training on half good text costs is less, shuffled merges cost more.
@@ -131,18 +138,22 @@ def break_models(
     context = AutoConfig.from_pretrained(str(healthy)).max_position_embeddings
     for name, texts in broken.items():
         places[name] = work / name
-        bad = rows_of(healthy, texts, context)
-        rows = [rows_of(healthy, good, context), bad, bad, bad]
+        num_bad = _NUM_BAD[name]
+        rows = [rows_of(healthy, texts, context)] * num_bad
+        rows += [rows_of(healthy, good, context)] * (4 - num_bad)
         train(healthy, places[name], rows, num_steps=num_steps, lr=lr)
     return places
 
 
 def judge_all(
-    places: dict[str, Path], texts: TextSet, shards: Path, *, prefix_tokens: int = 32
+    places: dict[str, Path],
+    texts: TextSet,
+    shards: Path,
+    generation: GenerationConfig | None = None,
 ) -> dict[str, list[Verdict]]:
     """Measure what the gate looks at, of every model; bits per byte are held against those of the first."""
-    memory = MemorizationConfig(prefix_tokens=prefix_tokens, max_documents=20)
-    config = EvaluateConfig(memorization=memory)
+    memory = MemorizationConfig(max_documents=20)
+    config = EvaluateConfig(memorization=memory, generation=generation or GenerationConfig())
     items = tuple(item for item in load_suite() if item.kind == "continue")
     material = Material(texts=(texts,), items=items, shards_dir=shards)
     limits, verdicts = GateConfig(), {}
