@@ -1,4 +1,4 @@
-"""Every comparison with a peer that this machine can make -> one table in docs/performance.md, the best of it in README.md.
+"""Every comparison with a peer that this machine can make -> one table in docs/performance.md.
 
     uv run --group bench python -m benchmarks --data FOLDER [--only normalize,read,...] [--folder .]
 
@@ -24,7 +24,7 @@ from benchmarks.comparisons import COMPARISONS, Row
 from benchmarks.scaling import cpu_name
 
 _RESULTS = Path("docs") / "comparisons.json"
-_PAGES = (Path("docs") / "performance.md", Path("README.md"))
+_PAGE = Path("docs") / "performance.md"
 _BEGIN, _END = "<!-- comparisons: made by python -m benchmarks -->", "<!-- end of comparisons -->"
 _PACKAGES = (
     "datatrove", "datasketch", "rensa", "datasets", "tokenizers", "gigatoken", "pheasa", "khmernormalizer",
@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     parser.add_argument("--only", default=",".join(COMPARISONS), help="comparisons, by comma")
-    parser.add_argument("--folder", type=Path, default=Path(), help="of docs/ and README.md")
+    parser.add_argument("--folder", type=Path, default=Path(), help="that holds docs/")
     told = parser.parse_args()
     chosen = told.only.split(",")
     if unknown := set(chosen) - set(COMPARISONS):
@@ -47,10 +47,7 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         known[name] = measure(name, told.data)
         stored.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    for place, page in enumerate(_PAGES):
-        path = told.folder / page
-        rows = best_rows(known) if place else all_rows(known)
-        write_between(path, table(known, rows, with_versions=not place))
+    write_between(told.folder / _PAGE, table(known))
     return int(any("failed" in known[name] for name in chosen))
 
 
@@ -86,36 +83,25 @@ def all_rows(known: dict[str, Any]) -> list[Row]:
     return [Row(**row) for one in known.values() for row in one.get("rows", ())]
 
 
-def best_rows(known: dict[str, Any]) -> list[Row]:
-    """Return the closest peer of each comparison and text: the one that is nearest to ours."""
-    closest: dict[str, Row] = {}
-    for row in all_rows(known):
-        before = closest.get(row.what)
-        if before is None or row.theirs / row.ours > before.theirs / before.ours:
-            closest[row.what] = row
-    return list(closest.values())
-
-
-def table(known: dict[str, Any], rows: list[Row], *, with_versions: bool) -> str:
+def table(known: dict[str, Any]) -> str:
     lines = [
         "| what | on | ours | peer | theirs | unit | ratio |",
         "|---|---|---:|---|---:|---|---:|",
     ]
     lines += [
         f"| {r.what} | {r.text} | {r.ours:,.3g} | {r.peer} | {r.theirs:,.3g} | {r.unit} | **{r.ours / r.theirs:,.3g}** |"
-        for r in rows
+        for r in all_rows(known)
     ]
     dates = sorted({one["date"] for one in known.values()})
     hardware = sorted({one["hardware"] for one in known.values()})
     lines += ["", f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(hardware)}."]
-    if with_versions:
-        newest = max(known.values(), key=lambda one: one["date"])["versions"]
-        lines += [", ".join(f"{name} {number}" for name, number in newest.items()) + "."]
-        lines += [
-            f"- **{name}** was not measured: {one['failed']}"
-            for name, one in known.items()
-            if "failed" in one
-        ]
+    newest = max(known.values(), key=lambda one: one["date"])["versions"]
+    lines += [", ".join(f"{name} {number}" for name, number in newest.items()) + "."]
+    lines += [
+        f"- **{name}** was not measured: {one['failed']}"
+        for name, one in known.items()
+        if "failed" in one
+    ]
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ class Comparison:
 def _normalize(found: list[dict[str, Any]]) -> Iterator[Row]:
     for row in found:
         for peer in ("pheasa", "khmerspell", "khmernormalizer"):
-            yield Row("normalize", row["file"], row["ours"], peer, row[peer], "MB/s")
+            yield Row("normalize", row["file"], row["ours"], peer, row[peer], "MB/s of CPU")
 
 
 def _signatures(found: dict[str, dict[str, float]]) -> Iterator[Row]:
@@ -52,14 +52,16 @@ def _signatures(found: dict[str, dict[str, float]]) -> Iterator[Row]:
             ("rensa", "rensa_from_hashes"),
         ):
             ours = one["ours_from_hashes_mb_per_s"]
-            yield Row("MinHash, from hashes", text, ours, peer, one[f"{theirs}_mb_per_s"], "MB/s")
+            yield Row(
+                "MinHash, from hashes", text, ours, peer, one[f"{theirs}_mb_per_s"], "MB/s of CPU"
+            )
         for peer, name in (
             ("datasketch", "datasketch_from_strings_sha1"),
             ("rensa", "rensa_from_strings_batch"),
         ):
             ours = one["ours_from_text_mb_per_s"]
             theirs = 1 / (1 / one[f"{name}_mb_per_s"] + 1 / one["python_cuts_strings_mb_per_s"])
-            yield Row("MinHash, from text", text, ours, peer, theirs, "MB/s")
+            yield Row("MinHash, from text", text, ours, peer, theirs, "MB/s of CPU")
 
 
 def _near_duplicates(found: dict[str, dict[str, Any]]) -> Iterator[Row]:

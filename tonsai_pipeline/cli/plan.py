@@ -97,16 +97,15 @@ def _print_corpus(
     from tonsai_pipeline.planner.corpus_cost import UTILIZATION, corpus_cost, measured
 
     cost = corpus_cost(corpus_bytes, cores=cores, price_per_core_hour=price_per_core_hour)
-    table = Table("stage", "core hours", "share", "GB on disk", box=None)
+    table = Table("stage", "core hours", "share", box=None)
     for stage in cost.stages:
         hours = stage.core_s / 3600
-        share, disk = hours / cost.core_hours, stage.disk_bytes / 1e9
-        table.add_row(stage.name, f"{hours:,.2f}", f"{share:.1%}", f"{disk:,.1f}")
+        table.add_row(stage.name, f"{hours:,.2f}", f"{hours / cost.core_hours:.1%}")
     console.print(table)
     money = "" if cost.money is None else f"; it costs {cost.money:,.2f}"
     console.print(
         f"\n  {corpus_bytes / 1e9:,.0f} GB: {cost.core_hours:,.1f} core hours, {cost.hours:,.1f} hours on {cores} cores "
-        f"that work {UTILIZATION:.0%} of the time, {cost.disk_bytes / 1e9:,.0f} GB of artifacts{money}"
+        f"that work {UTILIZATION:.0%} of the time{money}"
     )
     told = measured()
     console.print(

@@ -1,4 +1,4 @@
-"""Bytes of a corpus, cores, a price -> CPU hours, days, disk and money of the data stages, from one measured table.
+"""Bytes of a corpus, cores, a price -> CPU hours, hours and money of the data stages, from one measured table.
 
     stage_costs.json (`python -m benchmarks.scaling`) ──x bytes──▶ StageCost each ──sum──▶ CorpusCost
 
@@ -26,12 +26,10 @@ class StageCost:
     Args:
         name: Of the stage.
         core_s: CPU seconds.
-        disk_bytes: Of its artifact.
     """
 
     name: str
     core_s: float
-    disk_bytes: float
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,12 @@ class CorpusCost:
         stages: In their order.
         core_hours: CPU hours of all.
         hours: Of the clock, on the cores asked for.
-        disk_bytes: Of all artifacts; the dumps themselves not counted.
         money: Core hours paid for, waiting included, times the price; None without one.
     """
 
     stages: tuple[StageCost, ...]
     core_hours: float
     hours: float
-    disk_bytes: float
     money: float | None
 
 
@@ -82,16 +78,15 @@ def corpus_cost(
         raise ValueError("a corpus has bytes, and at least one core works on it")
     stages, fixed_s = [], 0.0
     for name, cost in measured()["stages"].items():
-        growing = cost["cpu_s_per_gb"] * corpus_bytes / 1e9
+        read = min(corpus_bytes, cost.get("sample_bytes", corpus_bytes))
+        growing = cost["cpu_s_per_gb"] * read / 1e9
         fixed_s += cost["fixed_cpu_s"]
-        disk = cost["disk_bytes_per_byte"] * corpus_bytes
-        stages.append(StageCost(name, growing + cost["fixed_cpu_s"], disk))
+        stages.append(StageCost(name, growing + cost["fixed_cpu_s"]))
     core_s = sum(stage.core_s for stage in stages)
     hours = (fixed_s + (core_s - fixed_s) / (cores * UTILIZATION)) / 3600
     return CorpusCost(
         stages=tuple(stages),
         core_hours=core_s / 3600,
         hours=hours,
-        disk_bytes=sum(stage.disk_bytes for stage in stages),
         money=None if price_per_core_hour is None else hours * cores * price_per_core_hour,
     )

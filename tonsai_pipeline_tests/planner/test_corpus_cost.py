@@ -14,19 +14,19 @@ TABLE = {
     "hardware": "one core",
     "text": "generated",
     "stages": {
-        "a": {"cpu_s_per_gb": 100.0, "fixed_cpu_s": 10.0, "disk_bytes_per_byte": 0.5},
-        "b": {"cpu_s_per_gb": 44.0, "fixed_cpu_s": 0.0, "disk_bytes_per_byte": 0.25},
+        "a": {"cpu_s_per_gb": 100.0, "fixed_cpu_s": 10.0},
+        "b": {"cpu_s_per_gb": 44.0, "fixed_cpu_s": 0.0},
+        "c": {"cpu_s_per_gb": 50.0, "fixed_cpu_s": 0.0, "sample_bytes": 2e9},
     },
 }
 
 
-def test_hours_disk_and_money_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_and_money_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "measured", lambda: TABLE)
     found = costs.corpus_cost(100e9, cores=10, price_per_core_hour=0.5)
-    assert [stage.core_s for stage in found.stages] == [10_010.0, 4_400.0]
-    assert found.core_hours == pytest.approx(14_410 / 3600)
-    assert found.disk_bytes == 75e9
-    assert found.hours == pytest.approx((10 + 14_400 / 8) / 3600)
+    assert [stage.core_s for stage in found.stages] == [10_010.0, 4_400.0, 100.0]
+    assert found.core_hours == pytest.approx(14_510 / 3600)
+    assert found.hours == pytest.approx((10 + 14_500 / 8) / 3600)
     assert found.money == pytest.approx(found.hours * 10 * 0.5)
     assert costs.corpus_cost(1e9, cores=1).money is None
     for size, cores in ((0, 1), (1e9, 0)):
