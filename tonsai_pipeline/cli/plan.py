@@ -39,6 +39,23 @@ def plan(
         float | None,
         typer.Option("--price", min=0.0, help="Price of one GPU for an hour, in any currency."),
     ] = None,
+    corpus_bytes: Annotated[
+        float | None,
+        typer.Option(
+            "--corpus-bytes",
+            min=1,
+            help="Bytes of text, such as 1e12: what the data stages take, and nothing else.",
+        ),
+    ] = None,
+    cores: Annotated[int, typer.Option("--cores", min=1, help="Cores for --corpus-bytes.")] = 16,
+    price_per_core_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--price-per-core-hour",
+            min=0.0,
+            help="Price of a core for --corpus-bytes, in any currency.",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Predict parameters, memory, speed, hours and cost, and the passes over each source.
@@ -47,14 +64,18 @@ def plan(
     H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then. With
     `--preset`, the settings that fit the machine's memory are chosen. After a run, what it measured is shown too.
 
-    Example: `tonsai plan --recipe gpt2_500m --preset 8xh100`
+    Examples: `tonsai plan --recipe gpt2_500m --preset 8xh100`,
+    `tonsai plan --corpus-bytes 1e12 --cores 64 --price-per-core-hour 0.04`
     """
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
 
-    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     console = Console(highlight=False, soft_wrap=True)
+    if corpus_bytes is not None:
+        _print_corpus(console, corpus_bytes, cores, price_per_core_hour)
+        return
+    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     shape = _count(loaded)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
@@ -66,6 +87,31 @@ def plan(
         _print_preset(console, loaded, shape, preset, price=price, total_tokens=total)
     _print_measured(console, workspace.store(loaded))
     _print_sources(console, loaded, workspace.store(loaded), total)
+
+
+def _print_corpus(
+    console: Console, corpus_bytes: float, cores: int, price_per_core_hour: float | None
+) -> None:
+    """Say what the data stages take for so much text, from the measured table."""
+    from rich.table import Table
+
+    from tonsai_pipeline.planner.corpus_cost import UTILIZATION, corpus_cost, measured
+
+    cost = corpus_cost(corpus_bytes, cores=cores, price_per_core_hour=price_per_core_hour)
+    table = Table("stage", "core hours", "share", box=None)
+    for stage in cost.stages:
+        hours = stage.core_s / 3600
+        table.add_row(stage.name, f"{hours:,.2f}", f"{hours / cost.core_hours:.1%}")
+    console.print(table)
+    money = "" if cost.money is None else f"; it costs {cost.money:,.2f}"
+    console.print(
+        f"\n  {corpus_bytes / 1e9:,.0f} GB: {cost.core_hours:,.1f} core hours, {cost.hours:,.1f} hours on {cores} cores "
+        f"that work {UTILIZATION:.0%} of the time{money}"
+    )
+    told = measured()
+    console.print(
+        f"  A prediction from {told['text']} on {told['hardware']}, {told['date']}: see docs/scaling.md"
+    )
 
 
 def _planned_tokens(recipe: Recipe) -> int | None:

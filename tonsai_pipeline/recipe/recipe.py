@@ -18,6 +18,7 @@ from tonsai_pipeline.recipe.sft import SftConfig
 from tonsai_pipeline.recipe.sources import IngestConfig, Name, NormalizeConfig, Source
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.schema import CANARY_SOURCE
 
 
 class Recipe(Section):
@@ -68,6 +69,14 @@ class Recipe(Section):
         repeated = [name for name, n in Counter(s.name for s in self.sources).items() if n > 1]
         if repeated:
             raise ValueError(f"source names must be unique; repeated: {', '.join(repeated)}")
+        return self
+
+    @model_validator(mode="after")
+    def _canaries_have_a_name(self) -> Self:
+        if self.packing.canaries.copies and any(s.name == CANARY_SOURCE for s in self.sources):
+            raise ValueError(
+                f"a source is named '{CANARY_SOURCE}', which is what packing.canaries are counted for; rename it"
+            )
         return self
 
     @model_validator(mode="after")
