@@ -7,6 +7,7 @@ import os
 import dagster as dg
 
 from tonsai_pipeline.defs.graph import build_definitions
+from tonsai_pipeline.defs.recipe_graph import Graph, register_dumps
 from tonsai_pipeline.defs.resources import open_workspace
 from tonsai_pipeline.errors import RecipeError
 
@@ -28,4 +29,5 @@ def definitions() -> dg.Definitions:
             )
         seen[recipe.name] = name
         graphs.append(build_definitions(recipe, workspace))
+        register_dumps(Graph(recipe, workspace))
     return dg.Definitions.merge(*graphs)

@@ -38,7 +38,7 @@ from tonsai_pipeline.tune import stage as tune
 
 CATALOG = "dump_catalog"
 #: Version of what `dump_catalog` writes.
-CATALOG_VERSION = "2"
+CATALOG_VERSION = "3"
 
 PIPELINE = Pipeline(
     (
@@ -66,9 +66,12 @@ PIPELINE = Pipeline(
 
 def dumps_on_disk(recipe: Recipe, store: Store, data_folder: Path) -> DumpView:
     """Return the dumps as they are now: what an asset of a single dump is made from."""
-    catalog = find_dumps(recipe, store.layout, data_folder)
-    versions = {dump.key: dump.version for dump in catalog.enabled}
-    return DumpView(versions, catalog.__getitem__)
+    return view_of(find_dumps(recipe, store.layout, data_folder))
+
+
+def view_of(catalog: Catalog) -> DumpView:
+    """Return the dumps of a catalog that are used."""
+    return DumpView({dump.key: dump.version for dump in catalog.enabled}, catalog.__getitem__)
 
 
 def dumps_of_catalog(

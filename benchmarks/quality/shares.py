@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from tonsai_pipeline.cli.init import init
-from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS
+from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader

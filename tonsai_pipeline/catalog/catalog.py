@@ -2,7 +2,8 @@
 
     recipe sources: path, hub ─┐
     inbox/<recipe>/ ───────────┼─find_dumps──▶ Catalog(dumps by (date, order of source), problems)
-    registry: added, off ──────┘                  └─write──▶ dumps.json ──read_catalog──▶ enabled dumps
+    registry: added, off ──────┤                  └─write──▶ dumps.json ──read_catalog──▶ enabled dumps
+    attempts: failed ──────────┘
 
 A dump is one dated snapshot of one source, `<source>@<date>`; files found for it in several places are one
 dump. Its `version` names its content: equal bytes under equal names, equal version, wherever they lie.
@@ -11,10 +12,11 @@ dump. Its `version` names its content: equal bytes under equal names, equal vers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from tonsai_pipeline.catalog.attempts import Attempts
 from tonsai_pipeline.catalog.discovery import (
     DATE,
     Found,
@@ -28,7 +30,14 @@ from tonsai_pipeline.catalog.discovery import (
 from tonsai_pipeline.errors import DumpError, RecipeError, has_login
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.storage.dumps import ContentHashes, HubLocation, is_hub, is_url, location_stamp
+from tonsai_pipeline.storage.dumps import (
+    ContentHashes,
+    HubLocation,
+    is_hub,
+    is_url,
+    location_mtime,
+    location_stamp,
+)
 from tonsai_pipeline.storage.dumps.locations import expand_path, name_files, why_nothing
 from tonsai_pipeline.storage.files import digest_json, read_json, write_json
 from tonsai_pipeline.storage.layout import Layout
@@ -47,7 +56,8 @@ class Dump:
         files: Where its files are: paths, fsspec URLs, `hub://` locations; sorted by name.
         names: What its files are called in tables, without the folders of this machine.
         version: Identity of names and contents.
-        enabled: False if a person switched it off.
+        is_on: False if a person switched it off.
+        set_aside: Why it is left out after three failures; empty if it is not.
         hashes: File that remembers the content hashes of raw files.
     """
 
@@ -55,8 +65,22 @@ class Dump:
     files: tuple[str, ...]
     names: tuple[str, ...]
     version: str
-    enabled: bool = True
+    is_on: bool = True
+    set_aside: str = ""
     hashes: Path = field(default=Path(), repr=False, compare=False)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the corpus is made with it."""
+        return self.is_on and not self.set_aside
+
+    def is_growing(self, settled_before: float) -> bool:
+        """Whether a file of it is so young that somebody may still be writing it; seconds since the epoch.
+
+        Raises:
+            DumpError: A file is gone.
+        """
+        return any(location_mtime(file) >= settled_before for file in self.files)
 
     def stamp(self) -> str:
         """Return what changes whenever somebody writes to the files, even the same bytes.
@@ -87,6 +111,11 @@ class Catalog:
         """The dumps that are used."""
         return tuple(dump for dump in self.dumps if dump.enabled)
 
+    @property
+    def set_aside(self) -> dict[str, str]:
+        """Why dumps are left out that failed three times."""
+        return {dump.key: dump.set_aside for dump in self.dumps if dump.is_on and dump.set_aside}
+
     def as_json(self) -> dict[str, Any]:
         """Return what is used, without the folders of this machine."""
         dumps = [
@@ -99,17 +128,18 @@ class Catalog:
             }
             for dump in self.enabled
         ]
-        return {"dumps": dumps, "problems": list(self.problems)}
+        return {"dumps": dumps, "set_aside": self.set_aside, "problems": list(self.problems)}
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the enabled dumps into a building folder and return the report."""
         found = self.as_json()
         write_json(folder / _CATALOG, found["dumps"])
-        switched_off = [dump.key for dump in self.dumps if not dump.enabled]
+        switched_off = [dump.key for dump in self.dumps if not dump.is_on]
         return {
             "num_dumps": len(found["dumps"]),
             "num_files": sum(len(dump["files"]) for dump in found["dumps"]),
             "switched_off": switched_off,
+            "set_aside": found["set_aside"],
             "problems": found["problems"],
         }
 
@@ -128,31 +158,46 @@ class Catalog:
         )
 
 
-def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path) -> Catalog:
+def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool = True) -> Catalog:
     """Find the dumps of every source and name their contents.
 
-    Files that did not change since the last call are not read again.
+    Files that did not change since the last call are not read again. A dump whose files cannot be read is left out
+    and a problem.
 
     Args:
         recipe: The recipe.
         layout: Where inbox, registry and remembered hashes are.
         data_folder: Where relative source paths start.
+        reads: Whether new files are read; if not, this is quick, and their dumps have versions of nobody's content.
 
     Raises:
         RecipeError: A source's path leads nowhere; the message names source, path and data folder.
-        DumpError: A file cannot be read.
+        DumpError: The files of a dump that was added by hand are gone, or a file cannot be read and the recipe says
+            to stop at bad dumps.
     """
-    hashes = ContentHashes(layout.hashes)
+    hashes = ContentHashes(layout.hashes, reads=reads)
     registry = load_registry(layout.registry)
     found = Found()
     for source in recipe.sources:
         find_in_recipe(source, data_folder, hashes, found)
     find_in_inbox(recipe, layout, found)
     find_added(recipe, layout, registry, found)
-    dumps = [
-        _make_dump(source, date, locations, hashes, is_on=f"{source}@{date}" not in registry.off)
-        for (source, date), locations in found.files.items()
-    ]
+    stops = recipe.automation.on_bad_dump == "stop"
+    attempts = Attempts(layout.attempts, recipe)
+    dumps = []
+    for (source, date), locations in found.files.items():
+        key = DumpKey.of(source, date)
+        try:
+            dump = _make_dump(key, locations, hashes, is_on=key not in registry.off)
+        except DumpError as error:
+            if stops:
+                raise
+            found.problems.append(f"{key}: {error}; left out")
+            continue
+        attempt = attempts.of(key, dump.version)
+        if attempt is not None and attempt.is_set_aside and not stops:
+            dump = replace(dump, set_aside=attempt.reason)
+        dumps.append(dump)
     order = {source.name: index for index, source in enumerate(recipe.sources)}
     dumps.sort(key=lambda dump: (dump.key.date, order[dump.key.source]))
     hashes.save()
@@ -165,33 +210,10 @@ def read_catalog(artifact: Artifact) -> dict[DumpKey, str]:
     return {DumpKey(dump["key"]): dump["version"] for dump in dumps}
 
 
-def inbox_stamps(recipe: Recipe, layout: Layout, *, settled_before: float) -> dict[str, str]:
-    """Look at the inbox without reading a file: dump key -> a stamp that changes with its files.
-
-    Args:
-        recipe: The recipe.
-        layout: Where the inbox is.
-        settled_before: Seconds since the epoch; a dump with a younger file is left out, as somebody may
-            still be copying it.
-    """
-    found = Found()
-    find_in_inbox(recipe, layout, found)
-    off = load_registry(layout.registry).off
-    stamps: dict[str, str] = {}
-    for (source, date), locations in found.files.items():
-        stats = {location: Path(location).stat() for location in sorted(locations)}
-        is_settled = all(stat.st_mtime < settled_before for stat in stats.values())
-        if is_settled and f"{source}@{date}" not in off:
-            stamps[f"{source}@{date}"] = digest_json(
-                [[location, stat.st_size, stat.st_mtime_ns] for location, stat in stats.items()]
-            )
-    return stamps
-
-
 def add_dump(
     recipe: Recipe, layout: Layout, *, source: str, date: str, files: Sequence[str | Path]
 ) -> str:
-    """Register files as a dump of a source, or as more files of a dump; switch it on.
+    """Register files as a dump of a source, or as more files of a dump; switch it on. Its failures are forgotten.
 
     Args:
         recipe: The recipe.
@@ -228,6 +250,7 @@ def add_dump(
             )
         registry = registry.add(AddedDump(source, date, path))
     save_registry(layout.registry, registry)
+    Attempts(layout.attempts, recipe).done(f"{source}@{date}")
     return f"{source}@{date}"
 
 
@@ -244,17 +267,17 @@ def remove_dump(recipe: Recipe, layout: Layout, data_folder: Path, key: str) -> 
 
 
 def _make_dump(
-    source: str, date: str, locations: dict[str, Path | None], hashes: ContentHashes, *, is_on: bool
+    key: DumpKey, locations: dict[str, Path | None], hashes: ContentHashes, *, is_on: bool
 ) -> Dump:
     names = name_files(locations)
     files = sorted(locations, key=lambda location: (names[location], location))
     called = [names[file] for file in files]
     return Dump(
-        key=DumpKey.of(source, date),
+        key=key,
         files=tuple(files),
         names=tuple(called),
         version=_version(files, called, hashes),
-        enabled=is_on,
+        is_on=is_on,
         hashes=hashes.path,
     )
 

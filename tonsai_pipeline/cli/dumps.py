@@ -95,7 +95,7 @@ def remove(
     """Switch a dump off: the corpus is built without it. No file is deleted."""
     from tonsai_pipeline.catalog.catalog import remove_dump
     from tonsai_pipeline.cli.graph import GraphOptions, open_instance, open_workspace
-    from tonsai_pipeline.defs.stage_asset import Graph
+    from tonsai_pipeline.defs.recipe_graph import Graph
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     remove_dump(loaded, workspace.store(loaded).layout, workspace.data_folder(), key)
@@ -109,7 +109,7 @@ def remove(
 def _register(recipe: Recipe, workspace: Workspace, keys: Sequence[str]) -> list[str]:
     """Add partitions that are not there yet; return them."""
     from tonsai_pipeline.cli.graph import open_instance
-    from tonsai_pipeline.defs.stage_asset import Graph
+    from tonsai_pipeline.defs.recipe_graph import Graph
 
     partitions = str(Graph(recipe, workspace).dumps.name)
     with open_instance() as instance:

@@ -1,6 +1,6 @@
 """Run assets through Dagster in this process, with the instance that the web UI reads.
 
-recipe, selection ──run_graph──▶ what is missing: one run a dump, one run for the rest ──▶ the same history in the UI
+recipe, selection ──run_graph──▶ what is missing: dumps, twenty a run; one run for the rest ──▶ the same history in the UI
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import dagster as dg
 from rich.console import Console
 
 from tonsai_pipeline import errors
-from tonsai_pipeline.catalog.catalog import find_dumps
 from tonsai_pipeline.defs import resources
-from tonsai_pipeline.defs.corpus.dump_catalog import catalog_key
+from tonsai_pipeline.defs.alive import report_lost
+from tonsai_pipeline.defs.dump_runs import is_good
 from tonsai_pipeline.defs.graph import PAGES, build_definitions
-from tonsai_pipeline.defs.jobs import DUMP_ASSETS
-from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph, Made
-from tonsai_pipeline.errors import ManifestError, RecipeError, StorageError, TonsaiError
+from tonsai_pipeline.defs.recipe_graph import Graph, catalog_key
+from tonsai_pipeline.defs.resources import Workspace, open_instance
+from tonsai_pipeline.defs.stage_asset import Made
+from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.missing import DUMP_ASSETS, find_missing
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.storage.layout import default_root
+from tonsai_pipeline.storage.store import Artifact
 
 #: Metadata shown on the terminal after an asset's name, in this order.
 _HEADLINES = (
@@ -36,11 +37,11 @@ _HEADLINES = (
     "num_train_documents", "vocab_size", "num_rows", "num_packed_tokens", "num_parameters", "num_steps",
     "val_bpb_khm", "val_bpb_eng",
 )  # fmt: skip
-_INSTANCE_FILE = "dagster.yaml"
-#: For a history in the data root; the project's own file says more.
-_QUIET_INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
-
-
+#: A run costs about a second; a line appears when it ends.
+_DUMPS_PER_RUN = 20
+#: More are a line together.
+_SHOWN_DUMPS = 20
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OUR_ERRORS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
@@ -55,31 +56,6 @@ class GraphOptions:
     engine: str = "local"
     force: bool = False
     num_processes: int = 0
-
-
-def open_instance() -> dg.DagsterInstance:
-    """Open the persistent Dagster instance: DAGSTER_HOME, `dagster.yaml` in the working folder, or the data root.
-
-    Raises:
-        StorageError: DAGSTER_HOME is no folder that can be used.
-    """
-    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
-    given = os.environ.get("DAGSTER_HOME")
-    if not given and Path(_INSTANCE_FILE).is_file():
-        return dg.DagsterInstance.from_config(str(Path.cwd()), _INSTANCE_FILE)
-    home = Path(given) if given else default_root() / "dagster"
-    if not home.is_absolute():
-        raise StorageError(
-            f"DAGSTER_HOME={given}: write the whole path, for example {home.absolute()}"
-        )
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"DAGSTER_HOME={home}: cannot be used: {error.strerror}") from error
-    if not given and not (home / _INSTANCE_FILE).exists():
-        (home / _INSTANCE_FILE).write_text(_QUIET_INSTANCE)
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
 
 
 def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Workspace]:
@@ -134,6 +110,7 @@ def run_graph(
     chosen = _chosen(recipe, select)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_instance() as instance:
+        report_lost(workspace.store(recipe).layout.alive, instance)
         run = _Runner(Graph(recipe, workspace), instance, options, console)
         if recipe.sources:
             run.catalog()
@@ -166,6 +143,7 @@ class _Runner:
         self._graph = graph
         definitions = build_definitions(graph.recipe, graph.workspace)
         self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._dumps_job = definitions.resolve_job_def(f"{graph.prefix}__ingest_dumps")
         self._instance = instance
         self._options = options
         self._console = console
@@ -173,83 +151,117 @@ class _Runner:
     def catalog(self) -> None:
         """Make the catalog anew if it is not what is there now."""
         graph = self._graph
-        found = find_dumps(graph.recipe, graph.store.layout, graph.workspace.data_folder())
-        try:
-            current = graph.store.current(CATALOG)
-        except ManifestError:
-            current = None
+        found = graph.find_dumps()
+        current = graph.current_catalog()
         known = set(self._instance.get_dynamic_partitions(str(graph.dumps.name)))
         is_known = all(dump.key in known for dump in found.enabled)
         if current is None or not is_known or current.manifest.fingerprint != catalog_key(found):
             self._run([CATALOG])
-            return
-        self._line(CATALOG, None, {**current.report, "cached": True})
-        for problem in current.report["problems"]:
-            self._console.print(
-                f"  [yellow]check[/yellow]  {CATALOG}.inbox_is_understood: {problem}"
-            )
+        else:
+            self._line(CATALOG, None, {**current.report, "cached": True})
+            for problem in current.report["problems"]:
+                self._say("yellow", "check", f"{CATALOG}.inbox_is_understood: {problem}")
+        for dump, reason in found.set_aside.items():
+            self._say("yellow", "left out", f"{dump}: {reason}; back with: {_way_back(dump)}")
 
     def dumps(self, names: list[str]) -> None:
-        """Bring every dump up to date; one that fails does not keep the others from it."""
-        reader = self._graph.reader()
-        keys, failed = list(reader.dumps.versions), {}
-        for key in keys:
-            try:
-                self._bring(reader, names, key)
-            except TonsaiError as error:
-                failed[key] = error
-                self._console.print(f"  [red]failed[/red] {key}: {error}")
-        if failed:
-            others = "The others are done. " if len(failed) < len(keys) else ""
+        """Bring every dump up to date, many in a run; one that fails does not keep the others from it.
+
+        Raises:
+            TonsaiError: A dump failed for good, and the recipe says to stop.
+        """
+        reader = self._graph.reader(of_catalog=False)
+        missing = find_missing(reader, chosen=names, is_good=_is_good)
+        waiting = list(reader.dumps.versions if self._options.force else missing.dumps)
+        self._show_dumps(reader, names, [d for d in reader.dumps.versions if d not in waiting])
+        force = self._options.force
+        while waiting := [dump for dump in waiting if dump not in missing.stopped]:
+            for start in range(0, len(waiting), _DUMPS_PER_RUN):
+                self._run_dumps(waiting[start : start + _DUMPS_PER_RUN], names, force=force)
+            reader, force = self._graph.reader(of_catalog=False), False
+            missing = find_missing(reader, chosen=names, is_good=_is_good)
+            waiting = list(missing.dumps)
+        if missing.stopped:
+            said = "; ".join(f"{dump}: {reason}" for dump, reason in missing.stopped.items())
             raise TonsaiError(
-                f"{len(failed)} of {len(keys)} dumps failed: {', '.join(failed)}. {others}Mend what is named above "
-                "and run again, or go on without them: tonsai dumps remove <key>"
+                f"{len(missing.stopped)} dumps failed: {said}. The others are done. Mend what is named and run again, "
+                "or go on without them: tonsai dumps remove <key>"
             )
+        if list(self._graph.reader().dumps.versions) != list(reader.dumps.versions):
+            self.catalog()
 
     def corpus(self, names: list[str]) -> None:
-        """Bring assets of the whole corpus up to date."""
-        self._bring(self._graph.reader(), names, None)
-
-    def _bring(self, reader: Builder, names: list[str], dump: DumpKey | None) -> None:
-        """Show what is made, and run the rest; a check that blocks stops here as it does in a run."""
-        missing = []
-        for name in names:
-            artifact = None if self._options.force or missing else reader.find(name, dump)
-            if artifact is None:
-                missing.append(name)
-                continue
-            made = Made(artifact, reader, dump, artifact)
-            self._line(name, dump, {**artifact.report, "cached": True})
-            self._show_checks(name, PAGES[name].checks(made))
+        """Bring assets of the whole corpus up to date; a check that blocks stops here as it does in a run."""
+        reader = self._graph.reader()
+        missing = find_missing(reader, chosen=names)
+        lacking = {*missing.corpus, *missing.models, *missing.instructions}
+        first = next((name for name in names if name in lacking), None)
+        start = 0 if self._options.force else names.index(first) if first else len(names)
+        for name in names[:start]:
+            self._show(reader, name, None)
+            made = Made(reader.build(name), reader)
             if (failed := PAGES[name].blocked(made)) is not None:
                 raise TonsaiError(f"{name}.{failed.check_name}: {failed.description}")
-        if missing:
-            self._run(missing, dump)
+        if names[start:]:
+            self._run(names[start:])
 
-    def _run(self, names: list[str], partition: str | None = None) -> None:
-        """Run one selection; raise what the asset raised."""
-        config: dict[str, Any] = {
-            "ops": {
-                f"{self._graph.prefix}__{name}": {"config": self._config(name)}
-                for name in names
-                if name != CATALOG
-            },
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        }
+    def _show_dumps(self, reader: Builder, names: list[str], dumps: Sequence[DumpKey]) -> None:
+        """Show what is made; of many dumps in a line an asset."""
+        for name in names:
+            if len(dumps) > _SHOWN_DUMPS:
+                self._line(name, f"{len(dumps):,} dumps", {"cached": True})
+                continue
+            for dump in dumps:
+                self._show(reader, name, dump)
+
+    def _show(self, reader: Builder, name: str, dump: DumpKey | None) -> None:
+        artifact = reader.find(name, dump)
+        assert artifact is not None, "it was found just now"
+        self._line(name, dump, {**artifact.report, "cached": True})
+        self._show_checks(name, PAGES[name].checks(Made(artifact, reader, dump)))
+
+    def _run_dumps(self, dumps: Sequence[str], names: Sequence[str], *, force: bool) -> None:
+        """Run many dumps at once; the ledger of attempts knows which of them failed."""
+        config = {**self._config(DUMP_ASSETS[0]), "force": force}
+        op = f"{self._graph.prefix}__dumps"
         started = time.monotonic()
-        result = self._job.execute_in_process(
-            run_config=config,
+        result = self._dumps_job.execute_in_process(
+            run_config={
+                "ops": {op: {"config": {**config, "dumps": list(dumps), "assets": list(names)}}},
+                **_QUIET,
+            },
             instance=self._instance,
-            asset_selection=[self._graph.key(name) for name in names],
-            partition_key=partition,
             raise_on_error=False,
         )
+        self._show_result(result, started)
+        if not result.success:
+            self._say("red", "failed", str(_cause(result)))
+
+    def _run(self, names: Sequence[str]) -> None:
+        """Run one selection; raise what the asset raised."""
+        started = time.monotonic()
+        result = self._job.execute_in_process(
+            run_config={
+                "ops": {
+                    f"{self._graph.prefix}__{name}": {"config": self._config(name)}
+                    for name in names
+                    if name != CATALOG
+                },
+                **_QUIET,
+            },
+            instance=self._instance,
+            asset_selection=[self._graph.key(name) for name in names],
+            raise_on_error=False,
+        )
+        self._show_result(result, started)
+        if not result.success:
+            raise _cause(result)
+
+    def _show_result(self, result: dg.ExecuteInProcessResult, started: float) -> None:
         for event in result.get_asset_materialization_events():
             self._print(event, time.monotonic() - started)
         for check in result.get_asset_check_evaluations():
             self._show_checks(check.asset_key.path[-1], [check])
-        if not result.success:
-            raise _cause(result)
 
     def _config(self, name: str) -> dict[str, Any]:
         """Return the launch form of an asset: jobs have processes, stages have workers."""
@@ -281,9 +293,19 @@ class _Runner:
         for check in checks:
             if not check.passed:
                 color = "yellow" if check.severity == dg.AssetCheckSeverity.WARN else "red"
-                self._console.print(
-                    f"  [{color}]check[/{color}]  {asset}.{check.check_name}: {check.description}"
-                )
+                self._say(color, "check", f"{asset}.{check.check_name}: {check.description}")
+
+    def _say(self, color: str, what: str, text: str) -> None:
+        self._console.print(f"  [{color}]{what}[/{color}]  {text}")
+
+
+def _is_good(builder: Builder, name: str, dump: DumpKey, artifact: Artifact) -> bool:
+    return is_good(PAGES, builder, name, dump, artifact)
+
+
+def _way_back(dump: str) -> str:
+    source, _, date = dump.rpartition("@")
+    return f"tonsai dumps add {source} --date {date}"
 
 
 def _headline(name: str, value: Any) -> str:

@@ -84,8 +84,8 @@ def sft(
     from tonsai_pipeline.cli.evaluate import print_results, texts_option
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
     from tonsai_pipeline.cli.single_step import write_recipe
-    from tonsai_pipeline.defs.jobs import INSTRUCTION_ASSETS
     from tonsai_pipeline.defs.models.launcher import copy_out
+    from tonsai_pipeline.missing import INSTRUCTION_ASSETS
     from tonsai_pipeline.storage.files import read_json
 
     base = locate(model, "--model")

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.automation import new_dump_sensor, weekly_corpus_schedule
+from tonsai_pipeline.defs.automation import Jobs, automation
 from tonsai_pipeline.defs.corpus import (
     contaminated_documents,
     deduplicated_documents,
@@ -19,12 +19,21 @@ from tonsai_pipeline.defs.corpus import (
     scored_documents,
 )
 from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
+from tonsai_pipeline.defs.dump_runs import settle_dumps
 from tonsai_pipeline.defs.instructions import instruction_data, sft_dataset
-from tonsai_pipeline.defs.jobs import build_corpus, ingest_dump, pretrain, tune
+from tonsai_pipeline.defs.jobs import (
+    build_corpus,
+    everything,
+    ingest_dump,
+    ingest_dumps,
+    pretrain,
+    tune,
+)
 from tonsai_pipeline.defs.models import evaluation_report, pretrained_model, sft_model, sft_report
 from tonsai_pipeline.defs.models.launcher import JobOptions
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph, Launch, Page, stage_asset
+from tonsai_pipeline.defs.stage_asset import Launch, Page, stage_asset
 from tonsai_pipeline.defs.training_data import (
     packed_shards,
     tokenized_documents,
@@ -77,24 +86,24 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
             stage,
             PAGES[stage.name],
             PAGES,
+            prepare=lambda context, options: settle_dumps(context, graph, PAGES, options),
             launch=LAUNCHES.get(stage.name),
             **({"options": JobOptions} if stage.launched else {}),
         )
         for stage in PIPELINE.assets(recipe)
     ]
     jobs = [tune(graph)] if recipe.sft.is_wanted else []
-    sensors, schedules = [], []
+    switches = dg.Definitions()
     if recipe.sources:
         assets += [raw_dumps(graph), dump_catalog(graph)]
-        corpus, ingest = build_corpus(graph), ingest_dump(graph)
-        jobs += [ingest, corpus, pretrain(graph)]
-        sensors.append(new_dump_sensor(graph, ingest))
-        schedules.append(weekly_corpus_schedule(graph, corpus))
-    return dg.Definitions(
+        asked = Jobs(ingest_dumps(graph, PAGES), build_corpus(graph), pretrain(graph))
+        jobs += [everything(graph), ingest_dump(graph), asked.ingest_dumps]
+        jobs += [asked.build_corpus, asked.pretrain]
+        switches = automation(graph, PAGES, asked)
+    definitions = dg.Definitions(
         assets=assets,
         jobs=jobs,
-        sensors=sensors,
-        schedules=schedules,
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(definitions, switches)

@@ -17,9 +17,14 @@ import dagster as dg
 from pydantic import Field
 
 from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.recipe import Recipe, find_recipe, load_recipe
 from tonsai_pipeline.storage.layout import Layout, default_root
 from tonsai_pipeline.storage.store import Store
+
+_INSTANCE_FILE = "dagster.yaml"
+#: For a history in the data root; the project's own file says more.
+_QUIET_INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,36 @@ def open_workspace(
     beside = os.environ.get("TONSAI_DATA") or find_recipe(name_or_path).parent
     home = "" if root is None else str(root.absolute())
     return recipe, Workspace(root=home, data=str(Path(data or beside).absolute()))
+
+
+def has_instance() -> bool:
+    """Tell whether this process is set up with a Dagster instance."""
+    return bool(os.environ.get("DAGSTER_HOME")) or Path(_INSTANCE_FILE).is_file()
+
+
+def open_instance() -> dg.DagsterInstance:
+    """Open the persistent Dagster instance: DAGSTER_HOME, `dagster.yaml` in the working folder, or the data root.
+
+    Raises:
+        StorageError: DAGSTER_HOME is no folder that can be used.
+    """
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    given = os.environ.get("DAGSTER_HOME")
+    if not given and Path(_INSTANCE_FILE).is_file():
+        return dg.DagsterInstance.from_config(str(Path.cwd()), _INSTANCE_FILE)
+    home = Path(given) if given else default_root() / "dagster"
+    if not home.is_absolute():
+        raise StorageError(
+            f"DAGSTER_HOME={given}: write the whole path, for example {home.absolute()}"
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"DAGSTER_HOME={home}: cannot be used: {error.strerror}") from error
+    if not given and not (home / _INSTANCE_FILE).exists():
+        (home / _INSTANCE_FILE).write_text(_QUIET_INSTANCE)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
 
 
 class RunOptions(dg.Config):

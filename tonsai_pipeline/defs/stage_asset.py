@@ -4,33 +4,23 @@ Stage: reads ──▶ deps, partition mappings      fields, version ──▶ c
 Page: description, checks, pictures            Graph: recipe, data root, names
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.resources import RunOptions, Workspace
+from tonsai_pipeline.defs.recipe_graph import Graph
+from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import materialized
 from tonsai_pipeline.errors import ManifestError, TonsaiError
-from tonsai_pipeline.lineage import Builder, DumpView, Stage
-from tonsai_pipeline.pipeline import (
-    CATALOG,
-    PIPELINE,
-    dumps_of_catalog,
-    dumps_on_disk,
-    open_builder,
-)
+from tonsai_pipeline.lineage import Builder, Stage
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import Artifact, Store
-
-#: The dumps that a run sees, from its first step to its last, whatever other runs find meanwhile.
-_VIEWS: dict[tuple[str, str, bool], DumpView] = {}
 
 
 @dataclass(frozen=True)
@@ -100,69 +90,23 @@ class Page:
         return next(failed, None)
 
 
+Pages = Mapping[str, Page]
+"""The pages of all assets by name."""
+
+Prepare = Callable[[dg.AssetExecutionContext, RunOptions], Iterable[Any]]
+"""Does what must be done before an asset of the corpus is made, and yields what to tell Dagster of it."""
+
 Launch = Callable[[dg.AssetExecutionContext, Any, Recipe, str, Path, Mapping[str, Any]], Any]
 """Does the work of a launched stage: context, options, recipe, key, building folder, arguments -> report."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One recipe in the UI: its names, and where its data lies.
-
-    Args:
-        recipe: The settings.
-        workspace: The place.
-    """
-
-    recipe: Recipe
-    workspace: Workspace
-
-    @cached_property
-    def prefix(self) -> str:
-        """The recipe's name as Dagster's names are written: before every asset key, and in other names."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.recipe.name)
-
-    @cached_property
-    def dumps(self) -> dg.DynamicPartitionsDefinition:
-        """The partitions of this recipe: `<source>@<YYYYMMDD>`."""
-        return dg.DynamicPartitionsDefinition(name=f"{self.prefix}_dumps")
-
-    @cached_property
-    def store(self) -> Store:
-        """The recipe's store."""
-        return self.workspace.store(self.recipe)
-
-    def key(self, asset: str) -> dg.AssetKey:
-        """Return an asset's key."""
-        return dg.AssetKey([self.prefix, asset])
-
-    def view(self, *, of_catalog: bool, run_id: str = "") -> DumpView:
-        """Return the dumps of the catalog, or those on the disk; the same ones through a whole run."""
-        name = (run_id, str(self.store.layout.current(CATALOG, None)), of_catalog)
-        if not run_id or name not in _VIEWS:
-            look = dumps_of_catalog if of_catalog else dumps_on_disk
-            view = look(self.recipe, self.store, self.workspace.data_folder())
-            if not run_id:
-                return view
-            _VIEWS[name] = view
-        return _VIEWS[name]
-
-    def forget_view(self, run_id: str) -> None:
-        """Look again: the run has made a catalog."""
-        for of_catalog in (True, False):
-            name = (run_id, str(self.store.layout.current(CATALOG, None)), of_catalog)
-            _VIEWS.pop(name, None)
-
-    def reader(self, *, of_catalog: bool = True) -> Builder:
-        """Return a builder for looking: the artifacts of the recipe as it is and its dumps as they are now."""
-        return open_builder(self.recipe, self.store, self.view(of_catalog=of_catalog))
 
 
 def stage_asset(
     graph: Graph,
     stage: Stage,
     page: Page,
-    pages: Mapping[str, Page],
+    pages: Pages,
     *,
+    prepare: Prepare,
     launch: Launch | None = None,
     options: type[dg.Config] = RunOptions,
 ) -> dg.AssetsDefinition:
@@ -173,6 +117,7 @@ def stage_asset(
         stage: The declaration.
         page: What people see.
         pages: The pages of all assets: those of single dumps are made on the way, and checked.
+        prepare: Brings the dumps up to date before an asset of the corpus is made.
         launch: Does the work of a launched stage.
         options: The launch form.
     """
@@ -194,7 +139,10 @@ def stage_asset(
         ],
         description=page.description,
     )
-    def _asset(context: dg.AssetExecutionContext, config: options) -> dg.MaterializeResult:  # pyright: ignore[reportInvalidTypeForm]
+    def _asset(context: dg.AssetExecutionContext, config: options) -> Iterator[Any]:  # pyright: ignore[reportInvalidTypeForm]
+        graph.hold(context.run_id)
+        if isinstance(config, RunOptions) and not stage.each_dump and stage.of_recipe is None:
+            yield from prepare(context, config)
         dump = DumpKey(context.partition_key) if stage.each_dump else None
         builder = open_builder(
             graph.recipe,
@@ -207,7 +155,7 @@ def stage_asset(
         make = None if launch is None else _launching(launch, context, config, builder, stage)
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
         made = Made(artifact, builder, dump, before)
-        return materialized(
+        yield materialized(
             artifact,
             data_version=_shown_version(stage, artifact),
             metadata=page.pictures(made),
@@ -281,7 +229,7 @@ class _Report:
 
     context: dg.AssetExecutionContext
     graph: Graph
-    pages: Mapping[str, Page]
+    pages: Pages
 
     def __call__(
         self, builder: Builder, stage: Stage, dump: DumpKey | None, artifact: Artifact

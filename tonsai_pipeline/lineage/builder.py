@@ -144,7 +144,9 @@ class Builder:
         if force:
             self._forced = stage.asset
             self._forget(stage.asset)
-        elif (known := self._known.get((name, dump))) is not None:
+        elif (known := self._known.get((name, dump))) is not None and self.store.is_current(
+            name, dump, known
+        ):
             return known
         hold_lease(self.store.layout.root)
         versions = self._versions(stage, dump, self._required)

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from tonsai_pipeline.recipe.automation import AutomationConfig
 from tonsai_pipeline.recipe.dedup import DedupConfig
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
@@ -53,6 +54,8 @@ class Recipe(Section):
     """What is measured and sampled at the end."""
     sft: SftConfig = SftConfig()
     """Instruction tuning."""
+    automation: AutomationConfig = AutomationConfig()
+    """What may happen by itself."""
 
     @model_validator(mode="after")
     def _something_is_made(self) -> Self:

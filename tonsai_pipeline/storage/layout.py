@@ -6,6 +6,8 @@
   building/<asset>/...        unfinished results; a killed stage goes on from here
   current/<recipe>/<asset>/<partition or "all">.json        which result is the current one
   dumps/<recipe>.json         dumps registered by hand, and dumps switched off
+  dumps/<recipe>.attempts/    dumps that did not get in yet, and why
+  alive/                      a file that the process of a run holds locked
   runs/                       training runs: checkpoints and metrics, by fingerprint
 """
 
@@ -49,6 +51,16 @@ class Layout:
     def registry(self) -> Path:
         """File that remembers dumps added by hand and dumps switched off."""
         return self.root / "dumps" / f"{self.recipe}.json"
+
+    @property
+    def attempts(self) -> Path:
+        """Folder of what is known of dumps that did not get in yet."""
+        return self.root / "dumps" / f"{self.recipe}.attempts"
+
+    @property
+    def alive(self) -> Path:
+        """Folder of the files that the processes of runs hold locked."""
+        return self.root / "alive"
 
     @property
     def hashes(self) -> Path:

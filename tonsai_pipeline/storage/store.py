@@ -178,14 +178,20 @@ class Store:
         relative = cast("dict[str, str]", read_json(pointer))["path"]
         return load_artifact(self.layout.root / relative)
 
-    def _point(self, asset: str, partition: str | None, artifact: Artifact) -> None:
+    def is_current(self, asset: str, partition: str | None, artifact: Artifact) -> bool:
+        """Tell whether a finished result is the current one; another may have been made after it."""
         pointer = self.layout.current(asset, partition)
-        value = {
+        return pointer.is_file() and read_json(pointer) == self._pointer(artifact)
+
+    def _point(self, asset: str, partition: str | None, artifact: Artifact) -> None:
+        if not self.is_current(asset, partition, artifact):
+            write_json(self.layout.current(asset, partition), self._pointer(artifact))
+
+    def _pointer(self, artifact: Artifact) -> dict[str, str]:
+        return {
             "path": artifact.path.relative_to(self.layout.root).as_posix(),
             "data_version": artifact.data_version,
         }
-        if not pointer.is_file() or read_json(pointer) != value:
-            write_json(pointer, value)
 
     def _lock(self, asset: str, partition: str | None, key: str) -> AbstractContextManager[None]:
         return lock_file(self.layout.building(asset, partition, key).with_suffix(".lock"))

@@ -168,16 +168,24 @@ def test_a_dump_that_is_switched_off_leaves_the_corpus(finished):
 
 
 @pytest.mark.slow
-def test_a_dump_of_only_bad_rows_stops_before_it_can_poison_the_rest_and_is_named(finished):
+def test_a_dump_of_only_bad_rows_is_named_and_left_out_or_stops_all_as_the_recipe_says(finished):
     place, _ = finished
     bad = place / "home" / "inbox" / "tiny" / "eng_web@20261101.jsonl"
     bad.write_text("{broken\n" * 3)
-    done = tonsai("run", "--recipe", "tiny.yaml", cwd=place, check=False)
-    bad.unlink()
-    assert done.returncode == 1
-    assert "eng_web@20261101" in done.stderr
-    assert "no document: 3 bad rows (broken_json)" in done.stderr
-    assert "tonsai dumps remove" in done.stderr
+    select = ("--select", "deduplicated_documents,raw_documents")
+    try:
+        done = tonsai("run", "--recipe", "tiny.yaml", *select, cwd=place)
+        assert "no document: 3 bad rows (broken_json)" in done.stderr
+        assert "left out  eng_web@20261101" in done.stderr
+        assert "tonsai dumps add eng_web --date 20261101" in done.stderr
+        strict = RECIPE + "automation: {on_bad_dump: stop}\n"
+        (place / "strict.yaml").write_text(strict)
+        done = tonsai("run", "--recipe", "strict.yaml", *select, cwd=place, check=False)
+        assert done.returncode == 1
+        assert "eng_web@20261101" in done.stderr
+        assert "tonsai dumps remove" in done.stderr
+    finally:
+        bad.unlink()
 
 
 def test_an_unknown_asset_lists_the_known_ones(tmp_path):

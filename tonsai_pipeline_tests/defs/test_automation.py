@@ -1,75 +1,239 @@
-"""The sensor: a new or changed dump is registered, observed and ingested once; a young file is left alone."""
+"""Sensors decide by keys: asked until it is there, once each content, with a limit; bad dumps are left out; lost runs end."""
 
+from __future__ import annotations
+
+import json
 import os
+import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from tonsai_pipeline.defs.automation import SETTLE_S, new_dump_sensor
-from tonsai_pipeline.defs.jobs import ingest_dump
+from tonsai_pipeline.catalog.attempts import Attempts
+from tonsai_pipeline.defs.alive import hold, report_lost
+from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
+from tonsai_pipeline.defs.automation.new_dumps import SETTLE_S
+from tonsai_pipeline.defs.automation.upkeep import reasons
+from tonsai_pipeline.defs.graph import build_definitions
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph
-from tonsai_pipeline.recipe import load_recipe
+from tonsai_pipeline.missing import growth_of
+from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline_tests.quality.pages import english_prose
 
-KEY = "khm_news@20261101"
+A, B = "news@20261101", "news@20261102"
+
+
+class Place:
+    """A recipe with an inbox, its definitions and a Dagster instance."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance, **sections: Any) -> None:
+        self.instance = instance
+        recipe = {"name": "r", "sources": [{"name": "news", "lang": "eng"}], **sections}
+        self.graph = Graph(Recipe.model_validate(recipe), Workspace(root=str(root)))
+        self.definitions = build_definitions(self.graph.recipe, self.graph.workspace)
+        self.inbox = self.graph.store.layout.inbox
+        self.inbox.mkdir(parents=True, exist_ok=True)
+
+    def drop(self, dump: str, *texts: str, age_s: float = SETTLE_S + 5) -> Path:
+        path = self.inbox / f"{dump}.jsonl"
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        os.utime(path, (time.time() - age_s,) * 2)
+        return path
+
+    def tick(self, sensor: str, cursor: str | None = None) -> dg.SensorResult:
+        found = next(s for s in self.definitions.sensors or () if s.name == f"r__{sensor}")
+        result = found(dg.build_sensor_context(instance=self.instance, cursor=cursor))
+        assert isinstance(result, dg.SensorResult)
+        for request in result.dynamic_partitions_requests or ():
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                self.instance.add_dynamic_partitions("r_dumps", list(request.partition_keys))
+            else:
+                for key in request.partition_keys:
+                    self.instance.delete_dynamic_partition("r_dumps", key)
+        return result
+
+    def wanted(self, cursor: str | None = None) -> list[str]:
+        requests = self.tick("new_dumps", cursor).run_requests or ()
+        return [key for r in requests for key in r.run_config["ops"]["r__dumps"]["config"]["dumps"]]
+
+    def ingest(self, *dumps: str) -> bool:
+        config = {"dumps": list(dumps), "num_workers": 1}
+        job = self.definitions.resolve_job_def("r__ingest_dumps")
+        run_config = {"ops": {"r__dumps": {"config": config}}}
+        return job.execute_in_process(
+            run_config=run_config, instance=self.instance, raise_on_error=False
+        ).success
+
+    def told(self, asset: str, dump: str) -> list[str]:
+        """Return the data versions that Dagster was told of, the newest first."""
+        filtered = dg.AssetRecordsFilter(asset_key=self.graph.key(asset), asset_partitions=[dump])
+        records = self.instance.fetch_materializations(filtered, limit=20).records
+        return [r.asset_materialization.tags["dagster/data_version"] for r in records]
 
 
 @pytest.fixture
-def place(tmp_path):
-    graph = Graph(load_recipe("demo"), Workspace(root=str(tmp_path)))
-    inbox = graph.store.layout.inbox
-    inbox.mkdir(parents=True)
-    return new_dump_sensor(graph, ingest_dump(graph)), inbox
-
-
-def drop(inbox, text, *, age_s=SETTLE_S + 5):
-    path = inbox / f"{KEY}.jsonl"
-    path.write_text(text)
-    then = time.time() - age_s
-    os.utime(path, (then, then))
-
-
-def evaluate(sensor, instance, cursor=None):
-    return sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
-
-
-def test_an_empty_inbox_asks_for_nothing(place):
-    sensor, inbox = place
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = evaluate(sensor, instance)
-    assert isinstance(result, dg.SkipReason)
-    assert str(inbox) in str(result.skip_message)
+        yield instance
 
 
-def test_a_new_dump_is_registered_observed_and_run(place):
-    sensor, inbox = place
-    drop(inbox, '{"text": "a"}\n')
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = evaluate(sensor, instance)
-    assert [r.partition_key for r in result.run_requests] == [KEY]
-    [added] = result.dynamic_partitions_requests
-    assert (added.partitions_def_name, list(added.partition_keys)) == ("demo_dumps", [KEY])
-    assert [(e.asset_key.to_user_string(), e.partition) for e in result.asset_events] == [
-        ("demo/raw_dumps", KEY)
-    ]
+@pytest.fixture
+def place(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Place:
+    # No test can set back the time of a file's last change, and waiting for it costs seconds.
+    monkeypatch.setattr("tonsai_pipeline.storage.dumps.identity._RACY_S", 0.0)
+    return Place(tmp_path, instance)
 
 
-def test_the_same_dump_is_asked_for_once_and_again_when_it_changes(place):
-    sensor, inbox = place
-    drop(inbox, '{"text": "a"}\n')
-    with dg.DagsterInstance.ephemeral() as instance:
-        first = evaluate(sensor, instance)
-        again = evaluate(sensor, instance, first.cursor)
-        drop(inbox, '{"text": "a"}\n{"text": "b"}\n')
-        changed = evaluate(sensor, instance, first.cursor)
-    assert isinstance(again, dg.SkipReason)
-    assert [r.partition_key for r in changed.run_requests] == [KEY]
-    assert changed.run_requests[0].run_key != first.run_requests[0].run_key
+def test_new_dumps_share_a_run_and_get_their_partitions(place: Place) -> None:
+    assert place.tick("new_dumps").skip_reason
+    place.drop(A, english_prose(8, 1))
+    place.drop(B, english_prose(8, 2), age_s=0)
+    result = place.tick("new_dumps")
+    [request] = result.run_requests or ()
+    assert request.run_config["ops"]["r__dumps"]["config"]["dumps"] == [A], "B is still written"
+    assert set(place.instance.get_dynamic_partitions("r_dumps")) == {A, B}
+    assert place.wanted(result.cursor) == [], "asked for just now"
+    (place.inbox / f"{B}.jsonl").unlink()
+    place.tick("new_dumps")
+    assert place.instance.get_dynamic_partitions("r_dumps") == [A]
 
 
-def test_a_file_that_may_still_be_written_is_left_alone(place):
-    sensor, inbox = place
-    drop(inbox, '{"text": "a"}\n', age_s=0)
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert isinstance(evaluate(sensor, instance), dg.SkipReason)
+def test_each_content_is_made_once_and_what_is_put_back_is_current_again(place: Place) -> None:
+    path = place.drop(A, english_prose(8, 1))
+    kept = path.with_name(".kept")
+    shutil.copy2(path, kept)
+    assert place.wanted() == [A]
+    assert place.ingest(A)
+    assert place.wanted() == []
+    place.drop(A, english_prose(8, 2))
+    assert place.wanted() == [A]
+    assert place.ingest(A)
+    assert place.wanted() == []
+    shutil.copy2(kept, path)
+    assert place.wanted() == [A]
+    assert place.ingest(A)
+    assert place.wanted() == []
+    first, second, third = place.told("raw_documents", A)
+    assert first == third != second
+    artifacts = place.graph.store.layout.root / "artifacts" / "raw_documents" / A
+    assert len(list(artifacts.iterdir())) == 2
+    assert place.graph.store.current("raw_documents", A).data_version == first
+
+
+def test_a_bad_dump_is_left_out_after_three_failures_and_the_others_are_in(place: Place) -> None:
+    place.drop(A, english_prose(8, 1))
+    (place.inbox / f"{B}.jsonl").write_text("{broken\n" * 3)
+    os.utime(place.inbox / f"{B}.jsonl", (time.time() - 60,) * 2)
+    for number in range(3):
+        assert sorted(place.wanted()) == [A, B] if number == 0 else [B]
+        assert not place.ingest(*([A, B] if number == 0 else [B]))
+    assert place.wanted() == []
+    assert len(place.told("minhash_signatures", A)) == 1
+    assert "no document" in place.graph.find_dumps().set_aside[B]
+    [wanted] = place.tick("follow_dumps").run_requests or ()
+    assert wanted.asset_selection
+    stopped = Place(
+        place.graph.store.layout.root, place.instance, automation={"on_bad_dump": "stop"}
+    )
+    assert "'stop'" in str(stopped.tick("follow_dumps").skip_reason)
+    assert stopped.wanted() == []
+
+
+def test_a_dump_whose_process_was_killed_behind_the_work_is_asked_for_again(place: Place) -> None:
+    place.drop(A, english_prose(8, 1))
+    assert place.ingest(A)
+    [dump] = place.graph.find_dumps().dumps
+    Attempts(place.graph.store.layout.attempts, place.graph.recipe).begin(dump.key, dump.version)
+    assert place.wanted() == [A]
+    assert place.ingest(A)
+    assert len(place.told("raw_documents", A)) == 2
+    assert place.wanted() == []
+
+
+def test_the_corpus_waits_for_its_dumps(place: Place) -> None:
+    assert "no dump yet" in str(place.tick("follow_dumps").skip_reason)
+    place.drop(A, english_prose(8, 1))
+    assert A in str(place.tick("follow_dumps").skip_reason)
+    assert place.ingest(A)
+    first = place.tick("follow_dumps")
+    assert not first.skip_reason
+    [request] = first.run_requests or ()
+    assert place.graph.key("packed_shards") in (request.asset_selection or ())
+    assert not place.tick("follow_dumps", first.cursor).run_requests, "asked for just now"
+    assert "waits for" in str(place.tick("retrain").skip_reason) or "no corpus" in str(
+        place.tick("retrain").skip_reason
+    )
+    assert reasons(place.graph)["packed_shards"] == "not made yet"
+
+
+def test_growth_is_measured_against_the_shards_that_the_model_was_trained_on(place: Place) -> None:
+    store = place.graph.store
+
+    def make(asset: str, key: str, report: dict[str, int], **inputs: str) -> str:
+        return store.materialize(
+            asset, None, key, lambda _: report, stage_version="1", settings={}, inputs=inputs
+        ).data_version
+
+    assert growth_of(store) is None
+    old = make("packed_shards", "a" * 64, {"num_tokens": 1000})
+    make("pretrained_model", "m" * 64, {}, shards=old)
+    assert growth_of(store) == 0
+    make("packed_shards", "b" * 64, {"num_tokens": 1200})
+    assert growth_of(store) == pytest.approx(0.2)
+
+
+def test_what_is_missing_is_asked_for_again_ever_more_slowly_and_not_for_ever() -> None:
+    asked, now, times = Asked(None), 0.0, []
+    while now < 100_000:
+        if asked.ready({"a": "1"}, now):
+            times.append(now)
+            asked.ask(["a"], {"a": "1"}, now)
+        asked = Asked(asked.cursor)
+        now += 10
+    waits = [after - before for before, after in pairwise(times)]
+    assert len(times) == MAX_ASKS
+    assert waits == [30.0 * 2**n for n in range(MAX_ASKS - 1)]
+    assert asked.given_up() == ["a"]
+    assert asked.ready({"a": "2"}, now) == ["a"], "another content"
+    assert asked.ready({}, now) == []
+    assert asked.ready({"a": "1"}, now) == ["a"], "it was there in between"
+
+
+def test_a_run_whose_process_was_killed_ends(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    ids = []
+    for _ in range(2):
+        run = instance.create_run_for_job(dg.job(name="j")(lambda: None))
+        ids.append(run.run_id)
+    code = (
+        "import sys, time, pathlib; from tonsai_pipeline.defs.alive import hold;"
+        "hold(pathlib.Path(sys.argv[1]), sys.argv[2]); print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), ids[0]], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    hold(tmp_path, ids[1])
+    assert report_lost(tmp_path, instance) == []
+    process.kill()
+    process.wait()
+    assert report_lost(tmp_path, instance) == [ids[0]]
+    found = instance.get_run_by_id(ids[0])
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.FAILURE
+    assert report_lost(tmp_path, instance) == []
+
+
+def test_a_key_of_a_launch_form_is_a_dump_key(place: Place) -> None:
+    assert not place.ingest("../../x@20260101")
+    assert not list(place.graph.store.layout.root.glob("artifacts/*"))
+    assert DumpKey(A).source == "news"

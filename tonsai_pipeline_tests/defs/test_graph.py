@@ -8,9 +8,9 @@ import pytest
 
 from tonsai_pipeline.definitions import definitions
 from tonsai_pipeline.defs.graph import build_definitions
-from tonsai_pipeline.defs.jobs import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.recipe import Recipe, load_recipe, shipped_recipes
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "asset_graph.json"
@@ -118,10 +118,13 @@ def test_an_edited_setting_changes_the_code_version_of_what_it_decides_and_nothi
     assert changed == decided
 
 
-def test_sensor_and_schedule_are_off_until_a_person_switches_them_on():
+def test_what_starts_something_is_off_until_a_person_switches_it_on():
     definitions = build_definitions(load_recipe("demo"), Workspace())
-    assert [s.default_status for s in definitions.sensors] == [dg.DefaultSensorStatus.STOPPED]
-    assert [s.default_status for s in definitions.schedules] == [dg.DefaultScheduleStatus.STOPPED]
+    sensors = {s.name.removeprefix("demo__"): s.default_status for s in definitions.sensors}
+    arrows = ("new_dumps", "follow_dumps", "retrain", "follow_model", "say_stale")
+    stopped = dict.fromkeys(arrows, dg.DefaultSensorStatus.STOPPED)
+    assert sensors == {**stopped, "lost_runs": dg.DefaultSensorStatus.RUNNING}
+    assert {s.default_status for s in definitions.schedules} == {dg.DefaultScheduleStatus.STOPPED}
 
 
 def test_training_holds_the_gpu_pool():

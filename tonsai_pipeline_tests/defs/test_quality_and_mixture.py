@@ -10,11 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tonsai_pipeline.defs.corpus.dump_catalog import publish_catalog
 from tonsai_pipeline.defs.graph import build_definitions
-from tonsai_pipeline.defs.jobs import DUMP_ASSETS
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph
+from tonsai_pipeline.missing import DUMP_ASSETS
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline_tests.quality.pages import english_prose, khmer_prose, menu
 
@@ -54,7 +53,7 @@ class Place:
 
     def run(self) -> dg.ExecuteInProcessResult:
         """Materialize every dump and the corpus assets."""
-        publish_catalog(self.graph)
+        self.graph.publish_catalog()
         keys = [f"{source.name}@{source.date}" for source in self.recipe.sources]
         self.instance.add_dynamic_partitions(str(self.graph.dumps.name), keys)
         for key in keys:

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
+from tonsai_pipeline.catalog.attempts import Attempts
 from tonsai_pipeline.catalog.catalog import (
     Catalog,
     add_dump,
     find_dumps,
-    inbox_stamps,
     read_catalog,
     remove_dump,
 )
-from tonsai_pipeline.defs.corpus.dump_catalog import publish_catalog
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.errors import DumpError, RecipeError
 from tonsai_pipeline.recipe import Recipe, parse_recipe
 from tonsai_pipeline.storage.layout import Layout
@@ -163,7 +162,6 @@ def test_a_removed_dump_is_off_until_it_is_added_again_and_its_file_stays(
     assert [(dump.key, dump.enabled) for dump in found.dumps] == [("wiki@20260101", False)]
     assert found.enabled == ()
     assert file.is_file()
-    assert inbox_stamps(described, layout, settled_before=LATER) == {}
     add_dump(described, layout, source="wiki", date="20260101", files=[])
     assert [dump.key for dump in find_dumps(described, layout, data).enabled] == ["wiki@20260101"]
 
@@ -270,7 +268,7 @@ def test_a_written_catalog_holds_the_enabled_dumps_in_order(
         write(layout.inbox / name)
     remove_dump(described, layout, data, "wiki@20260201")
     workspace = Workspace(root=str(layout.root), data=str(data))
-    artifact = publish_catalog(Graph(described, workspace))
+    artifact = Graph(described, workspace).publish_catalog()
     assert store.current("dump_catalog").path == artifact.path
     assert list(read_catalog(artifact)) == ["wiki@20260101", "web@20260101"]
     assert artifact.report["num_dumps"] == 2
@@ -280,18 +278,49 @@ def test_a_written_catalog_holds_the_enabled_dumps_in_order(
     assert str(layout.root) not in text
 
 
-def test_stamps_change_with_the_files_and_leave_out_what_is_still_being_copied(
+def test_a_quick_look_reads_nothing_and_names_new_content_by_its_stamp(layout: Layout) -> None:
+    file = write(layout.inbox / "wiki@20260101.jsonl")
+    then = time.time() - 60
+    os.utime(file, (then, then))
+
+    def quick() -> Catalog:
+        return find_dumps(recipe(), layout, Path("/"), reads=False)
+
+    [unread] = quick().dumps
+    assert unread.is_growing(then - 5)
+    assert not unread.is_growing(then + 5)
+    assert not layout.hashes.exists()
+    file.write_text("longer than before, and more of it")
+    assert quick().dumps[0].version != unread.version
+
+
+def test_a_dump_that_failed_three_times_is_set_aside_until_it_changes_or_a_person_says_so(
     layout: Layout,
 ) -> None:
     file = write(layout.inbox / "wiki@20260101.jsonl")
-    write(layout.inbox / "wiki" / "20260101" / "more.jsonl")
-    write(layout.inbox / "huh@20260101.jsonl")
-    first = inbox_stamps(recipe(), layout, settled_before=LATER)
-    assert list(first) == ["wiki@20260101"]
-    assert inbox_stamps(recipe(), layout, settled_before=LATER) == first
-    assert inbox_stamps(recipe(), layout, settled_before=file.stat().st_mtime - 5) == {}
-    file.write_text("longer than before, and more of it")
-    assert inbox_stamps(recipe(), layout, settled_before=LATER) != first
+    attempts = Attempts(layout.attempts, recipe())
+
+    def look(**sections: Any) -> Catalog:
+        described = recipe().model_dump(mode="json") | sections
+        return find_dumps(Recipe.model_validate(described), layout, Path("/"))
+
+    for number in range(3):
+        [dump] = look().enabled
+        attempts.begin(dump.key, dump.version)
+        if number == 1:  # the second one is killed
+            continue
+        attempts.fail(dump.key, dump.version, "no document")
+    assert look().enabled == ()
+    assert look().set_aside == {"wiki@20260101": "no document"}
+    assert look(ingest={"max_bad_frac": 0.9}).enabled, "other settings may read it"
+    assert look(automation={"on_bad_dump": "stop"}).enabled, "a person wants to be asked"
+    before = file.read_text()
+    file.write_text("other content")
+    assert look().enabled
+    file.write_text(before)
+    assert not look().enabled
+    add_dump(recipe(), layout, source="wiki", date="20260101", files=[])
+    assert look().enabled
 
 
 def test_an_unchanged_file_is_not_read_again(

@@ -2,13 +2,11 @@
 
 import dagster as dg
 
-from tonsai_pipeline.catalog.catalog import Catalog, find_dumps, read_catalog
+from tonsai_pipeline.catalog.catalog import read_catalog
+from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.results import check, materialized
-from tonsai_pipeline.defs.stage_asset import Graph
 from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
 from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.storage.manifest import fingerprint
-from tonsai_pipeline.storage.store import Artifact
 
 
 def raw_dumps(graph: Graph) -> dg.AssetSpec:
@@ -39,11 +37,17 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "inbox_is_understood", asset=key, description="Every inbox file belongs to a source"
             ),
+            dg.AssetCheckSpec(
+                "none_is_set_aside",
+                asset=key,
+                description="No dump is left out after three failures",
+            ),
         ],
         description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        artifact = publish_catalog(graph)
+        graph.hold(context.run_id)
+        artifact = graph.publish_catalog()
         graph.forget_view(context.run_id)
         keys = list(read_catalog(artifact))
         context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
@@ -52,7 +56,20 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
         return materialized(
             artifact,
             checks=[
-                check("has_dumps", len(keys) > 0, f"{len(keys)} dumps enabled"),
+                check(
+                    "has_dumps",
+                    len(keys) > 0,
+                    f"{len(keys)} dumps enabled"
+                    if keys
+                    else f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox} and run again",
+                ),
+                check(
+                    "none_is_set_aside",
+                    not artifact.report["set_aside"],
+                    "; ".join(f"{k}: {why}" for k, why in artifact.report["set_aside"].items())
+                    or "none",
+                    warn=True,
+                ),
                 check("inbox_is_understood", not problems, "; ".join(problems) or "all", warn=True),
             ],
         )
@@ -68,22 +85,3 @@ def _drop_foreign_partitions(context: dg.AssetExecutionContext, partitions: str)
         except ValueError as error:
             context.log.warning("partition removed: %s", error)
             context.instance.delete_dynamic_partition(partitions, name)
-
-
-def catalog_key(catalog: Catalog) -> str:
-    """Name a catalog by what it says."""
-    return fingerprint(CATALOG, None, CATALOG_VERSION, catalog.as_json(), {})
-
-
-def publish_catalog(graph: Graph) -> Artifact:
-    """Look at the sources, the inbox and the registry, and make the catalog current."""
-    catalog = find_dumps(graph.recipe, graph.store.layout, graph.workspace.data_folder())
-    return graph.store.materialize(
-        CATALOG,
-        None,
-        catalog_key(catalog),
-        catalog.write,
-        stage_version=CATALOG_VERSION,
-        settings=catalog.as_json(),
-        inputs={},
-    )

@@ -5,7 +5,12 @@ location ──read_dump_file──▶ RawRecord(text, row, url, title, meta) | 
 
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
-from tonsai_pipeline.storage.dumps.identity import ContentHashes, location_bytes, location_stamp
+from tonsai_pipeline.storage.dumps.identity import (
+    ContentHashes,
+    location_bytes,
+    location_mtime,
+    location_stamp,
+)
 from tonsai_pipeline.storage.dumps.read import (
     FileFormat,
     detect_format,
@@ -26,6 +31,7 @@ __all__ = [
     "is_saved_dataset",
     "is_url",
     "location_bytes",
+    "location_mtime",
     "location_stamp",
     "read_dump_file",
 ]

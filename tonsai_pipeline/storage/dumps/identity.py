@@ -42,10 +42,13 @@ class ContentHashes:
     Args:
         path: The file that remembers.
         now_s: Seconds since the epoch; None for the clock.
+        reads: Whether files that are not known are read. If not, they are named by their stamps, which are nobody's
+            content: what was made of them is found when somebody has read them.
     """
 
-    def __init__(self, path: Path, *, now_s: float | None = None) -> None:
+    def __init__(self, path: Path, *, now_s: float | None = None, reads: bool = True) -> None:
         self.path = path
+        self._reads = reads
         self._now_s = time.time() if now_s is None else now_s
         known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
         self._files: dict[str, dict[str, Any]] = dict(known.get("files", {}))
@@ -108,6 +111,8 @@ class ContentHashes:
         stamp = stat_stamp(before)
         if known is not None and {name: known.get(name) for name in stamp} == stamp:
             return known["sha256"]
+        if not self._reads:
+            return f"unread:{digest_json(stamp)}"
         digest = digest_file(path)
         after = path.stat()
         is_settled = self._now_s - max(after.st_mtime, after.st_ctime) > _RACY_S
@@ -166,6 +171,22 @@ def location_stamp(location: str) -> str:
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return digest_json([[str(file), stat_stamp(file.stat())] for file in files])
+    except OSError as error:
+        raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error
+
+
+def location_mtime(location: str) -> float:
+    """Return when a local file, or the youngest of a folder, was written last, in seconds since the epoch; 0 elsewhere.
+
+    Raises:
+        DumpError: It is missing.
+    """
+    path = Path(location)
+    if is_url(location) or location.startswith("hub://"):
+        return 0.0
+    try:
+        files = path.rglob("*") if path.is_dir() else [path]
+        return max((file.stat().st_mtime for file in files), default=0.0)
     except OSError as error:
         raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error
 

@@ -1,0 +1,206 @@
+"""Many dumps in one run: each is brought up to date, told of, and remembered where it fails.
+
+dumps ──begin──▶ build every asset ──▶ materializations, checks ──told──▶ done
+                         └─TonsaiError──▶ the attempt's reason; the next dump goes on
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import dagster as dg
+from pydantic import Field
+
+from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempt, Attempts
+from tonsai_pipeline.defs.recipe_graph import Graph
+from tonsai_pipeline.defs.resources import RunOptions
+from tonsai_pipeline.defs.results import materialized
+from tonsai_pipeline.defs.stage_asset import Made, Pages
+from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.missing import DUMP_ASSETS, Missing, find_missing
+from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
+from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.store import Artifact
+
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
+
+#: A run config is no place for more.
+_MAX_DUMPS = 10_000
+
+
+class DumpOptions(RunOptions):
+    """The launch form of a run of many dumps."""
+
+    dumps: list[str] = Field(
+        default=[],
+        max_length=_MAX_DUMPS,
+        description="Keys of the dumps to bring up to date; empty for every one that lacks something",
+    )
+    assets: list[str] = Field(
+        default=list(DUMP_ASSETS), max_length=100, description="Assets to make of them"
+    )
+
+
+def is_good(pages: Pages, builder: Builder, name: str, dump: DumpKey, artifact: Artifact) -> bool:
+    """Tell whether a finished artifact of a dump passes the checks that block."""
+    return pages[name].blocked(Made(artifact, builder, dump)) is None
+
+
+class DumpRun:
+    """Brings dumps of a recipe up to date; a dump that fails does not keep the others from it.
+
+    Args:
+        graph: The recipe and its place.
+        pages: What people see of the assets, with their checks.
+        options: The launch form.
+    """
+
+    def __init__(self, graph: Graph, pages: Pages, options: RunOptions) -> None:
+        self._graph = graph
+        self._pages = pages
+        self._options = options
+        self._attempts = Attempts(graph.store.layout.attempts, graph.recipe)
+        #: Attempts of this run that failed, by dump.
+        self.failed: dict[DumpKey, Attempt] = {}
+
+    def missing(self, builder: Builder, assets: Iterable[str] = DUMP_ASSETS) -> Missing:
+        """Return what is missing of the dumps of a builder."""
+        return find_missing(
+            builder,
+            chosen=assets,
+            is_good=lambda *found: is_good(self._pages, *found),
+        )
+
+    def once(
+        self, builder: Builder, dumps: Iterable[DumpKey], assets: Sequence[str] = DUMP_ASSETS
+    ) -> Iterator[Event]:
+        """Try every dump once; yield what to tell Dagster."""
+        for dump in dumps:
+            version = builder.dumps.versions[dump]
+            # What a lost process made may never have been told of.
+            tells_all = self._attempts.of(dump, version) is not None or self._options.force
+            self._attempts.begin(dump, version)
+            try:
+                yield from self._bring(builder, dump, assets, tells_all=tells_all)
+            except TonsaiError as error:
+                self.failed[dump] = self._attempts.fail(dump, version, str(error))
+            else:
+                # Behind the last event: a process killed before it is asked again, and then tells what it finds.
+                self._attempts.done(dump)
+                self.failed.pop(dump, None)
+
+    def until_settled(self, builder: Builder) -> Iterator[Event]:
+        """Try dumps that lack something until each is in or has failed for good.
+
+        Raises:
+            TonsaiError: A dump failed for good, and the recipe says to stop.
+        """
+        stops = self._graph.recipe.automation.on_bad_dump == "stop"
+        waiting = list(self.missing(builder).dumps)
+        while waiting:
+            yield from self.once(builder, waiting)
+            waiting = [dump for dump, last in self.failed.items() if not last.is_set_aside]
+        if self.failed and stops:
+            raise TonsaiError(f"{self.say_failed()}; automation.on_bad_dump is 'stop'")
+
+    def say_failed(self) -> str:
+        """Say which dumps failed, why, and the way out."""
+        said = "; ".join(f"{dump}: {last.reason}" for dump, last in self.failed.items())
+        return (
+            f"{len(self.failed)} dump{'s' if len(self.failed) > 1 else ''} failed: {said}. Mend what is named and run "
+            f"again, or go on without: tonsai dumps remove <key>; what fails {MAX_ATTEMPTS} times is set aside"
+        )
+
+    def _bring(
+        self, builder: Builder, dump: DumpKey, assets: Sequence[str], *, tells_all: bool
+    ) -> Iterator[Event]:
+        yield dg.AssetObservation(
+            self._graph.key("raw_dumps"),
+            partition=dump,
+            tags={"dagster/data_version": builder.dumps.versions[dump]},
+        )
+        for name in assets:
+            known = builder.find(name, dump)
+            is_told = known is not None and builder.store.is_current(name, dump, known)
+            artifact = builder.build(name, dump, force=self._options.force)
+            made = Made(artifact, builder, dump)
+            if tells_all or not is_told:
+                yield self.materialization(name, artifact, dump)
+                yield from self._checks(name, made)
+            if (failed := self._pages[name].blocked(made)) is not None:
+                raise TonsaiError(f"{name}.{failed.check_name}: {failed.description}")
+
+    def _checks(self, name: str, made: Made) -> Iterator[dg.AssetCheckEvaluation]:
+        blocking = {spec.name for spec in self._pages[name].specs if spec.blocking}
+        for result in self._pages[name].checks(made):
+            assert result.check_name is not None, "pages name their checks"
+            yield dg.AssetCheckEvaluation(
+                asset_key=self._graph.key(name),
+                check_name=result.check_name,
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+                description=result.description,
+                blocking=result.check_name in blocking,
+                partition=made.dump,
+            )
+
+    def materialization(
+        self, name: str, artifact: Artifact, dump: DumpKey | None = None
+    ) -> dg.AssetMaterialization:
+        """Tell of an artifact as its own asset would."""
+        code = artifact.manifest.stage_version
+        if name != CATALOG:
+            code = PIPELINE.code_version(name, self._graph.recipe)
+        told = materialized(artifact)
+        tags = {"dagster/data_version": artifact.data_version, "dagster/code_version": code}
+        return dg.AssetMaterialization(
+            self._graph.key(name),
+            partition=dump,
+            metadata=told.metadata,
+            tags={**(told.tags or {}), **tags},
+        )
+
+
+def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
+    """Return the op that brings many dumps up to date in one run."""
+
+    @dg.op(
+        name=f"{graph.prefix}__dumps",
+        out=dg.Out(dg.Nothing),
+        description="Ingest, normalize and sign many dumps in one run; one that fails does not stop the others.",
+    )
+    def _op(context: dg.OpExecutionContext, config: DumpOptions):  # noqa: ANN202 (Dagster reads no generator's type)
+        graph.hold(context.run_id)
+        view = graph.view(of_catalog=False)
+        builder = open_builder(graph.recipe, graph.store, view, engine=config.open_engine)
+        run = DumpRun(graph, pages, config)
+        wanted = [DumpKey(key) for key in config.dumps]
+        gone = [key for key in wanted if key not in view.versions]
+        if gone:
+            context.log.warning(
+                "not there any more, or switched off or set aside: %s", ", ".join(gone)
+            )
+        here = [key for key in wanted if key in view.versions]
+        dumps = here if wanted else list(run.missing(builder, config.assets).dumps)
+        context.instance.add_dynamic_partitions(str(graph.dumps.name), dumps)
+        assets = [name for name in DUMP_ASSETS if name in config.assets]
+        yield from run.once(builder, dumps, assets)
+        if run.failed:
+            raise dg.Failure(run.say_failed(), allow_retries=False)
+        yield dg.Output(None)
+
+    return _op
+
+
+def settle_dumps(
+    context: dg.AssetExecutionContext, graph: Graph, pages: Pages, options: RunOptions
+) -> Iterator[Event]:
+    """Bring the dumps of the catalog up to date before the corpus is made; leave out those that cannot be used."""
+    view = graph.view(of_catalog=True, run_id=context.run_id)
+    run = DumpRun(graph, pages, options)
+    builder = open_builder(graph.recipe, graph.store, view, engine=options.open_engine)
+    yield from run.until_settled(builder)
+    if run.failed:
+        context.log.warning("left out: %s", run.say_failed())
+        yield run.materialization(CATALOG, graph.publish_catalog())
+        graph.forget_view(context.run_id)
