@@ -10,7 +10,8 @@ import typer
 from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 
 if TYPE_CHECKING:
-    from tonsai_pipeline.publish.spec import PublishRun
+    from tonsai_pipeline.publish.spec import DataSource, PublishRun
+    from tonsai_pipeline.recipe import Recipe
 
 
 def publish(
@@ -90,18 +91,22 @@ def _run(
 ) -> PublishRun:
     """Say what is published: the recipe's current model, or a folder with its evaluation."""
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.publish.spec import DataSource, PublishRun
+    from tonsai_pipeline.publish.spec import PublishRun
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     facts: dict[str, Any] = {}
     if model is None:
         store = workspace.store(loaded)
-        trained = store.current("pretrained_model")
+        # The model, its evaluation, and the rows that were measured.
+        assets = ("pretrained_model", "evaluation_report", "packed_shards")
+        if loaded.sft.is_wanted:
+            assets = ("sft_model", "sft_report", "sft_dataset")
+        trained, report, rows = map(store.current, assets)
         facts = {
             "model_dir": trained.path / "model",
-            "results": store.current("evaluation_report").path / "results.json",
-            "shards_dir": store.current("packed_shards").path,
-            "settings": dict(trained.manifest.settings),
+            "results": report.path / "results.json",
+            "shards_dir": rows.path,
+            "made_with": dict(trained.manifest.settings),
             "fingerprint": trained.manifest.fingerprint,
         }
     elif evaluation is not None:
@@ -113,13 +118,7 @@ def _run(
     return PublishRun(
         name=loaded.name,
         publish=loaded.publish,
-        sources=tuple(
-            DataSource(
-                name=one.name, lang=one.lang, license=one.license, hub=one.hub and one.hub.id
-            )
-            for one in loaded.sources
-            if one.weight > 0
-        ),
+        sources=_sources(loaded),
         masked=tuple(loaded.quality.mask),
         max_rows=loaded.evaluate.max_rows,
         max_rise_frac=dict(loaded.train.regression.max_rise_frac),
@@ -127,6 +126,28 @@ def _run(
         output_dir=output_dir,
         **facts,
     )
+
+
+def _sources(recipe: Recipe) -> tuple[DataSource, ...]:
+    """Return what a recipe's model learned from: its corpus, and instructions, each under the licence of its origin too."""
+    from tonsai_pipeline.instructions.licenses import strictest
+    from tonsai_pipeline.publish.spec import DataSource
+
+    corpus = [
+        DataSource(name=one.name, lang=one.lang, license=one.license, hub=one.hub and one.hub.id)
+        for one in recipe.sources
+        if one.weight > 0
+    ]
+    instructions = [
+        DataSource(
+            name=one.name,
+            lang=one.lang or "khm",
+            license=strictest([one.license, *filter(None, [one.origin_license])]),
+            hub=one.hub and one.hub.id,
+        )
+        for one in recipe.sft.sources
+    ]
+    return (*corpus, *instructions)
 
 
 def _digest(model: Path) -> str:
@@ -182,6 +203,8 @@ def show(place: Path, console: Any) -> bool:
     for row in rows:
         accepted = f"; accepted: {row['waiver']}" if row["waiver"] else ""
         color = colors[row["verdict"]]
-        table.add_row(row["name"], f"[{color}]{row['verdict']}[/{color}]", row["message"] + accepted)
+        table.add_row(
+            row["name"], f"[{color}]{row['verdict']}[/{color}]", row["message"] + accepted
+        )
     console.print(table)
     return any(row["stops"] for row in rows)

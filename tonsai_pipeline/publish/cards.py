@@ -55,8 +55,8 @@ class Facts:
     @property
     def base(self) -> str | None:
         """Hub id of the model that it goes on from."""
-        named = (self.run.settings.get("model") or {}).get("base")
-        return self.run.publish.base_model or (named if isinstance(named, str) else None)
+        named = [(self.run.made_with.get(name) or {}).get("base") for name in ("sft", "model")]
+        return self.run.publish.base_model or next((n for n in named if isinstance(n, str)), None)
 
     @property
     def languages(self) -> list[str]:
@@ -68,7 +68,13 @@ class Facts:
         """A row a source: licence, documents, tokens, epochs, share."""
         packed = _first(self.results, "packed_shards").get("sources", {})
         return [
-            {"name": s.name, "lang": s.lang, "license": s.license, "hub": s.hub, **packed.get(s.name, {})}
+            {
+                "name": s.name,
+                "lang": s.lang,
+                "license": s.license,
+                "hub": s.hub,
+                **packed.get(s.name, {}),
+            }
             for s in self.run.sources
         ]
 
@@ -77,13 +83,19 @@ class Facts:
         """(where, what, documents): how many were read and kept, and why others were left out."""
         corpus = self.results.get("corpus") or {}
         rows = [
-            ("read", "documents", sum(r.get("num_documents", 0) for r in corpus.get("raw_documents", ()))),
+            (
+                "read",
+                "documents",
+                sum(r.get("num_documents", 0) for r in corpus.get("raw_documents", ())),
+            ),
             *_reasons("read", corpus.get("raw_documents", ()), "bad_by_reason"),
             *_reasons("normalized", corpus.get("normalized_documents", ()), "rejected_by_reason"),
         ]
         dumps = _first(self.results, "deduplicated_documents").get("by_dump", {}).values()
-        for reason in ("exact", "near", "contaminated", "boilerplate"):
-            rows.append(("deduplicated", reason, sum(row.get(f"num_{reason}", 0) for row in dumps)))
+        rows += [
+            ("deduplicated", reason, sum(row.get(f"num_{reason}", 0) for row in dumps))
+            for reason in ("exact", "near", "contaminated", "boilerplate")
+        ]
         scored = _first(self.results, "scored_documents").get("by_source", {}).values()
         rows += _reasons("scored", scored, "dropped_by_reason")
         rows.append(("kept", "documents", sum(row.get("num_kept", 0) for row in scored)))
@@ -92,7 +104,9 @@ class Facts:
     @property
     def hyper_parameters(self) -> list[tuple[str, Any]]:
         """Settings of the training that are set, by dotted name."""
-        return list(_leaves({k: v for k, v in self.run.settings.items() if k in ("model", "train", "sft")}))
+        return list(
+            _leaves({k: v for k, v in self.run.made_with.items() if k in ("model", "train", "sft")})
+        )
 
 
 def write(facts: Facts) -> dict[str, str]:
@@ -119,7 +133,7 @@ def find_faults(cards: Mapping[str, str]) -> list[str]:
     faults = [f"{name}: '{UNFILLED}'" for name, text in cards.items() if UNFILLED in text]
     head = cards["README.md"].split("---\n")[1]
     values = yaml.safe_load(head)
-    if values.get("license") not in KNOWN:
+    if str(values.get("license")).lower() not in KNOWN:
         faults.append("README.md: no licence of the Hub's list in its metadata")
     if not values.get("language"):
         faults.append("README.md: no language in its metadata")
@@ -134,8 +148,27 @@ def find_faults(cards: Mapping[str, str]) -> list[str]:
 
 def reduced(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of `results.json` that are given to others: no texts, no folders of this machine."""
-    kept = ("date", "title", "suite", "num_dirty", "differences", "gate", "languages", "not_measured", "harness")
-    own = ("name", "num_parameters", "vocab_size", "bits_per_byte", "suite", "suite_clean", "health", "memorized")
+    kept = (
+        "date",
+        "title",
+        "suite",
+        "num_dirty",
+        "differences",
+        "gate",
+        "languages",
+        "not_measured",
+        "harness",
+    )
+    own = (
+        "name",
+        "num_parameters",
+        "vocab_size",
+        "bits_per_byte",
+        "suite",
+        "suite_clean",
+        "health",
+        "memorized",
+    )
     models = [{name: one[name] for name in own if name in one} for one in results["models"]]
     return {**{name: results[name] for name in kept if name in results}, "models": models}
 

@@ -1,7 +1,7 @@
 """A model folder -> the files of a release: listed names alone, nothing of this machine in them, a manifest.
 
-    model/ ──copy_listed──▶ release/ ──find_faults──▶ [] or what must not leave
-                               └──write_manifest──▶ manifest.json, last
+model/ ──copy_listed──▶ release/ ──find_faults──▶ [] or what must not leave
+                           └──write_manifest──▶ manifest.json, last
 """
 
 from __future__ import annotations
@@ -49,11 +49,15 @@ def copy_listed(model_dir: Path, release: Path) -> None:
             continue
         if path.name.endswith("config.json"):
             values = cast("dict[str, Any]", read_json(path))
-            write_json(release / path.name, {k: v for k, v in values.items() if k not in _ORIGIN_KEYS})
+            write_json(
+                release / path.name, {k: v for k, v in values.items() if k not in _ORIGIN_KEYS}
+            )
         else:
             shutil.copyfile(path, release / path.name)
     if not list(release.glob("model*.safetensors")):
-        raise DataError(f"{model_dir}: no model*.safetensors in it, and no other form of weights is published")
+        raise DataError(
+            f"{model_dir}: no model*.safetensors in it, and no other form of weights is published"
+        )
 
 
 def find_faults(release: Path, private: Sequence[Path]) -> list[str]:
@@ -113,7 +117,9 @@ def check_manifest(release: Path) -> list[str]:
         name for name, digest in listed.items() if digest_file(release / name) != digest
     ]
     if changed:
-        raise DataError(f"{release / changed[0]}: not as it was when the gate looked at it; run again")
+        raise DataError(
+            f"{release / changed[0]}: not as it was when the gate looked at it; run again"
+        )
     return [*sorted(listed), MANIFEST_NAME]
 
 

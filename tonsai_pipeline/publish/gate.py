@@ -78,9 +78,7 @@ def judge(
         _regression(run, results),
         _contamination(results),
     ]
-    own = [
-        Verdict(v.name, v.verdict, v.message, run.publish.waivers.get(v.name)) for v in found
-    ]
+    own = [Verdict(v.name, v.verdict, v.message, run.publish.waivers.get(v.name)) for v in found]
     gate = results.get("gate") or {"verdicts": []}
     measured = [
         Verdict(v["name"], v["verdict"], v["message"], v["waiver"]) for v in gate["verdicts"]
@@ -98,7 +96,7 @@ def _license(run: PublishRun) -> Verdict:
     name, chosen = "license", run.publish.license
     if chosen is None:
         return Verdict(name, "failed", "publish.license is empty")
-    if chosen not in KNOWN:
+    if chosen.lower() not in KNOWN:
         return Verdict(name, "failed", f"publish.license: '{chosen}' is no identifier of the Hub")
     known = {one.name: one.license for one in run.sources if one.license}
     if run.publish.base_license:
@@ -109,13 +107,16 @@ def _license(run: PublishRun) -> Verdict:
     if has_base(run) and not run.publish.base_license:
         silent.append("base model (publish.base_license)")
     if silent or not run.sources:
-        return Verdict(name, "unknown", f"no licence is given for: {', '.join(silent) or 'any source'}")
+        return Verdict(
+            name, "unknown", f"no licence is given for: {', '.join(silent) or 'any source'}"
+        )
     return Verdict(name, "passed", f"{chosen} promises no more than its {len(known)} sources do")
 
 
 def has_base(run: PublishRun) -> bool:
     """Whether the model goes on from another one."""
-    return bool(run.publish.base_model or (run.settings.get("model") or {}).get("base"))
+    named = [(run.made_with.get(name) or {}).get("base") for name in ("model", "sft")]
+    return bool(run.publish.base_model or any(named))
 
 
 def _reload(results: Mapping[str, Any], reloaded: Reloaded | str) -> Verdict:
@@ -138,7 +139,9 @@ def _same_numbers(results: Mapping[str, Any], reloaded: Reloaded | str) -> Verdi
         for lang, bits in reloaded.bits_per_byte.items()
     }
     same = all(abs(now - then) <= _SAME_BITS for now, then in pairs.values())
-    said = "; ".join(f"{lang} {now:.4f}, reported {then:.4f}" for lang, (now, then) in pairs.items())
+    said = "; ".join(
+        f"{lang} {now:.4f}, reported {then:.4f}" for lang, (now, then) in pairs.items()
+    )
     return Verdict(name, "passed" if same else "failed", said)
 
 
@@ -164,4 +167,6 @@ def _contamination(results: Mapping[str, Any]) -> Verdict:
         return Verdict(name, "unknown", "the corpus was not searched for the prompt suite")
     num_items = max(1, len(results["items"]))
     state = "passed" if num_dirty / num_items <= _MAX_DIRTY_FRAC else "failed"
-    return Verdict(name, state, f"{num_dirty} of {num_items} items of the prompt suite stand in the corpus")
+    return Verdict(
+        name, state, f"{num_dirty} of {num_items} items of the prompt suite stand in the corpus"
+    )

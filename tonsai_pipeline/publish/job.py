@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
 from tonsai_pipeline.errors import DataError, TonsaiError
@@ -102,13 +103,12 @@ def _results(path: Path) -> Mapping[str, Any]:
 def _reload(run: PublishRun, release: Path) -> Reloaded | str:
     """Open the release as whoever downloads it will, and measure it again; or say why it cannot be opened."""
     try:
+        if bad := _not_finite(release):
+            return f"{bad} holds numbers that are not finite"
         prove_auto_tokenizer(release)
         network = load_model(release)
-    except Exception as error:  # whatever a library raises on files that it cannot read
+    except Exception as error:  # noqa: BLE001  # whatever a library raises on files that it cannot read
         return f"{type(error).__name__}: {error}".replace(str(release), "the release")
-    bad = [name for name, p in network.named_parameters() if not torch.isfinite(p).all()]
-    if bad:
-        return f"{bad[0]} holds numbers that are not finite"
     count = num_parameters(network)
     if run.shards_dir is None:
         return Reloaded(count, {})
@@ -117,10 +117,20 @@ def _reload(run: PublishRun, release: Path) -> Reloaded | str:
         open_validation(run.shards_dir),
         batch_rows=_BATCH_ROWS,
         max_rows=run.max_rows,
-        positions=str((run.settings.get("model") or {}).get("positions", "row")),
+        positions=str((run.made_with.get("model") or {}).get("positions", "row")),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
     return Reloaded(count, {lang: found.bits_per_byte for lang, found in measured.items()})
+
+
+def _not_finite(release: Path) -> str | None:
+    """Return the name of a tensor with a number that is none; one tensor in memory at a time."""
+    for path in sorted(release.glob("model*.safetensors")):
+        with safe_open(path, "pt") as saved:
+            for name in saved.keys():  # noqa: SIM118  # not a mapping
+                if not torch.isfinite(saved.get_tensor(name)).all():
+                    return name
+    return None
 
 
 def _kind(release: Path) -> tuple[bool, int]:

@@ -59,7 +59,7 @@ class PublishRun(JobFile):
     sources: tuple[DataSource, ...] = ()
     """What it learned from."""
 
-    settings: dict[str, Any] = Field(default_factory=dict)
+    made_with: dict[str, Any] = Field(default_factory=dict)
     """Settings that the model was made with, by section, as its manifest has them."""
 
     masked: tuple[str, ...] = ()

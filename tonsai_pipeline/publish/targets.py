@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import fsspec
 import orjson
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 
 from tonsai_pipeline.errors import DataError, StorageError
 from tonsai_pipeline.publish.files import MANIFEST_NAME, check_manifest
@@ -24,6 +24,7 @@ from tonsai_pipeline.publish.spec import GATE_NAME, RELEASE_NAME
 from tonsai_pipeline.storage.files import digest_file, read_json
 
 HUB = "hf://"
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pkl", ".pt", ".pth")
 Log = Callable[[str], object]
 
 
@@ -83,12 +84,19 @@ def _to_hub(
         api.create_repo(repository, private=private, exist_ok=True)
         if branch is not None:
             api.create_branch(repository, branch=branch, exist_ok=True)
-        commit: CommitInfo = api.upload_folder(
-            repo_id=repository,
-            folder_path=release,
-            allow_patterns=names,
-            # What an earlier release had and this one has not.
-            delete_patterns=["*.safetensors", "*.safetensors.index.json", "*.bin", "*.pkl", "*.pt"],
+        there = api.list_repo_files(repository, revision=branch)
+        # Not `upload_folder`, which makes several commits of large folders.
+        commit: CommitInfo = api.create_commit(
+            repository,
+            [
+                *(CommitOperationAdd(name, release / name) for name in names),
+                # Weights of an earlier release, in another division or form.
+                *(
+                    CommitOperationDelete(name)
+                    for name in there
+                    if name not in names and name.endswith(_WEIGHTS)
+                ),
+            ],
             commit_message=f"Release {_release_id(release)}",
             revision=branch,
             create_pr=pull_request,
@@ -111,7 +119,9 @@ def _to_folder(release: Path, names: list[str], target: str, log: Log) -> str:
             system.makedirs(posixpath.dirname(place), exist_ok=True)
             system.put_file(str(path), place)
             if system.size(place) != path.stat().st_size:
-                raise StorageError(f"{incoming}/{name}: {system.size(place)} bytes arrived of {path.stat().st_size}")
+                raise StorageError(
+                    f"{incoming}/{name}: {system.size(place)} bytes arrived of {path.stat().st_size}"
+                )
             log(f"{name}: {path.stat().st_size:,} bytes sent")
         _take_place(system, root, waiting, names, before)
     return target
