@@ -13,6 +13,7 @@ from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
+from tonsai_pipeline.recipe.publish import PublishConfig
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.recipe.sft import SftConfig
@@ -54,6 +55,8 @@ class Recipe(Section):
     """What is measured and sampled at the end."""
     sft: SftConfig = SftConfig()
     """Instruction tuning."""
+    publish: PublishConfig = PublishConfig()
+    """What the cards say of the model when it is given to others."""
     automation: AutomationConfig = AutomationConfig()
     """What may happen by itself."""
 
