@@ -1,6 +1,6 @@
 """How waiting threads share a machine: the demo's network trained on a CPU, alone and beside busy processes.
 
-    uv run python -m benchmarks.threads [--busy 2] [--steps 40] [--rounds 2] [--json]
+    uv run python -m benchmarks.threads [--busy 0 2] [--steps 40] [--rounds 2] [--json]
 
 OpenMP's threads spin while they wait for each other. On a machine with other work each spin takes the core from the
 one that is waited for. GOMP_SPINCOUNT (torch's OpenMP is GNU's) says for how long; OMP_WAIT_POLICY=PASSIVE is 0.
@@ -33,7 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--busy", type=int, default=2, help="busy processes beside the training")
+    parser.add_argument(
+        "--busy", type=int, nargs="+", default=[0, 2], help="busy processes beside the training"
+    )
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
@@ -42,27 +44,32 @@ def main() -> None:
     if arguments.train:
         print(train(arguments.steps))
         return
-    found: dict[str, dict[str, float]] = {name: {} for name in POLICIES}
-    for label, num_busy in (("quiet", 0), ("busy", arguments.busy)):
-        busy = [
-            subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(num_busy)
-        ]
-        try:
-            speeds: dict[str, list[float]] = {name: [] for name in POLICIES}
-            # Policies take turns: other work on the machine then meets all of them.
-            for _ in range(arguments.rounds):
-                for name, policy in POLICIES.items():
-                    speeds[name].append(run(policy, arguments.steps))
-        finally:
-            for process in busy:
-                process.kill()
-                process.wait()
-        for name, values in speeds.items():
-            found[name][f"{label}_tokens_per_s"] = round(statistics.median(values))
+    found: dict[str, dict[str, object]] = {name: {} for name in POLICIES}
+    for num_busy in arguments.busy:
+        for name, (speeds, loads) in beside(num_busy, arguments.rounds, arguments.steps).items():
+            found[name][f"busy_{num_busy}_tokens_per_s"] = round(statistics.median(speeds))
+            found[name][f"busy_{num_busy}_load"] = loads
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:
         show("threads", found)
+
+
+def beside(num_busy: int, rounds: int, steps: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Return speeds of each policy, and how many processes wanted a core, the training's own among them."""
+    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in POLICIES}
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(num_busy)]
+    try:
+        # Policies take turns: other work on the machine then meets all of them.
+        for _ in range(rounds):
+            for name, policy in POLICIES.items():
+                found[name][0].append(run(policy, steps))
+                found[name][1].append(round(os.getloadavg()[0], 1))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    return found
 
 
 def run(policy: dict[str, str], steps: int) -> float:

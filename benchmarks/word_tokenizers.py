@@ -1,28 +1,30 @@
-"""datatrove's word tokenizers for Khmer and English: packages of their own, found before an hour is spent."""
+"""datatrove's word tokenizers for Khmer and English: packages of their own, installed beside the project when they are asked for."""
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 _PACKAGES = {"khmernltk": "khmer-nltk", "spacy": "spacy"}
 
 
-def add_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--peers`."""
-    parser.add_argument("--peers", type=Path, help="folder of datatrove's word tokenizers")
+def cache_folder() -> Path:
+    """Return the folder that packages of peers are kept in: the user's cache, never the repository."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    version = ".".join(map(str, sys.version_info[:2]))
+    return cache / "tonsai_benchmarks" / f"peers-{version}"
 
 
-def find(parser: argparse.ArgumentParser, folder: Path | None, section: str) -> None:
-    """Make them importable, or end with what to do."""
-    if folder is not None:
-        sys.path.append(str(folder))
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+def find() -> None:
+    """Make them importable; installs what is missing, by uv, once."""
+    folder = cache_folder()
+    # Behind the project's own packages, which stay as they are locked.
+    sys.path.append(str(folder))
+    missing = [package for name, package in _PACKAGES.items() if not importlib.util.find_spec(name)]
     if missing:
-        wanted = " ".join(_PACKAGES[name] for name in missing)
-        parser.error(
-            f"section {section}: datatrove needs {wanted}: uv pip install --target PEERS {wanted}, "
-            "then --peers PEERS; or leave the section out with --only"
-        )
+        command = ["uv", "pip", "install", "--quiet", "--target", str(folder), *missing]
+        subprocess.run(command, check=True)
+        importlib.invalidate_caches()

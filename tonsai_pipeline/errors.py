@@ -72,12 +72,19 @@ class TrainError(TonsaiError):
         message: What happened and what to do.
         step: Optimizer step at which it happened, if known.
         checkpoint: Folder of the last good checkpoint, if any.
+        may_retry: Whether the same command may succeed.
     """
 
     def __init__(
-        self, message: str, *, step: int | None = None, checkpoint: str | None = None
+        self,
+        message: str,
+        *,
+        step: int | None = None,
+        checkpoint: str | None = None,
+        may_retry: bool = False,
     ) -> None:
         super().__init__(message)
+        self.may_retry = may_retry
         self.step = step
         self.checkpoint = checkpoint
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 #: Names of sources and recipes: they become folder names and Dagster keys.
 NAME_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,62}"
+#: What the source of planted canaries is called in packed rows; see `metrics/canary.py`.
+CANARY_SOURCE = "canary"
 _DUMP_KEY = re.compile(rf"(?P<source>{NAME_PATTERN})@(?P<date>[0-9]{{8}})")
 
 

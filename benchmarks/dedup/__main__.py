@@ -3,8 +3,7 @@
     uv run --group bench python -m benchmarks.dedup --data FOLDER [--json] [--only kernels,recall,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
-the last run are in docs/dedup.md. `datatrove` needs its word tokenizers:
-`uv pip install --target PEERS khmer-nltk spacy`, then `--peers PEERS`.
+the last run are in docs/dedup.md. The word tokenizers of `datatrove` are installed into the user's cache by uv.
 """
 
 from __future__ import annotations
@@ -35,11 +34,10 @@ def main() -> None:
         "--work", type=Path, help="folder for the corpora; a temporary one by default"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
-    word_tokenizers.add_option(parser)
     options = parser.parse_args()
     chosen = sections.chosen(parser, options.only, SECTIONS)
     if "datatrove" in chosen:
-        word_tokenizers.find(parser, options.peers, "datatrove")
+        word_tokenizers.find()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         results = {name: run(name, options, work / name) for name in SECTIONS if name in chosen}

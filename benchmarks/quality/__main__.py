@@ -3,8 +3,8 @@
     uv run --group bench python -m benchmarks.quality --data FOLDER [--json] [--only percentiles,drops,...]
 
 FOLDER holds `khm/*.jsonl.gz` and `eng/*.jsonl.gz` (field `text`). What is measured, on what, and the numbers of
-the last run are in docs/quality.md and docs/mixture.md. `speed` needs datatrove's word tokenizers:
-`uv pip install --target PEERS khmer-nltk spacy`, then `--peers PEERS`.
+the last run are in docs/quality.md and docs/mixture.md. The word tokenizers of datatrove (`speed`) are installed
+into the user's cache by uv.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ def main() -> None:
     parser.add_argument(
         "--unseen", type=Path, help="`form`: user interfaces of other programs, khm.txt and eng.txt"
     )
-    word_tokenizers.add_option(parser)
     parser.add_argument("--peer-kb", type=int, default=100, help="text datatrove is timed on")
     parser.add_argument("--vocab-size", type=int, default=2048, help="vocabulary of `shares`")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     options = parser.parse_args()
     chosen = sections.chosen(parser, options.only, SECTIONS)
     if "speed" in chosen:
-        word_tokenizers.find(parser, options.peers, "speed")
+        word_tokenizers.find()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         results = {name: run(name, options, work) for name in SECTIONS if name in chosen}

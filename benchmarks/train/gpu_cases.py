@@ -26,7 +26,7 @@ from tonsai_pipeline.train import job
 from tonsai_pipeline.train.backends import backend
 from tonsai_pipeline.train.backends.backend import Backend
 from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoints
-from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.loop.stop import StopAfter, StopRequest
 from tonsai_pipeline.train.spec import TrainRun
 
 #: First steps that are not measured: they compile, choose kernels and fill caches.
@@ -113,7 +113,7 @@ def resume(case: dict[str, Any], size: Size, work: Path) -> dict[str, Any]:
         shutil.rmtree(run.output_dir, ignore_errors=True)
         run.write()
     job.train(whole, reporter=Quiet(), stop=StopRequest())
-    stopped = job.train(broken, reporter=Quiet(), stop=_StopAfter(size.num_steps // 2))
+    stopped = job.train(broken, reporter=Quiet(), stop=StopAfter(size.num_steps // 2))
     assert not stopped.finished, "the run ended before it was stopped"
     size_gb = sum(p.stat().st_size for p in broken.output_dir.rglob("*") if p.is_file()) / 1e9
     again = broken.model_copy(update={"resume": "required"})
@@ -200,17 +200,6 @@ def _timed(owner: type, method: str) -> Iterator[list[float]]:
         yield seconds
     finally:
         setattr(owner, method, real)
-
-
-class _StopAfter(StopRequest):
-    def __init__(self, num_steps: int) -> None:
-        super().__init__()
-        self._left = num_steps
-
-    @property
-    def is_set(self) -> bool:
-        self._left -= 1
-        return self._left < 0
 
 
 @contextmanager

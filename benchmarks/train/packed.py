@@ -24,7 +24,7 @@ NEVER = 1_000_000_000
 class Quiet:
     """Nobody listens."""
 
-    def metrics(self, *, step: int, **numbers: float) -> None:
+    def metrics(self, *, step: int, of: int | None = None, **numbers: float) -> None:
         """Say nothing."""
 
     def log(self, message: str) -> None:

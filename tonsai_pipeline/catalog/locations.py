@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tonsai_pipeline.recipe.dedup import EvaluationSet
-from tonsai_pipeline.recipe.evaluate import MeasuredText
 from tonsai_pipeline.recipe.sft import InstructionSource
-from tonsai_pipeline.recipe.sources import HubDataset
+from tonsai_pipeline.recipe.sources import HubDataset, NamedTexts
 from tonsai_pipeline.storage.dumps import HubLocation
 
 
@@ -14,6 +12,6 @@ def hub_location(hub: HubDataset) -> HubLocation:
     return HubLocation(**hub.model_dump())
 
 
-def location_of(texts: EvaluationSet | MeasuredText | InstructionSource) -> str:
+def location_of(texts: NamedTexts | InstructionSource) -> str:
     """Return the file or the data set that a recipe names."""
     return str(texts.path) if texts.hub is None else hub_location(texts.hub).url

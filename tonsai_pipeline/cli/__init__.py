@@ -24,6 +24,7 @@ from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.plan import plan
 from tonsai_pipeline.cli.prepare import prepare
 from tonsai_pipeline.cli.pretrain import pretrain
+from tonsai_pipeline.cli.publish import publish
 from tonsai_pipeline.cli.quality import quality
 from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
@@ -73,6 +74,7 @@ app.command(rich_help_panel="Results")(peek)
 app.command("dedup-lookup", rich_help_panel="Results")(dedup_lookup)
 app.command(rich_help_panel="Results")(export)
 app.command(rich_help_panel="Results")(generate)
+app.command(rich_help_panel="Results")(publish)
 app.command(rich_help_panel="Results")(chat)
 app.command(rich_help_panel="Results")(serve)
 app.command(rich_help_panel="Single steps")(normalize)

@@ -113,9 +113,14 @@ def _place(model: str | None, recipe: str, home: Path | None) -> str:
     if model is not None:
         return model
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.errors import ManifestError
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    return str(workspace.store(loaded).current("pretrained_model").path / "model")
+    store = workspace.store(loaded)
+    try:
+        return str(store.current("sft_model").path / "model")
+    except ManifestError:  # a recipe that tunes nothing, or has not yet
+        return str(store.current("pretrained_model").path / "model")
 
 
 def _name(place: str) -> str:

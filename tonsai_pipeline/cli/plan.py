@@ -39,6 +39,23 @@ def plan(
         float | None,
         typer.Option("--price", min=0.0, help="Price of one GPU for an hour, in any currency."),
     ] = None,
+    corpus_bytes: Annotated[
+        float | None,
+        typer.Option(
+            "--corpus-bytes",
+            min=1,
+            help="Bytes of text, such as 1e12: what the data stages take, and nothing else.",
+        ),
+    ] = None,
+    cores: Annotated[int, typer.Option("--cores", min=1, help="Cores for --corpus-bytes.")] = 16,
+    price_per_core_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--price-per-core-hour",
+            min=0.0,
+            help="Price of a core for --corpus-bytes, in any currency.",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Predict parameters, memory, speed, hours and cost, and the passes over each source.
@@ -47,17 +64,22 @@ def plan(
     H100. Passes over sources are counted once the corpus was built, and estimated from bytes until then. With
     `--preset`, the settings that fit the machine's memory are chosen. After a run, what it measured is shown too.
 
-    Example: `tonsai plan --recipe gpt2_500m --preset 8xh100`
+    Examples: `tonsai plan --recipe gpt2_500m --preset 8xh100`,
+    `tonsai plan --corpus-bytes 1e12 --cores 64 --price-per-core-hour 0.04`
     """
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
 
-    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     console = Console(highlight=False, soft_wrap=True)
+    if corpus_bytes is not None:
+        _print_corpus(console, corpus_bytes, cores, price_per_core_hour)
+        return
+    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
     shape = _count(loaded)
     _print_network(console, loaded, shape)
     total = _planned_tokens(loaded)
+    loaded = _with_numbers(console, loaded, shape, workspace.store(loaded), total)
     if preset is None:
         wanted = _Machine(gpu, num_gpus, mfu, price)
         _print_cost(console, loaded, shape, wanted, total_tokens=total)
@@ -67,8 +89,79 @@ def plan(
     _print_sources(console, loaded, workspace.store(loaded), total)
 
 
+def _print_corpus(
+    console: Console, corpus_bytes: float, cores: int, price_per_core_hour: float | None
+) -> None:
+    """Say what the data stages take for so much text, from the measured table."""
+    from rich.table import Table
+
+    from tonsai_pipeline.planner.corpus_cost import UTILIZATION, corpus_cost, measured
+
+    cost = corpus_cost(corpus_bytes, cores=cores, price_per_core_hour=price_per_core_hour)
+    table = Table("stage", "core hours", "share", box=None)
+    for stage in cost.stages:
+        hours = stage.core_s / 3600
+        table.add_row(stage.name, f"{hours:,.2f}", f"{hours / cost.core_hours:.1%}")
+    console.print(table)
+    money = "" if cost.money is None else f"; it costs {cost.money:,.2f}"
+    console.print(
+        f"\n  {corpus_bytes / 1e9:,.0f} GB: {cost.core_hours:,.1f} core hours, {cost.hours:,.1f} hours on {cores} cores "
+        f"that work {UTILIZATION:.0%} of the time{money}"
+    )
+    told = measured()
+    console.print(
+        f"  A prediction from {told['text']} on {told['hardware']}, {told['date']}: see docs/scaling.md"
+    )
+
+
 def _planned_tokens(recipe: Recipe) -> int | None:
     return recipe.train.max_tokens or recipe.mixture.total_tokens
+
+
+def _with_numbers(
+    console: Console, recipe: Recipe, shape: Shape, store: Store, total: int | None
+) -> Recipe:
+    """Say what `auto` stands for, and for what share of the run AdamW remembers."""
+    from tonsai_pipeline.planner.laws import memory_of_run, resolve, workload
+
+    passes = _planned_passes(recipe, store, total)
+    train = recipe.train.model_copy(update={"max_tokens": total})
+    work = None if total is None else workload(shape, train, num_rows=None, packed_passes=passes)
+    if work is None:
+        console.print(
+            "  settings     auto is decided, and AdamW's memory known, once the run's length is: train.max_tokens"
+        )
+        batch = recipe.train.global_batch_tokens
+        known_batch = 524_288 if batch == "auto" else batch
+        return recipe.model_copy(
+            update={"train": recipe.train.model_copy(update={"global_batch_tokens": known_batch})}
+        )
+    train, reasons = resolve(train, work)
+    for name, reason in reasons.items():
+        console.print(f"  {name:<12} {reason}")
+    memory = memory_of_run(train, work)
+    console.print(
+        f"  AdamW        remembers {memory:.2g} of the run (batch / (lr x weight decay x tokens))"
+    )
+    if memory > 1.0:
+        console.print(
+            "               [yellow]Above 1, weight decay does hardly anything: raise optimizer.lr or weight_decay, lower "
+            "global_batch_tokens, or take auto for all three.[/yellow]"
+        )
+    return recipe.model_copy(update={"train": train})
+
+
+def _planned_passes(recipe: Recipe, store: Store, total: int | None) -> float:
+    """Return how often the text is read on average; 1 until the corpus was counted."""
+    from tonsai_pipeline.errors import ManifestError
+
+    try:
+        by_source = store.current("training_mixture").report["by_source"]
+    except ManifestError:
+        return 1.0
+    rows = [by_source[one.name] for one in recipe.sources if one.name in by_source]
+    unique = sum(min(row["estimated_tokens"], (total or 0) * row["share"]) for row in rows)
+    return max(1.0, (total or 0) / unique) if unique else 1.0
 
 
 def _count(recipe: Recipe) -> Shape:
@@ -131,17 +224,24 @@ def _print_cost(
     peak = peak_flops_of(machine.gpu, precision)
     if peak is None:
         raise RecipeError(f"--gpu {machine.gpu}: unknown; known are: {', '.join(GPUS)}")
+    # With auto, what fits is found when the run starts; one row is the least that must.
+    rows = 1 if train.micro_batch_rows == "auto" else train.micro_batch_rows
     memory = memory_per_gpu(
         shape,
         zero_stage=train.zero_stage,
         world_size=machine.num_gpus,
-        micro_batch_rows=train.micro_batch_rows,
+        micro_batch_rows=rows,
         precision=precision,
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
     )
-    _print_memory(console, memory, train.zero_stage, train.micro_batch_rows)
+    _print_memory(console, memory, train.zero_stage, rows)
+    if train.micro_batch_rows == "auto":
+        more = (memory.activations + memory.logits) / 1e9
+        console.print(
+            f"               micro_batch_rows: auto takes as many rows as fit, {more:.2f} GB for each"
+        )
     _print_speed(console, shape, machine, peak, total_tokens=total_tokens)
 
 

@@ -54,8 +54,11 @@ def pretrain(
         typer.Option("--warmup-steps", min=0, help="Steps over which the rate rises; 1 % of all."),
     ] = None,
     micro_batch_rows: Annotated[
-        int | None,
-        typer.Option("--micro-batch-rows", min=1, help="Rows that one process takes at a time."),
+        str | None,
+        typer.Option(
+            "--micro-batch-rows",
+            help="Rows that one process takes at a time; auto: as many as fit.",
+        ),
     ] = None,
     activation_checkpointing: Annotated[
         bool,
@@ -98,7 +101,7 @@ def pretrain(
     given = {
         "max_tokens": max_tokens,
         "global_batch_tokens": global_batch_tokens,
-        "micro_batch_rows": micro_batch_rows,
+        "micro_batch_rows": _rows_or_auto(micro_batch_rows),
         "activation_checkpointing": activation_checkpointing or None,
         "schedule": None if warmup_steps is None else {"warmup_steps": warmup_steps},
         "checkpoint": {
@@ -132,6 +135,16 @@ def pretrain(
     copy_out(store.current("pretrained_model").path, output_dir)
     copy_out(store.current("evaluation_report").path, output_dir / "evaluation")
     typer.echo(f"model: {output_dir / 'model'}")
+
+
+def _rows_or_auto(given: str | None) -> int | str | None:
+    if given is None or given == "auto":
+        return given
+    if not given.isdecimal() or int(given) < 1:
+        raise typer.BadParameter(
+            f"{given}: not a number from 1, nor auto", param_hint="--micro-batch-rows"
+        )
+    return int(given)
 
 
 def _batch_of_file(path: Path, seq_len: int, num_processes: int) -> dict[str, Any]:

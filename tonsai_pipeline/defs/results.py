@@ -8,7 +8,11 @@ from typing import Any
 import dagster as dg
 import orjson
 
+from tonsai_pipeline.defs.report_page import page_url, write_page
 from tonsai_pipeline.storage.store import Artifact
+
+#: Which number of a report counts its rows, the first that is there.
+_ROW_COUNTS = ("num_kept", "num_rows", "num_documents")
 
 
 def materialized(
@@ -31,8 +35,12 @@ def materialized(
     timings = artifact.timings or {}
     entries: dict[str, Any] = dict(metadata or {})
     entries |= {name: _entry(value) for name, value in artifact.report.items()}
-    if "num_documents" in artifact.report:
-        entries["dagster/row_count"] = int(artifact.report["num_documents"])
+    # What stays, where something is dropped: such a table has a row for every document, and a mark on those that leave.
+    counts = (artifact.report[name] for name in _ROW_COUNTS if name in artifact.report)
+    if (num_rows := next(counts, None)) is not None:
+        entries["dagster/row_count"] = int(num_rows)
+    if (schema := _column_schema(artifact)) is not None:
+        entries["dagster/column_schema"] = schema
     entries |= {
         "cached": artifact.cached,
         "path": dg.MetadataValue.path(str(artifact.path)),
@@ -45,12 +53,24 @@ def materialized(
         entries["peak_memory_mb"] = round(timings["peak_memory_bytes"] / 1e6, 1)
         if (size := artifact.report.get("num_bytes")) and timings["elapsed_s"] > 0:
             entries["mb_per_s"] = round(size / 1e6 / timings["elapsed_s"], 2)
+    write_page(artifact, entries, checks)
     return dg.MaterializeResult(
-        metadata=entries,
+        metadata={"page": dg.MetadataValue.url(page_url(artifact)), **entries},
         check_results=list(checks),
         data_version=dg.DataVersion(data_version or artifact.data_version),
         tags={"tonsai/cache": "hit" if artifact.cached else "miss"},
     )
+
+
+def _column_schema(artifact: Artifact) -> dg.TableSchema | None:
+    """Return the columns of an artifact's table; None if it holds none."""
+    import pyarrow.parquet as pq
+
+    part = next(iter(artifact.parts()), None)
+    if part is None:
+        return None
+    fields = pq.read_schema(part)
+    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in fields])
 
 
 def check(

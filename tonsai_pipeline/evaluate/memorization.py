@@ -1,6 +1,7 @@
 """Packed rows and a model -> how much of its training text it gives back; generations and the corpus -> what they share.
 
     first k tokens of a training document ──greedy──▶ next k tokens, equal or not, by how often the model saw them
+    planted canaries ──the same, and bits──▶ given back or not, rank among texts drawn alike
     ordinary generations ──n-grams──▶ documents of the corpus that share some ──▶ longest stretch in common
 
 The first is what can be drawn out of a model (capability), the second what it says by itself (propensity). Formulaic
@@ -11,11 +12,15 @@ Source: Carlini et al. 2022, arXiv:2202.07646 (prefix attack); Aerni et al. 2024
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tonsai_pipeline.dedup.contamination import find_overlaps, index_items
@@ -24,8 +29,12 @@ from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.texts import MAX_CORPUS_BYTES, CorpusPart, read_corpus
 from tonsai_pipeline.metrics.answers import answer_units
 from tonsai_pipeline.metrics.bootstrap import Estimate, share_interval
+from tonsai_pipeline.metrics.canary import CANARIES_NAME, canary_texts, exposure
 from tonsai_pipeline.model.generate import generate_many
+from tonsai_pipeline.model.likelihood import encode, prefix_id, text_requests
 from tonsai_pipeline.recipe.evaluate import MemorizationConfig
+from tonsai_pipeline.schema import CANARY_SOURCE
+from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
@@ -39,6 +48,8 @@ GROUPS = {
 }
 #: Rows of the training split that are read: 50 million tokens at 256 a row; the report says how many there are.
 _MAX_ROWS = 200_000
+#: Texts like the canaries that nobody planted: an exposure of at most 7 bits, at the cost of some 15,000 tokens.
+_NUM_OTHERS, _OTHERS_SEED = 127, 2**31
 #: Clusters and words of the stretches that are looked up in the corpus: shorter ones are shared by chance.
 OVERLAP_CLUSTERS, OVERLAP_WORDS = 12, 6
 
@@ -52,12 +63,14 @@ class Memorized:
         exact: Share whose next tokens were given back exactly.
         mean_match_frac: Mean share of the next tokens that were given back before the first wrong one.
         mean_chars: Mean length of what had to be given back, in characters.
+        exposure: Mean over the planted canaries of a group, see `metrics.canary.exposure`; None for documents.
     """
 
     group: str
     exact: Estimate
     mean_match_frac: float
     mean_chars: float
+    exposure: float | None = None
 
 
 def attack(
@@ -72,7 +85,7 @@ def attack(
         seed: Which documents are tried.
 
     Returns:
-        Groups that have documents, in the order of `GROUPS`.
+        Groups that have documents, in the order of `GROUPS`, then canaries by how often they were planted.
     """
     size = config.prefix_tokens
     counts: dict[bytes, int] = {}
@@ -94,8 +107,9 @@ def attack(
     for name, pool in pools.items():
         if pool:
             rows = generator.permutation(len(pool))[: config.max_documents]
-            found.append(_try(subject, name, [pool[row] for row in rows], size))
-    return found
+            ids = [np.frombuffer(pool[row], np.int64) for row in rows]
+            found.append(_try(subject, name, np.stack(ids), size))
+    return found + _try_canaries(subject, shards_dir / CANARIES_NAME, size)
 
 
 def worst_excess(groups: Sequence[Memorized]) -> float | None:
@@ -175,13 +189,15 @@ def _beginnings(reader: RowReader, size: int) -> Iterator[bytes]:
     """Yield the first `size` ids of every document that has as many and one more."""
     for number in range(min(reader.num_rows, _MAX_ROWS)):
         row = reader.row(number)
-        for start, end in zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True):
+        for place, (start, end) in enumerate(itertools.pairwise(row.cu_seqlens.tolist())):
+            if reader.sources[row.sources[place]] == CANARY_SOURCE:
+                continue
             if end - start > size and row.input_ids[start] == reader.bos_id:
                 yield row.input_ids[start : start + size].tobytes()
 
 
-def _try(subject: Subject, group: str, starts: Sequence[bytes], size: int) -> Memorized:
-    ids = np.stack([np.frombuffer(start, np.int64) for start in starts])
+def _try(subject: Subject, group: str, ids: npt.NDArray[np.int64], size: int) -> Memorized:
+    """Give the model `size` ids of each row, shape (n, 2 * size), and compare what it writes with the rest."""
     written = generate_many(
         subject.model,
         ids[:, :size].tolist(),
@@ -198,6 +214,34 @@ def _try(subject: Subject, group: str, starts: Sequence[bytes], size: int) -> Me
         mean_match_frac=float(kept.mean() / size),
         mean_chars=float(np.mean(chars)),
     )
+
+
+def _try_canaries(subject: Subject, told: Path, size: int) -> list[Memorized]:
+    """Attack the canaries that were planted, and see how far they stand out; nothing where there are none."""
+    if not told.is_file():
+        return []
+    planted: Any = read_json(told)
+    tokenizer, context = subject.tokenizer, subject.context
+
+    def bits(texts: Sequence[str]) -> list[float]:
+        requests = [text_requests(text, tokenizer, context) for text in texts]
+        found = iter(subject.nats([one for own in requests for one in own]))
+        return [sum(next(found) for _ in own) / math.log(2) for own in requests]
+
+    others = bits(canary_texts(_NUM_OTHERS, planted["num_clusters"], seed=_OTHERS_SEED))
+    by_copies: dict[int, list[str]] = {}
+    for one in planted["canaries"]:
+        by_copies.setdefault(one["copies"], []).append(one["text"])
+    found = []
+    for copies, texts in sorted(by_copies.items()):
+        ids = [[prefix_id(tokenizer), *encode(tokenizer, text)] for text in texts]
+        half = min(size, min(map(len, ids)) // 2)
+        group = _try(
+            subject, f"canary, {copies} x", np.array([row[: 2 * half] for row in ids]), half
+        )
+        mean = float(np.mean([exposure(one, others) for one in bits(texts)]))
+        found.append(replace(group, exposure=mean))
+    return found
 
 
 def shingles_of(texts: pa.Array) -> Shingles:

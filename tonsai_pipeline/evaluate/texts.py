@@ -118,7 +118,7 @@ def read_corpus(parts: Sequence[CorpusPart], *, max_bytes: int) -> Iterator[pa.A
 
 def _texts(one: MeasuredText) -> list[str]:
     found = []
-    for record in read_dump_file(location_of(one), text_column=one.text_column):
+    for record in read_dump_file(location_of(one), format=one.format, text_column=one.text_column):
         if isinstance(record, BadRow):
             raise DataError(f"{one.name}: row {record.row}: {record.reason}: {record.detail}")
         found.append(record.text)

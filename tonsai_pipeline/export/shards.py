@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.schema import CANARY_SOURCE
 from tonsai_pipeline.storage.files import atomic_path, digest_json
 from tonsai_pipeline.storage.shards import RowBlock, RowReader
 
@@ -51,10 +52,10 @@ def export_megatron(split: Path, prefix: Path) -> ExportCounts:
         prefix: What Megatron's `--data-path` names, without `.bin`.
 
     Raises:
-        DataError: The split is not readable.
+        DataError: The split is not readable, or has canaries.
         StorageError: The disk is full or denies access.
     """
-    reader = RowReader(split)
+    reader = _open(split)
     code, dtype = _MEGATRON_DTYPES[reader.header.dtype.name]
     lengths = [np.zeros(0, dtype="<i4")]
     index = prefix.with_name(prefix.name + ".idx")
@@ -77,11 +78,11 @@ def export_arrow(split: Path, folder: Path) -> ExportCounts:
     collators look for), `sources` and `num_bytes` one entry a segment.
 
     Raises:
-        DataError: The split is not readable, or has no rows: `datasets` cannot open an empty folder.
+        DataError: The split is not readable, has canaries, or has no rows: `datasets` cannot open an empty folder.
     """
     import datasets
 
-    reader = RowReader(split)
+    reader = _open(split)
     if reader.num_rows == 0:
         raise DataError(f"{split}: has no rows, and a dataset of none cannot be opened again")
     ids = datasets.Value(reader.header.dtype.name)
@@ -108,6 +109,17 @@ def export_arrow(split: Path, folder: Path) -> ExportCounts:
             shutil.rmtree(folder)
         finished.replace(folder)
     return ExportCounts(reader.num_rows, reader.num_segments, reader.num_tokens)
+
+
+def _open(split: Path) -> RowReader:
+    """Open a split that may be given to others."""
+    reader = RowReader(split)
+    if CANARY_SOURCE in reader.sources:
+        raise DataError(
+            f"{split}: has canaries among its rows, which are planted to be found again and not to be given away; "
+            "pack without packing.canaries to export"
+        )
+    return reader
 
 
 def _blocks(reader: RowReader) -> Iterator[RowBlock]:

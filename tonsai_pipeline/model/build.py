@@ -74,9 +74,11 @@ def build_model(
     else:
         if section.config_file is None:
             config = _config_from_sizes(section, vocab_size, seq_len, names)
+            # Nobody wrote the dropout of such a config: there is nothing to say about it.
+            _prepare(config, section.dropout, lambda _: None)
         else:
             config = _config_from_file(section.config_file, vocab_size)
-        _prepare(config, section.dropout, on_change)
+            _prepare(config, section.dropout, on_change)
         model = _with_our_attention(
             config.model_type,
             lambda: AutoModelForCausalLM.from_config(

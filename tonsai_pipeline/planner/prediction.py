@@ -49,7 +49,7 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         shape,
         zero_stage=status["zero_stage"],
         world_size=status["world_size"],
-        micro_batch_rows=train.micro_batch_rows,
+        micro_batch_rows=status["micro_batch_rows"],
         precision=status["precision"],
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from tonsai_pipeline.planner.hardware import GPUS
 from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import TrainConfig, known
 
 #: Left to the framework, its kernels and fragments of memory: ours, not measured.
 _RESERVED_BYTES, _USABLE_FRAC = 2e9, 0.92
+#: Half of a computer's memory is left to what else runs there.
+_USABLE_FRAC_OF_CPU = 0.5
 _MICRO_ROWS = (32, 16, 8, 4, 2, 1)
 #: Tokens whose logits are held at a time where all are too many.
 _CHUNK_TOKENS = 8192
@@ -104,15 +106,16 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
     Args:
         preset: The machine.
         shape: The network.
-        section: Its global batch; at most its share of rows is sent at a time.
+        section: Its global batch, a number; at most its share of rows is sent at a time.
 
     Returns:
         The most rows at a time that fit with the fewest savers; None if one row does not fit even with all.
     """
-    own_rows = max(1, section.global_batch_tokens // (shape.seq_len * preset.num_gpus))
+    batch_tokens = known(section.global_batch_tokens)
+    own_rows = max(1, batch_tokens // (shape.seq_len * preset.num_gpus))
     # Dividing more costs messages between GPUs and helps only where there are several.
     stages = (max(1, section.zero_stage), 2, 3) if preset.num_gpus > 1 else (section.zero_stage,)
-    available = preset.memory_gb * 1e9 * _USABLE_FRAC - _RESERVED_BYTES
+    available = usable_bytes(preset.memory_gb * 1e9, on_gpu=True)
     precision = preset.precision
     for recompute, chunk in ((False, 0), (False, _CHUNK_TOKENS), (True, _CHUNK_TOKENS)):
         for stage in stages:
@@ -130,3 +133,10 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
                 if memory.total <= available and (rows >= min(4, own_rows) or recompute):
                     return Settings(rows, stage, chunk, recompute, precision, memory)
     return None
+
+
+def usable_bytes(free_bytes: float, *, on_gpu: bool) -> float:
+    """Return how much of a device's free memory the tensors of a run may take."""
+    return (
+        free_bytes * _USABLE_FRAC - _RESERVED_BYTES if on_gpu else free_bytes * _USABLE_FRAC_OF_CPU
+    )

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tonsai_pipeline.recipe.section import RecipePath, Section
-from tonsai_pipeline.recipe.sources import DumpFormat, HubDataset, Name
+from tonsai_pipeline.recipe.section import Section
+from tonsai_pipeline.recipe.sources import NamedTexts
 
 
 class SignatureConfig(Section):
@@ -23,25 +23,11 @@ class SignatureConfig(Section):
     """Words in a shingle, in scripts that write spaces between words."""
 
 
-class EvaluationSet(Section):
+class EvaluationSet(NamedTexts):
     """A benchmark that the corpus must not contain."""
 
-    name: Name
-    """Short name, for reports."""
-    path: RecipePath | None = None
-    """File in any format that sources have; a relative path starts at the recipe's folder."""
-    hub: HubDataset | None = None
-    """A data set on the Hub instead of a path. Pin its revision."""
-    format: DumpFormat = "auto"
-    """File format; `auto` decides by the file name."""
     text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
     """Fields that hold text: questions, passages, answers. Each is an item of its own."""
-
-    @model_validator(mode="after")
-    def _path_or_hub(self) -> Self:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError(f"evaluation set '{self.name}' needs either 'path' or 'hub'")
-        return self
 
 
 class DecontaminateConfig(Section):

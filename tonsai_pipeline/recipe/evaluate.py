@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.section import FolderOrHub, RecipePath, Section
-from tonsai_pipeline.recipe.sources import HubDataset, Name
+from tonsai_pipeline.recipe.sources import NamedTexts
 
 #: The verdicts of the gate, in the order in which they are read.
 GATE_NAMES = (
@@ -61,29 +61,14 @@ class EarlySignalConfig(Section):
     """Share of the run's time that it may take, 0..1; beyond it a time is left out, but for the last."""
 
 
-class MeasuredText(Section):
+class MeasuredText(NamedTexts):
     """Texts on which every model is measured: the same bytes, whoever wrote the tokenizer."""
-
-    name: Name
-    """Short name, for tables."""
 
     lang: Literal["khm", "eng"]
     """Their language."""
 
-    path: RecipePath | None = None
-    """File in any format that sources have; a relative path starts at the recipe's folder."""
-
-    hub: HubDataset | None = None
-    """A data set on the Hub instead of a path. Pin its revision."""
-
     text_column: str = "text"
     """Field that holds the text."""
-
-    @model_validator(mode="after")
-    def _path_or_hub(self) -> Self:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError(f"evaluate.texts '{self.name}' needs either 'path' or 'hub'")
-        return self
 
 
 class MemorizationConfig(Section):

@@ -14,7 +14,7 @@ LanguageCode = Literal["khm", "eng"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Repeat = Annotated[float, Field(ge=0, le=100)]
 
-#: Above this many epochs a repeat is worth almost nothing (Muennighoff et al. 2025).
+#: Above this many epochs a repeat is worth almost nothing at the usual weight decay of 0.1 (Muennighoff et al. 2025).
 MOST_USEFUL_EPOCHS = 16.0
 
 

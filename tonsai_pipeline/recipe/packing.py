@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tonsai_pipeline.recipe.section import Section
+
+
+class CanaryConfig(Section):
+    """Random Khmer strings, planted in the training rows to measure what a model remembers of a text it saw so often.
+
+    They are no part of the mixture, of the tokenizer's sample or of an export, and the evaluation looks for them.
+    """
+
+    copies: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
+    """How often the canaries are planted, for example `[1, 4, 16, 64]`; empty: there are none."""
+
+    num_each: int = Field(default=2, ge=1, le=1000)
+    """Canaries for each number of copies, 1..1,000."""
+
+    num_clusters: int = Field(default=96, ge=16, le=10_000)
+    """Khmer clusters of a canary, 16..10,000; a token or more each, and all must fit a row."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of their text and of where they are planted."""
 
 
 class PackingConfig(Section):
@@ -25,3 +44,6 @@ class PackingConfig(Section):
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the order of rows within a shard; the order of documents follows the mixture's seed."""
+
+    canaries: CanaryConfig = CanaryConfig()
+    """Texts whose memory is measured; a model trained with some is for that measure, not for others."""

@@ -13,12 +13,14 @@ from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
+from tonsai_pipeline.recipe.publish import PublishConfig
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.section import Section
 from tonsai_pipeline.recipe.sft import SftConfig
 from tonsai_pipeline.recipe.sources import IngestConfig, Name, NormalizeConfig, Source
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.schema import CANARY_SOURCE
 
 
 class Recipe(Section):
@@ -53,6 +55,8 @@ class Recipe(Section):
     """What is measured and sampled at the end."""
     sft: SftConfig = SftConfig()
     """Instruction tuning."""
+    publish: PublishConfig = PublishConfig()
+    """What the cards say of the model when it is given to others."""
     automation: AutomationConfig = AutomationConfig()
     """What may happen by itself."""
 
@@ -74,6 +78,14 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _canaries_have_a_name(self) -> Self:
+        if self.packing.canaries.copies and any(s.name == CANARY_SOURCE for s in self.sources):
+            raise ValueError(
+                f"a source is named '{CANARY_SOURCE}', which is what packing.canaries are counted for; rename it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _some_weight_is_given(self) -> Self:
         later = {name for stage in self.mixture.stages for name, w in stage.weights.items() if w}
         for language, share in self.mixture.languages.items():
@@ -90,6 +102,15 @@ class Recipe(Section):
         if self.train.regression.max_rise_frac and self.model.base is None:
             raise ValueError(
                 "train.regression.max_rise_frac compares with `model.base`, which is empty"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _laws_are_for_new_weights(self) -> Self:
+        if self.train.optimizer.lr == "auto" and self.model.base is not None:
+            raise ValueError(
+                "train.optimizer.lr: auto follows a law for new weights; a run that goes on from `model.base` takes a "
+                "third or so of that model's own peak rate"
             )
         return self
 

@@ -51,6 +51,25 @@ class HubDataset(Section):
     """Stop after this many rows; None for all."""
 
 
+class NamedTexts(Section):
+    """Texts that a model is measured on, and that are therefore kept out of the corpus."""
+
+    name: Name
+    """Short name, for reports and tables."""
+    path: RecipePath | None = None
+    """File in any format that sources have; a relative path starts at the recipe's folder."""
+    hub: HubDataset | None = None
+    """A data set on the Hub instead of a path. Pin its revision."""
+    format: DumpFormat = "auto"
+    """File format; `auto` decides by the file name."""
+
+    @model_validator(mode="after")
+    def _path_or_hub(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError(f"'{self.name}' needs either 'path' or 'hub'")
+        return self
+
+
 class Source(Section):
     """One source of text; its dumps are dated snapshots of it.
 

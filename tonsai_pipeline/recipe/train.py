@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
 
@@ -13,12 +13,28 @@ from tonsai_pipeline.recipe.deepspeed_file import check_deepspeed, read_deepspee
 from tonsai_pipeline.recipe.evaluate import EarlySignalConfig, InTrainingSamples
 from tonsai_pipeline.recipe.section import RecipePath, Section
 
+Auto = Literal["auto"]
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def known(value: _Number | Auto) -> _Number:
+    """Return a setting that was `auto` in the recipe and is a number by now.
+
+    Raises:
+        ValueError: It is still `auto`; `planner.laws.resolve` decides it.
+    """
+    if value == "auto":
+        raise ValueError("a setting is still `auto`")
+    return cast("_Number", value)
+
 
 class OptimizerConfig(Section):
     """AdamW, with decay on matrices only."""
 
-    lr: float = Field(default=3e-4, gt=0.0, le=1.0)
-    """Peak learning rate, 0..1. 2.5e-4..4e-4 suits 0.5-0.8 B parameters at 0.5 M tokens a step."""
+    lr: Auto | Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
+    """Peak learning rate, 0..1; auto: by size and tokens (Step Law), for new weights only."""
 
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Decay of the running mean of gradients, 0..1."""
@@ -29,8 +45,9 @@ class OptimizerConfig(Section):
     eps: float = Field(default=1e-8, gt=0.0, le=1e-2)
     """Added to the denominator, 0..0.01."""
 
-    weight_decay: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Decay of weight matrices, 0..1; biases, norms and embeddings are never decayed."""
+    weight_decay: Auto | Annotated[float, Field(ge=0.0, le=10.0)] = 0.1
+    """Decay of weight matrices, 0..10; biases, norms and embeddings are never decayed. auto: by rate, batch and tokens
+    (Power Lines), more beyond four passes over the text."""
 
     grad_clip: float = Field(default=1.0, ge=0.0, le=1000.0)
     """Largest global gradient norm, 0..1,000; 0 clips nothing."""
@@ -172,11 +189,12 @@ class TrainConfig(Section):
     num_epochs: float | None = Field(default=None, gt=0.0, le=1000.0)
     """Length of the run in passes over the packed training rows, 0..1,000; with neither given, 1."""
 
-    global_batch_tokens: int = Field(default=524_288, ge=1)
-    """Tokens of one optimizer step over all processes; a multiple of the row length."""
+    global_batch_tokens: Auto | Annotated[int, Field(ge=1)] = 524_288
+    """Tokens of one optimizer step over all processes; a multiple of the row length. auto: by tokens (Step Law)."""
 
-    micro_batch_rows: int = Field(default=8, ge=1, le=4096)
-    """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result."""
+    micro_batch_rows: Auto | Annotated[int, Field(ge=1, le=4096)] = 8
+    """Most rows that one process sends through the network at a time, 1..4,096; changes memory, not the result.
+    auto: as many as fit, found by trial steps on a GPU and estimated on a CPU."""
 
     backend: Literal["deepspeed", "torch"] = "deepspeed"
     """deepspeed: any number of processes; torch: one process, plain PyTorch, for debugging."""

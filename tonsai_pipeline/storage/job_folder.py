@@ -41,6 +41,7 @@ def record_failure(folder: Path, **facts: object) -> None:
 
 def record_error(folder: Path, error: BaseException) -> None:
     """Leave a record of the error that is being handled."""
+    retry = {"may_retry": True} if getattr(error, "may_retry", False) else {}
     record_failure(
         folder,
         error=type(error).__name__,
@@ -49,6 +50,7 @@ def record_error(folder: Path, error: BaseException) -> None:
         step=getattr(error, "step", None),
         checkpoint=getattr(error, "checkpoint", None),
         traceback=redact(traceback.format_exc()),
+        **retry,
     )
 
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
 
-from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
 from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.model.size import shape_of_network
 from tonsai_pipeline.planner.hardware import peak_flops_of
+from tonsai_pipeline.planner.laws import resolve, workload
 from tonsai_pipeline.planner.network import Shape, flops_per_token
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.manifest import MANIFEST_NAME, read_manifest
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.backends.backend import Backend
 from tonsai_pipeline.train.backends.deepspeed_backend import DeepSpeedBackend
@@ -31,6 +34,7 @@ from tonsai_pipeline.train.backends.torch_backend import TorchBackend
 from tonsai_pipeline.train.base_model import measure_base
 from tonsai_pipeline.train.launch import process
 from tonsai_pipeline.train.loop.batch_plan import BatchPlan, make_plan
+from tonsai_pipeline.train.micro_batch import Workload, find_micro_rows
 from tonsai_pipeline.train.spec import TrainRun
 
 
@@ -39,6 +43,8 @@ class Setup:
     """What is built before the first step.
 
     Args:
+        run: The run, with numbers in place of `auto`.
+        reasons: Why these numbers, by name.
         backend: The network and its optimizer.
         plan: Which rows when.
         network: Its sizes.
@@ -46,6 +52,8 @@ class Setup:
         base: The base model on held-out rows, before training; None: nothing is compared with it.
     """
 
+    run: TrainRun
+    reasons: Mapping[str, str]
     backend: Backend
     plan: BatchPlan
     network: Shape
@@ -76,37 +84,39 @@ def assemble(
         TrainError: The batch does not fit the rows, or documents would see each other.
         RecipeError: The network cannot be built.
     """
-    section = run.train
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    try:
-        plan = make_plan(
-            section, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
-        )
-    except ValueError as error:
-        raise TrainError(f"{run.shards_dir}: {error}") from error
-    base = measure_base(run, device, reporter)
-    dtype = process.choose_dtype(section, device)
+    if run.train.global_batch_tokens != "auto":
+        _plan(run, reader)  # a batch that does not fit is known before anything is built
+    dtype = process.choose_dtype(run.train, device)
     model = build_model(
         run.model,
         vocab_size=reader.vocab_size,
         seq_len=reader.seq_len,
         special_ids=reader.special_ids,
-        seed=section.seed,
+        seed=run.train.seed,
         tokenizer_dir=run.tokenizer_dir,
         on_change=reporter.log,
     )
     network = shape_of_network(model, reader.seq_len)
     prepare(run, model, reader, reporter.log)
+    run, reasons = _with_numbers(run, reader, network, reporter)
+    section, plan = run.train, _plan(run, reader)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
     check_loss(loss)
+    if section.micro_batch_rows == "auto":
+        rows = find_micro_rows(Workload(run, plan, loss, network, device, dtype), reader, reporter)
+        run = run.model_copy(
+            update={"train": section.model_copy(update={"micro_batch_rows": rows})}
+        )
+        plan = _plan(run, reader)
+    base = measure_base(run, plan.micro_rows, device, reporter)
     compiled = device.type == "cuda" if section.compile == "auto" else section.compile
     backend = _make_backend(run, plan, loss, device, dtype, compiled=compiled, reporter=reporter)
     _check_attention(backend, reader.seq_len)
     reporter.log(
         f"{network.num_parameters:,} parameters, {plan.num_steps:,} steps of {plan.step_tokens:,} tokens, "
-        f"{world_size} x {device.type}, {backend.precision}, {backend.name}"
+        f"{plan.world_size} x {device.type}, {backend.precision}, {backend.name}"
         + (f" ZeRO {backend.zero_stage}" if backend.name == "deepspeed" else "")
     )
     if plan.num_empty_rows:
@@ -114,7 +124,45 @@ def assemble(
             f"{plan.global_rows} rows a step do not divide evenly: {plan.num_empty_rows} empty ones fill up"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Setup(backend, plan, network, peak_flops_of(name, backend.precision), base)
+    return Setup(run, reasons, backend, plan, network, peak_flops_of(name, backend.precision), base)
+
+
+def _with_numbers(
+    run: TrainRun, reader: RowReader, network: Shape, reporter: Reporter
+) -> tuple[TrainRun, Mapping[str, str]]:
+    """Decide what is `auto` and changes the result; it follows from shards, network and recipe alone."""
+    if run.train.optimizer.lr == "auto" and run.model.base is not None:
+        raise RecipeError(
+            "optimizer.lr: auto follows a law for new weights, and these are not; name a rate"
+        )
+    work = workload(
+        network, run.train, num_rows=reader.num_rows, packed_passes=_packed_passes(run.shards_dir)
+    )
+    if work is None:
+        return run, {}
+    train, reasons = resolve(run.train, work)
+    for name, reason in reasons.items():
+        reporter.log(f"{name}: auto: {reason}")
+    return run.model_copy(update={"train": train}), reasons
+
+
+def _packed_passes(shards_dir: Path) -> float:
+    """Return how often the packed rows hold their text, on average over tokens; 1 where nobody counted."""
+    if not (shards_dir / MANIFEST_NAME).exists():
+        return 1.0
+    sources = read_manifest(shards_dir).report.get("sources", {}).values()
+    unique = sum(min(found["available_tokens"], found["num_tokens"]) for found in sources)
+    return sum(found["num_tokens"] for found in sources) / unique if unique else 1.0
+
+
+def _plan(run: TrainRun, reader: RowReader) -> BatchPlan:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        return make_plan(
+            run.train, num_rows=reader.num_rows, seq_len=reader.seq_len, world_size=world_size
+        )
+    except ValueError as error:
+        raise TrainError(f"{run.shards_dir}: {error}") from error
 
 
 def _make_backend(

@@ -25,12 +25,13 @@ from tonsai_pipeline.train.spec import TrainRun
 
 
 def measure_base(
-    run: TrainRun, device: torch.device, reporter: Reporter
+    run: TrainRun, batch_rows: int, device: torch.device, reporter: Reporter
 ) -> dict[str, HeldOut] | None:
     """Measure the model that a run begins with; called in every process, before the engine takes its memory.
 
     Args:
         run: None is measured unless `model.base` is set and `train.regression` limits a language.
+        batch_rows: Rows at a time.
         device: Where this process computes.
         reporter: Shows the numbers.
 
@@ -56,7 +57,7 @@ def measure_base(
             for language in readers
             if language in limits
         },
-        batch_rows=run.train.micro_batch_rows,
+        batch_rows=batch_rows,
         max_rows=None,
         positions=run.model.positions,
         device=device,

@@ -39,6 +39,7 @@ from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.loop.trainer import Outcome, Trainer
 from tonsai_pipeline.train.memory import out_of_memory
+from tonsai_pipeline.train.micro_batch import lower_micro_rows
 from tonsai_pipeline.train.records.journal import Journal
 from tonsai_pipeline.train.records.metrics import Metrics
 from tonsai_pipeline.train.records.trackers import check_trackers, open_trackers
@@ -124,9 +125,10 @@ def train(
     reader = RowReader(run.shards_dir / "train")
     setup = assemble(run, reader, device, reporter, prepare=work.prepare)
     try:
-        return _run(run, reader, setup, reporter, stop, work)
+        return _run(setup.run, reader, setup, reporter, stop, work)
     except torch.OutOfMemoryError as error:
         backend = setup.backend
+        lowered = lower_micro_rows(run, setup.plan)
         raise out_of_memory(
             section,
             setup.network,
@@ -134,6 +136,7 @@ def train(
             zero_stage=backend.zero_stage,
             world_size=backend.world_size,
             precision=backend.precision,
+            lowered=lowered,
         ) from error
 
 
@@ -256,6 +259,11 @@ def _write_status(
         "flops_per_token": setup.flops,
         "peak_flops": setup.peak_flops,
         "world_size": backend.world_size,
+        "micro_batch_rows": plan.micro_rows,
+        "global_batch_tokens": plan.step_tokens,
+        "lr": run.train.optimizer.lr,
+        "weight_decay": run.train.optimizer.weight_decay,
+        "reasons": dict(setup.reasons),
         "zero_stage": backend.zero_stage,
         "backend": backend.name,
         "device": backend.device.type,

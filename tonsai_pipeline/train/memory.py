@@ -20,6 +20,7 @@ def out_of_memory(
     zero_stage: int,
     world_size: int,
     precision: str,
+    lowered: int | None = None,
 ) -> TrainError:
     """Return the error.
 
@@ -30,6 +31,7 @@ def out_of_memory(
         zero_stage: As it ran.
         world_size: Processes.
         precision: As it ran.
+        lowered: Rows that the next start takes, where they were found by themselves: it may then succeed.
     """
     now: dict[str, Any] = {
         "zero_stage": zero_stage,
@@ -60,8 +62,11 @@ def out_of_memory(
         if size < before
         for name, value in change.items()
     )
+    if lowered is not None:
+        advice = f"micro_batch_rows: auto takes {lowered} from now on; beyond that, {advice}"
     return TrainError(
         f"out of memory; estimated were {before:.1f} GB a process for tensors, beside what kernels and other programs "
         f"take. Lower it with: {advice or 'a smaller network, or shorter rows (packing.seq_len)'}. The run keeps its "
-        "name and goes on from its last checkpoint"
+        "name and goes on from its last checkpoint",
+        may_retry=lowered is not None,
     )

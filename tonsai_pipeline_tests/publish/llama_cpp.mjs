@@ -1,6 +1,7 @@
 // The real llama.cpp, through node-llama-cpp: a request and an answer, both JSON files.
 // node llama_cpp.mjs PACKAGE_FOLDER REQUEST ANSWER, where REQUEST is
-// {"model": path, "ids": [text], "greedy": {"prompt": [id], "tokens": n}, "chat": text}; the last three as wanted
+// {"model": path, "ids": [text], "greedy": {"prompt": [id], "tokens": n}, "chat": text, "replyTokens": n}; the
+// last four as wanted
 import {readFileSync, writeFileSync} from "node:fs";
 import {pathToFileURL} from "node:url";
 
@@ -32,6 +33,11 @@ if (request.chat != null) {
         const session = new LlamaChatSession({contextSequence: context.getSequence(), chatWrapper, systemPrompt: ""});
         await session.prompt(request.chat, {maxTokens: 1, temperature: 0});
         answer.chat[name] = [...session.sequence.contextTokens];
+    }
+    if (request.replyTokens != null) {
+        const context = await model.createContext({contextSize: 256, batchSize: 256});
+        const session = new LlamaChatSession({contextSequence: context.getSequence(), chatWrapper: "auto", systemPrompt: ""});
+        answer.reply = await session.prompt(request.chat, {maxTokens: request.replyTokens, temperature: 0, trimWhitespaceSuffix: false});
         await context.dispose();
     }
 }

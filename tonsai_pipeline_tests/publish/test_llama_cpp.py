@@ -17,7 +17,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tonsai_pipeline.model.build import save_model
+from tonsai_pipeline.model.opened import open_model
 from tonsai_pipeline.publish.gguf_file import export_gguf
+from tonsai_pipeline.serve.reply import Reply, Sampling
 from tonsai_pipeline.text import NormalizeOptions, normalize_batch
 from tonsai_pipeline.tokenizer.assemble import (
     build_tokenizer,
@@ -32,6 +35,7 @@ from tonsai_pipeline_tests.publish.conftest import KINDS, PADDED, VOCAB_SIZE, wr
 pytestmark = pytest.mark.slow
 
 NUM_TOKENS = 64
+QUESTION, ANSWER = "តើអ្នកជានរណា?", "ខ្ញុំជាម៉ាស៊ីន។"
 DOCUMENTS_A_FILE = 120
 LONGEST_CHARS = 8000
 
@@ -90,6 +94,44 @@ def test_it_writes_what_transformers_writes(
     assert answer["chat"]["auto"] == asked
     for ids in (*answer["chat"].values(), asked):
         assert (ids[0], ids.count(0)) == (0, 1)
+
+
+def test_a_tuned_model_answers_and_stops_as_it_does_here(
+    tmp_path: Path,
+    tokenizer_dir: Path,
+    ask: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    base = write_model(tmp_path / "base", "gpt2", tokenizer_dir)
+    folder = tune(base, tmp_path / "tuned", tokenizer_dir)
+    opened = open_model(str(folder))
+    assert opened.takes_turns
+    ids = opened.turn_ids([{"role": "user", "content": QUESTION}])
+    reply = Reply(opened, ids, Sampling(max_new_tokens=NUM_TOKENS, temperature=0.0))
+    assert "".join(reply) == ANSWER
+    assert reply.finish_reason == "stop"
+    export_gguf(folder, tmp_path / "tuned.gguf", dtype="f32")
+    answer = ask(
+        {"model": str(tmp_path / "tuned.gguf"), "chat": QUESTION, "replyTokens": NUM_TOKENS}
+    )
+    assert answer["chat"]["auto"] == ids
+    assert answer["reply"] == ANSWER
+
+
+def tune(base: Path, folder: Path, tokenizer_dir: Path) -> Path:
+    """Let a network learn one conversation by heart, as instruction tuning leaves a folder."""
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    turns = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    ids = torch.tensor([tokenizer.apply_chat_template(turns)["input_ids"]])
+    model = AutoModelForCausalLM.from_pretrained(base).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    model.config.eos_token_id = 4
+    model.generation_config.eos_token_id = [4, 1]
+    save_model(model, folder, tokenizer_dir=tokenizer_dir)
+    return folder
 
 
 def test_it_gives_the_ids_of_the_tokenizer_on_real_text(

@@ -133,6 +133,9 @@ def test_a_broken_or_missing_set_is_named(house, tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"question": "fine", "answer": "fine"}\n{"question": 7}\n')
     with pytest.raises(DataError, match=r"'quiz', column 'question', row 1: text_not_string"):
         house.deduplicate(texts, config(tmp_path / "bad.jsonl"))
+    (tmp_path / "other.jsonl").write_text('{"question": "fine"}\n{"answer": null}\n')
+    with pytest.raises(DataError, match=r"'quiz': no row has text in column 'answer'"):
+        house.deduplicate(texts, config(tmp_path / "other.jsonl"))
 
 
 @pytest.mark.parametrize("lang", ["khm", "eng"])

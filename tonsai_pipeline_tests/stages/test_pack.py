@@ -14,16 +14,20 @@ from tokenizers import Tokenizer
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.export.shards import export_arrow, export_megatron
 from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.metrics.canary import CANARIES_NAME
 from tonsai_pipeline.recipe.packing import PackingConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
 from tonsai_pipeline.stages.tokenize.stage import _open_encoder, read_info
 from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.text import normalize
 from tonsai_pipeline.tokenizer.encode import Encoder
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,
@@ -404,3 +408,37 @@ def test_a_pack_killed_from_outside_goes_on_to_the_same_bytes(tmp_path: Path) ->
         pattern="building/packed_shards/**/shard-*.bin",
         asset="packed_shards",
     )
+
+
+def test_canaries_are_in_the_rows_so_often_and_nowhere_else(
+    packed: Packed, shared_store: Store, tmp_path: Path
+) -> None:
+    canaries = {"copies": (1, 5), "num_each": 2, "num_clusters": 24, "seed": 3}
+    config = PackingConfig.model_validate({**CONFIG.model_dump(), "canaries": canaries})
+    planted = run_pack(shared_store, packed_mixture(), LocalEngine(1), config)
+    assert planted.path != packed.path
+    told = read_json(planted.path / CANARIES_NAME)["canaries"]
+    assert [one["copies"] for one in told] == [1, 1, 5, 5]
+    found, cutter = segments_of(RowReader(planted.path / "train")), planted.tokenizer
+    texts = Counter(
+        cutter.decode(list(ids)[1:-1]) for ids, source, _ in found if source == "canary"
+    )
+    assert texts == {normalize(one["text"]): one["copies"] for one in told}
+    size = sum(len(ids) for ids, source, _ in found if source == "canary")
+    assert planted.report["num_canary_tokens"] == size
+    # Rows are filled otherwise, and a long document may be cut elsewhere; not a token more or less.
+    before = segments_of(RowReader(packed.path / "train"))
+    for source in ("khm_news", "eng_news"):
+        tokens = [
+            Counter(i for ids, name, _ in one if name == source for i in ids)
+            for one in (before, found)
+        ]
+        assert tokens[0] == tokens[1]
+    for stage in ("tokenizer", "tokenized_documents", "training_mixture"):
+        assert planted.builder.build(stage).path == packed.builder.build(stage).path
+    for export in (export_megatron, export_arrow):
+        with pytest.raises(DataError, match="has canaries"):
+            export(planted.path / "train", tmp_path / "out")
+    long = {**config.model_dump(), "canaries": {**canaries, "num_clusters": 400}}
+    with pytest.raises(DataError, match=r"lower packing\.canaries\.num_clusters"):
+        run_pack(shared_store, packed_mixture(), LocalEngine(1), PackingConfig.model_validate(long))

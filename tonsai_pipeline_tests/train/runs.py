@@ -17,23 +17,10 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def metrics(self, *, step: int, **numbers: float) -> None: ...
+    def metrics(self, *, step: int, of: int | None = None, **numbers: float) -> None: ...
 
     def log(self, message: str) -> None:
         self.messages.append(message)
-
-
-class StopAt(StopRequest):
-    """Asked to stop once so many steps were begun."""
-
-    def __init__(self, num_steps: int) -> None:
-        super().__init__()
-        self._left = num_steps
-
-    @property
-    def is_set(self) -> bool:
-        self._left -= 1
-        return self._left < 0
 
 
 def curve(output_dir: Path) -> list[tuple[int, float, float]]:

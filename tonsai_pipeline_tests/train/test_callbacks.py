@@ -13,6 +13,7 @@ from tonsai_pipeline.train import job
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.callbacks.guards import Guards
 from tonsai_pipeline.train.callbacks.make import make_callbacks
+from tonsai_pipeline.train.loop.stop import StopAfter
 from tonsai_pipeline_tests.train import runs
 from tonsai_pipeline_tests.train.tiny import make_run
 
@@ -69,7 +70,7 @@ def test_hooks_come_in_order_and_the_state_is_found_again(
     tiny_data: Path, counters: list[Counter]
 ) -> None:
     run = make_run(tiny_data, "callbacks", backend="torch")
-    runs.train(run, runs.StopAt(3))
+    runs.train(run, StopAfter(3))
     assert counters[0].calls == [
         ("start", 0),
         ("validation", 0),

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import read_metrics
+from tonsai_pipeline.train.loop.stop import StopAfter
 from tonsai_pipeline_tests.train import continued, runs, tiny
 
 LIMITS = {"max_rise_frac": {"eng": 0.5, "khm": 0.5}}
@@ -140,7 +141,7 @@ def test_a_run_stopped_in_any_phase_goes_on_to_the_same_last_digit(
 ) -> None:
     output = f"stopped{stop_at}"
     run = continued.continued_run(data, output, extended=False, **FREEZE)
-    runs.train(run, runs.StopAt(stop_at))
+    runs.train(run, StopAfter(stop_at))
     runs.train(run)
     again = weights(data, output)
     assert all(torch.equal(thawed[name], again[name]) for name in thawed)

@@ -78,6 +78,7 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
     made.alone("zero1-micro3", zero_stage=1, micro_batch_rows=3)
     for micro in (1, 2, 3, 4):
         made.add(f"micro{micro}", zero_stage=1, micro_batch_rows=micro)
+    made.add("auto", zero_stage=1, micro_batch_rows="auto")
     for precision, stage in KINDS:
         made.add(name_of((precision, stage)), precision=precision, zero_stage=stage)
     for kind, other in PAIRS:
@@ -119,6 +120,8 @@ def test_loss_is_equal_over_processes_micro_batches_and_accumulation(runs: Runs)
         assert_same(runs.curve(name), expected, rel=2e-6)
     for micro in (1, 2, 3, 4):
         assert_same(runs.curve(f"two/micro{micro}"), expected, rel=2e-6)
+    # Four rows are a process's whole share of a step.
+    assert runs.curve("two/auto") == runs.curve("two/micro4")
 
 
 @pytest.mark.parametrize("stage", STAGES)

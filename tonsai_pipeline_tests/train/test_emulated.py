@@ -16,6 +16,7 @@ from tonsai_pipeline.recipe.load import load_recipe
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import read_metrics
+from tonsai_pipeline.train.loop.stop import StopAfter
 from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.model.emulated_kernel import emulated
 from tonsai_pipeline_tests.model.families import GREEN, write_config
@@ -56,7 +57,7 @@ def test_every_family_trains_resumes_and_opens_again(
         outcome, _ = runs.train(whole)
         assert outcome.finished
         assert len(calls) > 0
-        runs.train(broken, runs.StopAt(2))
+        runs.train(broken, StopAfter(2))
         outcome, reporter = runs.train(broken)
     assert "resuming from step-00000002" in reporter.messages
     assert len(losses(whole)) == 3
@@ -110,7 +111,7 @@ def test_one_graph_for_training_and_one_for_measuring(
         assert compiled == pytest.approx(eager, rel=1e-3), step
 
 
-@pytest.mark.parametrize("name", ["demo", "gpt2_0p5b", "gpt2_500m"])
+@pytest.mark.parametrize("name", ["demo", "gpt2_0p5b", "gpt2_500m", "llama_0p5b"])
 def test_the_settings_of_a_shipped_recipe_train_on_the_kernel(
     tiny_data: Path, tmp_path: Path, name: str
 ) -> None:
@@ -158,7 +159,7 @@ def test_fp16_scales_its_loss_and_goes_on_exactly(tiny_data: Path) -> None:
     exact = describe(tiny_data, "fp32", model, **{**settings, "precision": "fp32"}, max_tokens=None)
     with emulated():
         runs.train(whole)
-        runs.train(broken, runs.StopAt(3))
+        runs.train(broken, StopAfter(3))
         runs.train(broken)
     runs.train(exact)
     assert losses(broken) == losses(whole)

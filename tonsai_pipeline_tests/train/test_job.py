@@ -11,7 +11,7 @@ import torch
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.storage.job_folder import read_metrics
-from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.loop.stop import StopAfter, StopRequest
 from tonsai_pipeline_tests.train import runs
 from tonsai_pipeline_tests.train.tiny import SEQ_LEN, make_run, write_shards
 
@@ -75,7 +75,7 @@ def test_memory_savers_do_not_change_the_result(tiny_data: Path, undisturbed) ->
 def test_a_stopped_run_saves_and_goes_on_to_the_same_last_digit(
     tiny_data: Path, undisturbed
 ) -> None:
-    outcome, _, _ = run_job(tiny_data, "stopped", runs.StopAt(3))
+    outcome, _, _ = run_job(tiny_data, "stopped", StopAfter(3))
     assert (outcome.finished, outcome.step) == (False, 3)
     assert not (tiny_data / "stopped" / "model").exists()
     outcome, records, reporter = run_job(tiny_data, "stopped")
@@ -109,7 +109,7 @@ def weights(folder: Path) -> torch.Tensor:
 def test_a_damaged_checkpoint_costs_a_few_steps_and_not_the_run(
     tiny_data: Path, undisturbed
 ) -> None:
-    run_job(tiny_data, "damaged", runs.StopAt(5))
+    run_job(tiny_data, "damaged", StopAfter(5))
     newest = tiny_data / "damaged" / "checkpoints" / "step-00000005" / "state" / FIRST_FILE
     newest.write_bytes(newest.read_bytes()[:1000])
     _, records, reporter = run_job(tiny_data, "damaged")

@@ -24,10 +24,10 @@ from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.synthetic.instructions import write_instructions
 from tonsai_pipeline.train import job as train_job
-from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.loop.stop import StopAfter, StopRequest
 from tonsai_pipeline.tune.job import Tuning
 from tonsai_pipeline.tune.spec import TuneRun
-from tonsai_pipeline_tests.train.runs import Recorder, StopAt, curve
+from tonsai_pipeline_tests.train.runs import Recorder, curve
 from tonsai_pipeline_tests.tune.chats import dataset_of, recipe_of, write_base
 
 TRAIN: Mapping[str, Any] = {
@@ -129,7 +129,7 @@ def test_adapter_and_merged_model_are_the_same_and_tied_weights_stay_tied(
 def test_a_stopped_run_goes_on_to_the_same_bytes(made: Any, tmp_path: Path, method: str) -> None:
     whole, halves = (run_of(made, tmp_path / name, method) for name in ("whole", "halves"))
     tune(whole)
-    tune(halves, StopAt(7))
+    tune(halves, StopAfter(7))
     assert not (halves.output_dir / "model").exists()
     said = tune(halves).messages
     assert any(message.startswith("resuming from step-0000000") for message in said)

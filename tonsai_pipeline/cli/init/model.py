@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tonsai_pipeline.planner.hardware import peak_flops_of
 from tonsai_pipeline.planner.network import Shape, flops_per_token, memory_per_gpu, shape_of
-from tonsai_pipeline.planner.presets import Preset, fit
+from tonsai_pipeline.planner.presets import Preset, fit, usable_bytes
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 
@@ -31,7 +31,6 @@ _CPU_HOURS, _GPU_HOURS = 8.0, 168.0
 _GPU_MFU = 0.4
 #: For a GPU that the planner does not know: that of a card of some years ago.
 _UNKNOWN_GPU_FLOPS = 50e12
-_CPU_MEMORY_FRAC = 0.5
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ def _fit(rung: Rung, machine: Machine) -> tuple[int, str, int] | None:
             memory = memory_per_gpu(
                 rung.shape, zero_stage=0, world_size=1, micro_batch_rows=rows, precision="fp32"
             )
-            if memory.total <= _CPU_MEMORY_FRAC * machine.memory_gb * 1e9:
+            if memory.total <= usable_bytes(machine.memory_gb * 1e9, on_gpu=False):
                 return rows, "fp32", 0
         return None
     preset = Preset(machine.gpu, machine.num_gpus, machine.memory_gb, has_bf16=machine.has_bf16)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from tonsai_pipeline.catalog.locations import location_of
@@ -24,7 +25,8 @@ from tonsai_pipeline.recipe.dedup import DecontaminateConfig, EvaluationSet
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.schema import EVALUATION_ITEMS
 from tonsai_pipeline.storage.documents import write_part
-from tonsai_pipeline.storage.dumps import BadRow, read_dump_file
+from tonsai_pipeline.storage.dumps import BadRow, RawRecord, read_dump_file
+from tonsai_pipeline.storage.dumps.records import ReadOptions, to_record
 from tonsai_pipeline.storage.sorted_arrays import save_array
 from tonsai_pipeline.text import NORMALIZER_VERSION, normalize_batch_report
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION, dedup_key_batch
@@ -45,7 +47,7 @@ def index_evaluation_sets(
         engine: Not used: the sets are small.
 
     Raises:
-        DataError: A file is missing or a row of it cannot be read; the message names both.
+        DataError: A file is missing, a row of it cannot be read, or a column is in none; the message names both.
     """
     del engine
     sets, names, texts = [], [], []
@@ -89,6 +91,7 @@ def _all_items(
             name=text_set.name,
             path=text_set.path,
             hub=text_set.hub,
+            format=text_set.format,
             text_columns=(text_set.text_column,),
         )
         for name, text in _read_items(as_set):
@@ -100,16 +103,28 @@ def _all_items(
 
 
 def _read_items(one: EvaluationSet) -> Iterator[tuple[str, str]]:
-    """Yield (column/row, text) of every item; a row without that field has none."""
-    for column in one.text_columns:
-        for record in read_dump_file(location_of(one), format=one.format, text_column=column):
-            if not isinstance(record, BadRow):
-                yield f"{column}/{record.row}", record.text
-            elif record.reason != "missing_text":
+    """Yield (column/row, text) of every item, reading the set once; a row without a field has no item of it."""
+    alone = one.text_columns[0] if len(one.text_columns) == 1 else ""
+    empty = set(one.text_columns)
+    for record in read_dump_file(location_of(one), format=one.format, text_column=alone):
+        for column in one.text_columns:
+            found = record
+            if not alone and isinstance(record, RawRecord):
+                fields = orjson.loads(record.meta or "{}")
+                options = ReadOptions(text_column=column)
+                found = to_record(fields, row=record.row, byte_offset=None, options=options)
+            if not isinstance(found, BadRow):
+                empty.discard(column)
+                yield f"{column}/{found.row}", found.text
+            elif found.reason != "missing_text":
                 raise DataError(
-                    f"evaluation set '{one.name}', column '{column}', row {record.row}: "
-                    f"{record.reason}: {record.detail}"
+                    f"evaluation set '{one.name}', column '{column}', row {found.row}: "
+                    f"{found.reason}: {found.detail}"
                 )
+    if empty:
+        raise DataError(
+            f"evaluation set '{one.name}': no row has text in column '{min(empty)}'; change text_columns"
+        )
 
 
 def ngrams_of(texts: pa.Array, config: DecontaminateConfig) -> Shingles:
@@ -123,7 +138,7 @@ def ngrams_of(texts: pa.Array, config: DecontaminateConfig) -> Shingles:
 
 STAGE = Stage(
     "evaluation_ngrams",
-    version=f"3+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}+text{NORMALIZER_VERSION}",
+    version=f"4+shingles{SHINGLE_VERSION}+key{DEDUP_KEY_VERSION}+text{NORMALIZER_VERSION}",
     make=index_evaluation_sets,
     part_of="contaminated_documents",
     fields={

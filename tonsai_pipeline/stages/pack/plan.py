@@ -93,6 +93,7 @@ class RunPlan:
         budget: Targets and epochs by source.
         realised: Tokens of each source in `order`.
         shortfalls: Sources that give no token and languages that miss their share, with what would be feasible.
+        num_canary_tokens: Tokens in `order` that belong to no source: see `canaries.py`.
     """
 
     order: npt.NDArray[np.int64]
@@ -100,6 +101,7 @@ class RunPlan:
     budget: Budget
     realised: Mapping[str, int]
     shortfalls: tuple[str, ...] = ()
+    num_canary_tokens: int = 0
 
 
 def read_shares(mixture: Artifact) -> Shares:

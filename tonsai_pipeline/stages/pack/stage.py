@@ -2,6 +2,7 @@
 
     tokenized documents ──shares, order──▶ run ──windows──▶ train/       one shard a window
                       └──held-out documents, in order──▶ val_khm/, val_eng/
+    packing.canaries ──▶ planted among the documents of train/, and told in canaries.json
 
 Every token of the run is in exactly one row: what goes in is counted against what comes out.
 """
@@ -27,8 +28,9 @@ from tonsai_pipeline.packing import PACKING_VERSION
 from tonsai_pipeline.packing.rows import PackingStats, position_coverage
 from tonsai_pipeline.packing.windows import cut_windows
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.schema import CANARY_SOURCE, DumpKey, Language
 from tonsai_pipeline.stages.mix.shares import mixed_sources
+from tonsai_pipeline.stages.pack.canaries import plant
 from tonsai_pipeline.stages.pack.plan import (
     DocumentTable,
     RunPlan,
@@ -43,6 +45,7 @@ from tonsai_pipeline.stages.tokenize.stage import read_info
 from tonsai_pipeline.storage.shards import RowsHeader, ShardEntry, finish_rows
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.tokenizer.assemble import TokenizerInfo
+from tonsai_pipeline.tokenizer.encode import Encoder
 from tonsai_pipeline.tokenizer.fertility import token_lengths
 
 TRAIN = "train"
@@ -67,6 +70,7 @@ class PackReport:
         languages: Share of tokens of each language.
         shortfalls: Sources that give no token and languages that miss their share, with what would be feasible.
         position_coverage: Share of documents that reach a position, for models whose positions restart.
+        num_canary_tokens: Tokens of the run that belong to no source of the recipe.
     """
 
     seq_len: int
@@ -80,6 +84,7 @@ class PackReport:
     languages: Mapping[str, float]
     position_coverage: Sequence[tuple[int, float]]
     shortfalls: Sequence[str]
+    num_canary_tokens: int
 
 
 def pack(
@@ -110,14 +115,20 @@ def pack(
     shares = read_shares(mixture)
     table = read_documents(mixed, tokens, shares)
     run = plan_run(table, shares, mixture.path)
+    header = _header(info, shares, config)
+    if config.canaries.copies:
+        text = (tokenizer.path / "tokenizer.json").read_text(encoding="utf-8")
+        encoder = Encoder(text, info, header.dtype)
+        table, run = plant(table, run, folder, folder / _PLANS, config=config, encoder=encoder)
     lengths = token_lengths(Tokenizer.from_file(str(tokenizer.path / "tokenizer.json")))
-    packer = _Packer(folder, config, _header(info, shares, config), table, lengths, engine)
+    packer = _Packer(folder, config, header, table, lengths, engine)
     results = {TRAIN: packer.train(run, shares)}
     for number, language in enumerate(table.languages):
         results[f"val_{language}"] = packer.validation(language, held_out(table, number))
-    _check_nothing_lost(results[TRAIN].stats, sum(run.realised.values()), folder)
+    num_tokens = sum(run.realised.values()) + run.num_canary_tokens
+    _check_nothing_lost(results[TRAIN].stats, num_tokens, folder)
     sources = _sources(run, shares, table)
-    return _report(results, sources, packer.header, config, run.shortfalls)
+    return _report(results, sources, packer.header, config, run)
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ class _Packer:
 
 
 def _header(info: TokenizerInfo, shares: Shares, config: PackingConfig) -> RowsHeader:
+    has_canaries = bool(config.canaries.copies)
     return RowsHeader(
         seq_len=config.seq_len,
         vocab_size=info.padded_vocab_size,
@@ -199,8 +211,8 @@ def _header(info: TokenizerInfo, shares: Shares, config: PackingConfig) -> RowsH
         bos_id=info.bos_id,
         eos_id=info.eos_id,
         tokenizer_digest=info.digest,
-        sources=shares.sources,
-        languages=shares.languages,
+        sources=shares.sources + (CANARY_SOURCE,) * has_canaries,
+        languages=shares.languages + (str(Language.KHM),) * has_canaries,
     )
 
 
@@ -222,7 +234,7 @@ def _report(
     sources: Mapping[str, Mapping[str, Any]],
     header: RowsHeader,
     config: PackingConfig,
-    shortfalls: Sequence[str],
+    run: RunPlan,
 ) -> PackReport:
     train = results[TRAIN].stats
     languages: Counter[str] = Counter()
@@ -239,7 +251,8 @@ def _report(
         sources=sources,
         languages=dict(languages),
         position_coverage=position_coverage(results[TRAIN].histogram),
-        shortfalls=shortfalls,
+        shortfalls=run.shortfalls,
+        num_canary_tokens=run.num_canary_tokens,
     )
 
 

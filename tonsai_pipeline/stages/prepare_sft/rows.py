@@ -19,6 +19,8 @@ from tonsai_pipeline.storage.files import atomic_path
 from tonsai_pipeline.storage.rows import LEARNED_NAME, SEGMENT, RowBlock, RowsHeader
 from tonsai_pipeline.storage.shards import RowWriter
 
+TRAIN, REPLIES = "train", "val_replies"
+
 #: Rows that are put together at a time.
 _BLOCK_ROWS = 512
 

@@ -9,10 +9,10 @@ reason.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,8 @@ import pyarrow as pa
 from tonsai_pipeline.dedup.contamination import EvaluationIndex
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION
 from tonsai_pipeline.engine import Engine
-from tonsai_pipeline.errors import DataError, RecipeError
+from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.instructions.formats import Message
-from tonsai_pipeline.instructions.licenses import strictest
 from tonsai_pipeline.lineage import Fields, Stage, every_dump, whole
 from tonsai_pipeline.mixture.budget import budget
 from tonsai_pipeline.packing import PACKING_VERSION
@@ -42,10 +41,12 @@ from tonsai_pipeline.stages.prepare_sft.chat_tokenizer import (
     ChatTokenizer,
     write_chat_tokenizer,
 )
-from tonsai_pipeline.stages.prepare_sft.encode import Encoded, encode_all
+from tonsai_pipeline.stages.prepare_sft.choose import Chosen, choose
+from tonsai_pipeline.stages.prepare_sft.encode import Encoded
 from tonsai_pipeline.stages.prepare_sft.replay import document_ids, held_out_texts, replay
-from tonsai_pipeline.stages.prepare_sft.rows import Item, write_rows
-from tonsai_pipeline.stages.prepare_sft.select import Conversation, select
+from tonsai_pipeline.stages.prepare_sft.report import report
+from tonsai_pipeline.stages.prepare_sft.rows import REPLIES, TRAIN, Item, write_rows
+from tonsai_pipeline.stages.prepare_sft.select import Conversation
 from tonsai_pipeline.stages.read_instructions.stage import is_wanted
 from tonsai_pipeline.storage.documents import read_part, write_part
 from tonsai_pipeline.storage.rows import RowsHeader
@@ -54,11 +55,8 @@ from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text.dedup_key import DEDUP_KEY_VERSION
 from tonsai_pipeline.tokenizer.fertility import token_lengths
 
-TRAIN, REPLIES = "train", "val_replies"
 #: Held-out conversations, which the tuned model is asked.
 HELD_OUT_NAME = "held_out.parquet"
-_NUM_SHOWN = 3
-_SHOWN_CHARS = 1000
 
 
 def prepare(
@@ -103,7 +101,7 @@ def prepare(
     index = None
     if evaluation.report["sets"]:
         index = EvaluationIndex(*(load_array(evaluation.path / f"{name}.npy") for name in ARRAYS))
-    chosen = _choose(read_conversations(instructions), index, chat, config, decontaminate)
+    chosen = choose(read_conversations(instructions), index, chat, config, decontaminate)
     parts = mixture_parts(mixed, normalized)
     items = _plan(chosen.train, config)
     num_replay = round(
@@ -120,7 +118,7 @@ def prepare(
         folder, items, replayed, chosen, _held_out(parts, evaluate, normalize, chat), chat, config
     )
     write_part(folder / HELD_OUT_NAME, [_table(chosen.held_out)], HELD_OUT_CONVERSATIONS)
-    return _report(instructions, chosen, items, replayed, splits, chat, config)
+    return report(instructions, chosen, items, replayed, splits, chat, config)
 
 
 def read_conversations(instructions: Artifact) -> Iterator[Conversation]:
@@ -132,59 +130,6 @@ def read_conversations(instructions: Artifact) -> Iterator[Conversation]:
             if row.pop("drop_reason") is None:
                 row["messages"] = tuple(Message(**turn) for turn in row["messages"])
                 yield Conversation(**row)
-
-
-class _Chosen(NamedTuple):
-    """What became of all conversations."""
-
-    train: list[Encoded]
-    held_out: list[Encoded]
-    dropped: dict[str, Counter[str]]
-    num_truncated: int
-    num_dropped_turns: int
-
-
-def _choose(
-    found: Iterator[Conversation],
-    index: EvaluationIndex | None,
-    chat: ChatTokenizer,
-    config: SftConfig,
-    decontaminate: DecontaminateConfig,
-) -> _Chosen:
-    conversations = list(found)
-    selected = select(conversations, index, config=config, decontaminate=decontaminate)
-    dropped: dict[str, Counter[str]] = {source.name: Counter() for source in config.sources}
-    left = []
-    for place, (conversation, reason) in enumerate(
-        zip(conversations, selected.reasons, strict=True)
-    ):
-        if reason is None:
-            left.append(place)
-        else:
-            dropped[conversation.source][reason] += 1
-    train, held_out = [], []
-    encoded = list(encode_all([conversations[place] for place in left], chat, config))
-    for place, one in zip(left, encoded, strict=True):
-        if one.drop_reason is not None:
-            dropped[one.conversation.source][one.drop_reason] += 1
-        else:
-            (held_out if selected.held_out[place] else train).append(one)
-    if not held_out and len(train) > 1:
-        # A few conversations: one of them is measured all the same.
-        held_out.append(train.pop())
-    if not train or not held_out:
-        said = ", ".join(f"{name}: {dict(found)}" for name, found in dropped.items())
-        raise DataError(
-            f"sft: {len(train)} conversations are left to learn from and {len(held_out)} to measure; dropped: {said}"
-        )
-    kept = [*train, *held_out]
-    return _Chosen(
-        train,
-        held_out,
-        dropped,
-        num_truncated=sum(one.num_dropped_turns > 0 for one in kept),
-        num_dropped_turns=sum(one.num_dropped_turns for one in kept),
-    )
 
 
 def _plan(train: Sequence[Encoded], config: SftConfig) -> list[Item]:
@@ -239,7 +184,7 @@ def _write(
     folder: Path,
     items: Sequence[Item],
     replayed: Mapping[str, Sequence[npt.NDArray[np.int64]]],
-    chosen: _Chosen,
+    chosen: Chosen,
     texts: Mapping[str, Sequence[npt.NDArray[np.int64]]],
     chat: ChatTokenizer,
     config: SftConfig,
@@ -293,76 +238,6 @@ def _table(found: Sequence[Encoded]) -> pa.Table:
         for one in found
     ]
     return pa.Table.from_pylist(rows, schema=HELD_OUT_CONVERSATIONS)
-
-
-def _report(
-    instructions: Artifact,
-    chosen: _Chosen,
-    items: Sequence[Item],
-    replayed: Mapping[str, Sequence[npt.NDArray[np.int64]]],
-    splits: Mapping[str, PackingStats],
-    chat: ChatTokenizer,
-    config: SftConfig,
-) -> dict[str, Any]:
-    """Count everything once more, from what was written."""
-    learned = [0 if item.learned is None else int(item.learned.sum()) for item in items]
-    licenses = {
-        source.name: _license(source.license, source.origin_license) for source in config.sources
-    }
-    num_tokens = sum(len(item.ids) for item in items)
-    return {
-        "num_conversations": len(chosen.train),
-        "num_held_out": len(chosen.held_out),
-        "num_turns": sum(len(one.conversation.messages) for one in chosen.train),
-        "num_tokens": splits[TRAIN].num_tokens,
-        "num_learned_tokens": sum(learned),
-        "learned_frac": sum(learned) / max(1, num_tokens),
-        "num_rows": splits[TRAIN].num_rows,
-        "fill_frac": splits[TRAIN].fill_frac,
-        "num_truncated": chosen.num_truncated,
-        "num_dropped_turns": chosen.num_dropped_turns,
-        "replay_tokens": {lang: sum(map(len, found)) for lang, found in replayed.items()},
-        "sources": {
-            source.name: {
-                **instructions.report["sources"][source.name],
-                "num_dropped_later": sum(chosen.dropped[source.name].values()),
-                "num_train": sum(one.conversation.source == source.name for one in chosen.train),
-                "num_held_out": sum(
-                    one.conversation.source == source.name for one in chosen.held_out
-                ),
-                "num_tokens": sum(len(item.ids) for item in items if item.source == number),
-                "num_learned_tokens": sum(
-                    n for n, item in zip(learned, items, strict=True) if item.source == number
-                ),
-                "license": licenses[source.name],
-            }
-            for number, source in enumerate(config.sources)
-        },
-        "dropped": {name: dict(sorted(found.items())) for name, found in chosen.dropped.items()},
-        "license": strictest(licenses.values()),
-        "end": chat.template.end,
-        "marker_ids": chat.marker_ids,
-        "num_added_markers": chat.num_added,
-        "splits": {
-            name: {"num_rows": one.num_rows, "num_tokens": one.num_tokens}
-            for name, one in splits.items()
-        },
-        "shown": [_shown(one, chat) for one in chosen.train[:_NUM_SHOWN]],
-    }
-
-
-def _license(own: str, origin: str | None) -> str:
-    return str(strictest([own, *([origin] if origin else [])]))
-
-
-def _shown(one: Encoded, chat: ChatTokenizer) -> dict[str, str]:
-    """Show a conversation and what of it is learned, as decoded tokens."""
-    decode = chat.tokenizer.decode
-    return {
-        "source": one.conversation.source,
-        "given": decode(one.ids.tolist(), skip_special_tokens=False)[:_SHOWN_CHARS],
-        "learned": decode(one.ids[one.learned].tolist(), skip_special_tokens=False)[:_SHOWN_CHARS],
-    }
 
 
 def pretrains(recipe: Recipe) -> bool:

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tonsai_pipeline.recipe.train import OptimizerConfig
+from tonsai_pipeline.recipe.train import OptimizerConfig, known
 from tonsai_pipeline.train.backends.phases import group_key
 
 
@@ -32,13 +32,13 @@ def make_optimizer(
             and for bf16, but not for plain fp32.
         learns: In which phases each parameter learns, see `phases.learning_phases`.
     """
-    groups = parameter_groups(module, section.weight_decay, learns or {})
-    betas = (section.beta1, section.beta2)
+    groups = parameter_groups(module, known(section.weight_decay), learns or {})
+    betas, lr = (section.beta1, section.beta2), known(section.lr)
     if guarded:
-        optimizer = GuardedAdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
+        optimizer = GuardedAdamW(groups, lr=lr, betas=betas, eps=section.eps, fused=fused)
         optimizer.grad_clip = section.grad_clip
         return optimizer
-    return torch.optim.AdamW(groups, lr=section.lr, betas=betas, eps=section.eps, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=section.eps, fused=fused)
 
 
 def parameter_groups(

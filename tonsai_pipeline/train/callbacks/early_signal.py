@@ -62,7 +62,7 @@ class EarlySignal(Callback):
         found = early_signal(model, self._tokenizer, self._items) | self._health(model)
         self._spent_s += time.monotonic() - began
         trainer.journal.metrics.write(SIGNAL, step, **found)
-        trainer.journal.reporter.metrics(step=step, **found)
+        trainer.journal.show(step, **found)
 
     def _health(self, model: PreTrainedModel) -> dict[str, float]:
         run = self._run

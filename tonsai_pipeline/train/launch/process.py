@@ -69,6 +69,9 @@ def be_deterministic() -> None:
 def be_quiet() -> None:
     """Keep libraries' chatter out of the log; warnings of our own and errors stay."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not torch.cuda.is_available():
+        # DeepSpeed, which other libraries load too, looks for a GPU and warns that there is none, unless it is told.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     for name in ("DeepSpeed", "deepspeed", "transformers", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|deepspeed)\..*")

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import TrainConfig, known
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
     """Cut a run into steps.
 
     Args:
-        section: Length and batch sizes.
+        section: Length and batch sizes; `micro_batch_rows: auto` counts as one row, until it is known.
         num_rows: Packed training rows.
         seq_len: Tokens in a row.
         world_size: Processes.
@@ -116,11 +116,12 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
     """
     if num_rows < 1:
         raise ValueError("there are no training rows")
-    global_rows, rest = divmod(section.global_batch_tokens, seq_len)
+    batch_tokens = known(section.global_batch_tokens)
+    global_rows, rest = divmod(batch_tokens, seq_len)
     if rest or global_rows == 0:
-        near = max(1, round(section.global_batch_tokens / seq_len)) * seq_len
+        near = max(1, round(batch_tokens / seq_len)) * seq_len
         raise ValueError(
-            f"train.global_batch_tokens {section.global_batch_tokens} is not a multiple of the row length "
+            f"train.global_batch_tokens {batch_tokens} is not a multiple of the row length "
             f"{seq_len}; the nearest that is: {near}"
         )
     if global_rows < world_size:
@@ -129,7 +130,8 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
             f"train.global_batch_tokens {world_size * seq_len} has"
         )
     own_rows = math.ceil(global_rows / world_size)
-    grad_accum_steps = math.ceil(own_rows / section.micro_batch_rows)
+    most_rows = 1 if section.micro_batch_rows == "auto" else section.micro_batch_rows
+    grad_accum_steps = math.ceil(own_rows / most_rows)
     return BatchPlan(
         num_steps=_num_steps(section, num_rows, seq_len, global_rows),
         num_rows=num_rows,
@@ -140,6 +142,17 @@ def make_plan(section: TrainConfig, *, num_rows: int, seq_len: int, world_size: 
         world_size=world_size,
         seed=section.seed,
     )
+
+
+def micro_batch_sizes(own_rows: int, most: int) -> list[int]:
+    """Return the sizes that micro batches of a process can have, ascending: its rows, divided evenly.
+
+    Example:
+        >>> micro_batch_sizes(12, most=8)
+        [1, 2, 3, 4, 6]
+    """
+    counts = range(max(1, math.ceil(own_rows / most)), own_rows + 1)
+    return sorted({math.ceil(own_rows / count) for count in counts})
 
 
 #: Steps of data that are skipped: (first, end) pairs, apart from each other, ascending.

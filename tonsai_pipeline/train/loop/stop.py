@@ -55,5 +55,19 @@ class StopRequest:
                 os._exit(_STUCK_EXIT_CODE)
 
 
+class StopAfter(StopRequest):
+    """Asked to stop once so many steps were begun: for whoever tries what a stopped run does."""
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self._left = num_steps
+
+    @property
+    def is_set(self) -> bool:
+        """Whether they were; asked once a step."""
+        self._left -= 1
+        return self._left < 0
+
+
 def _leave_to_thread(_: int, __: FrameType | None) -> None:
     """Do nothing here, see `StopRequest._listen`."""

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from tonsai_pipeline.model.held_out import HeldOut
+from tonsai_pipeline.recipe.train import known
 from tonsai_pipeline.train.backends.backend import Backend, StepResult
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.checkpoints.checkpoint import TrainState
@@ -167,7 +168,7 @@ class Trainer:
         # The rate at the middle of the step: neither the first nor the last step is wasted at rate 0.
         tokens = step * self.plan.step_tokens + self.plan.step_tokens // 2
         section = self.run_spec.train
-        peak = section.optimizer.lr
+        peak = known(section.optimizer.lr)
         schedule = in_fractions(section.schedule, self.plan.num_steps)
         return learning_rate(tokens, self.plan.total_tokens, peak=peak, schedule=schedule)
 

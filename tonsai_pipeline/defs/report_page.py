@@ -1,0 +1,148 @@
+"""What the asset page hides behind links -> one HTML page an artifact: pictures, tables, samples, checks at once.
+
+    metadata, checks ──write_page──▶ pages/<asset>/<partition>/<key>.html ──/tonsai/pages/...──▶ the browser
+
+Dagster shows Markdown of an event only after a click for each, and a browser opens no file:// link from a web page. So the
+page is a file of the data root, and the guard of the web server (`web_guard.py`) hands it out. Text of dumps stands on
+it: everything is escaped, and the page may load and run nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from markdown_it import MarkdownIt
+
+from tonsai_pipeline.storage.files import write_bytes
+from tonsai_pipeline.storage.layout import Layout, default_root
+from tonsai_pipeline.storage.store import Artifact
+
+PREFIX = "/tonsai/pages/"
+#: What a browser may do with a page: show its own pictures.
+SECURITY_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_PLACE = re.compile(r"[a-z0-9_]+/(?:all|[a-z0-9][a-z0-9_.-]*@[0-9]{8})/[0-9a-f]{16}\.html")
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b2733; margin: 2rem auto; max-width: 76rem; padding: 0 1.5rem }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem }
+.where { color: #5b6b7a; margin: .2rem 0 1.2rem } img { max-width: 100%; display: block }
+table { border-collapse: collapse; font-size: .9rem } th { text-align: left; color: #5b6b7a; font-weight: 600 }
+td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e6ebf0; vertical-align: top; overflow-wrap: anywhere }
+.numbers td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums }
+.grid { display: flex; flex-wrap: wrap; gap: 0 3rem } .wide { overflow-x: auto }
+.ok { color: #23744a } .bad { color: #a8321f } .warn { color: #8a6100 } pre { white-space: pre-wrap; font-size: .85rem }
+"""
+
+
+def page_url(artifact: Artifact) -> str:
+    """Return where the web server hands the page of an artifact out."""
+    return f"{PREFIX}{artifact.place}.html"
+
+
+def write_page(
+    artifact: Artifact, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
+) -> None:
+    """Write the page of an artifact.
+
+    Args:
+        artifact: What was made, or found finished.
+        metadata: What Dagster is told; pictures and tables as Markdown.
+        checks: Results of its checks.
+    """
+    blocks = {
+        n: str(v.value) for n, v in metadata.items() if isinstance(v, dg.MarkdownMetadataValue)
+    }
+    numbers = {n: v for n, v in metadata.items() if isinstance(v, bool | int | float)}
+    pictures = {name: text for name, text in blocks.items() if text.startswith("![")}
+    manifest = artifact.manifest
+    render = MarkdownIt("commonmark", {"html": False}).enable("table").render
+    body = [
+        f"<h1>{html.escape(manifest.asset)}</h1>",
+        f'<p class="where">{html.escape(manifest.partition or "whole corpus")}, {manifest.fingerprint[:16]}</p>',
+        _checks(checks),
+        '<div class="grid">',
+        *(f"<div>{render(text)}</div>" for text in pictures.values()),
+        "</div>",
+        _numbers(numbers),
+        *(
+            f'<h2>{_title(name)}</h2><div class="wide">{render(text)}</div>'
+            for name, text in blocks.items()
+            if name not in pictures
+        ),
+    ]
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(manifest.asset)}</title>'
+        f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )
+    root = Layout.of_artifact(artifact.path).root
+    write_bytes(_file(root, f"{artifact.place}.html"), text.encode())
+
+
+def read_page(place: str, root: Path | None = None) -> bytes | None:
+    """Return a page by what follows `/tonsai/pages/`; None if there is none of that name."""
+    if not _PLACE.fullmatch(place):
+        return None
+    path = _file(root or default_root(), place)
+    return path.read_bytes() if path.is_file() else None
+
+
+def _file(root: Path, place: str) -> Path:
+    return root / "pages" / place
+
+
+def _title(name: str) -> str:
+    return html.escape(name.replace("_", " "))
+
+
+def _checks(checks: Sequence[dg.AssetCheckResult]) -> str:
+    if not checks:
+        return ""
+    rows = []
+    for check in checks:
+        is_warning = check.severity == dg.AssetCheckSeverity.WARN
+        failed = ("warn", "warns") if is_warning else ("bad", "failed")
+        mark, word = ("ok", "passed") if check.passed else failed
+        rows.append(
+            f'<tr><td>{_title(check.check_name or "")}</td><td class="{mark}">{word}</td>'
+            f"<td>{html.escape(check.description or '')}</td></tr>"
+        )
+    return f"<h2>Checks</h2><table>{''.join(rows)}</table>"
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    cells = [
+        f"<tr><td>{_title(name)}</td><td>{say_number(name, value)}</td></tr>"
+        for name, value in numbers.items()
+        if "/" not in name
+    ]
+    return f'<h2>Numbers</h2><table class="numbers">{"".join(cells)}</table>' if cells else ""
+
+
+def say_number(name: str, value: float) -> str:
+    """Return a number with the unit that its name ends in, rounded for reading.
+
+    Example:
+        >>> (
+        ...     say_number("size_bytes", 12_345_678),
+        ...     say_number("dropped_frac", 0.0213),
+        ...     say_number("elapsed_s", 75.31),
+        ... )
+        ('12.3 MB', '2.13 %', '75.3 s')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_bytes"):
+        size, unit = float(value), "B"
+        for larger in ("kB", "MB", "GB", "TB"):
+            if abs(size) < 1000:
+                break
+            size, unit = size / 1000, larger
+        return f"{size:.3g} {unit}"
+    if name.endswith("_frac"):
+        return f"{100 * value:.3g} %"
+    unit = " s" if name.endswith("_s") and not name.endswith("per_s") else ""
+    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.3g}{unit}"
