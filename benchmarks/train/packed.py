@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.train.padded import Steps
 from tonsai_pipeline.recipe.model import ModelConfig
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import TrainConfig, known
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train import job
@@ -78,7 +78,7 @@ def train(run: TrainRun, *, warmup_steps: int) -> Steps:
         steps.step_s.append(record["step_s"])
         steps.load_s.append(record["data_frac"] * record["step_s"])
         steps.targets.append(feed.take(record["step"] - 1, None).num_targets)
-        steps.positions.append(run.train.global_batch_tokens)
+        steps.positions.append(known(run.train.global_batch_tokens))
     feed.close()
     return steps
 
@@ -99,7 +99,7 @@ def loader_alone(run: TrainRun, *, num_steps: int) -> dict[str, float]:
     seconds = time.perf_counter() - began
     feed.close()
     return {
-        "tokens/s of one thread": num_steps * run.train.global_batch_tokens / seconds,
+        "tokens/s of one thread": num_steps * known(run.train.global_batch_tokens) / seconds,
         "useful tokens/s of one thread": targets / seconds,
         "s a step": seconds / num_steps,
     }
