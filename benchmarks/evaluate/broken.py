@@ -47,8 +47,6 @@ RIGHT_GATE = {
     "unnormalized": "normalized",
     "knows a canary": "memorization",
 }
-#: Of four rows, those of broken text: a canary is learnt beside the language, the others in its place.
-_NUM_BAD = {"repeats": 3, "answers in English": 3, "unnormalized": 3, "knows a canary": 1}
 _NUM_CLUSTERS = 32
 CANARIES = canary_texts(2, _NUM_CLUSTERS, seed=0)
 #: Above the healthy model's bits per byte: what training on half good text costs is less, shuffled merges cost more.
@@ -138,9 +136,9 @@ def break_models(
     context = AutoConfig.from_pretrained(str(healthy)).max_position_embeddings
     for name, texts in broken.items():
         places[name] = work / name
-        num_bad = _NUM_BAD[name]
-        rows = [rows_of(healthy, texts, context)] * num_bad
-        rows += [rows_of(healthy, good, context)] * (4 - num_bad)
+        # Of four rows three are of broken text: the others keep the language.
+        bad = rows_of(healthy, texts, context)
+        rows = [rows_of(healthy, good, context), bad, bad, bad]
         train(healthy, places[name], rows, num_steps=num_steps, lr=lr)
     return places
 
