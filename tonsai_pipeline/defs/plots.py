@@ -124,7 +124,8 @@ def heat_map(
     """Draw a matrix of numbers with row and column names; each cell shows its number."""
     from matplotlib.figure import Figure
 
-    size = (2.2 + 0.55 * len(columns), 1.6 + 0.32 * len(rows))
+    # A title needs some width, whatever the number of columns.
+    size = (max(5.0, 2.2 + 0.55 * len(columns)), 1.6 + 0.32 * len(rows))
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     axes.imshow(values, cmap="Blues", aspect="auto")

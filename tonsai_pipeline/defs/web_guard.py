@@ -35,7 +35,7 @@ class GuardedStorage(LocalArtifactStorage):
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> LocalArtifactStorage:
         """Open the storage; Dagster calls this in every process that reads `dagster.yaml`."""
         if _WEB_SERVER in sys.modules:
