@@ -32,7 +32,8 @@ from tonsai_pipeline.synthetic.grammar import document
 from tonsai_pipeline.synthetic.wrong_encoding import wrong_encoding
 from tonsai_pipeline.text import normalize
 
-pytestmark = pytest.mark.slow
+#: A minute and a half of CPU; a crowded machine takes longer.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CONTEXT, VOCAB_SIZE = 128, 2048
 #: A network that learnt for half a minute is sure of its likeliest tokens only.
 DRAWN = GenerationConfig(temperature=0.4, top_p=0.9)
