@@ -21,7 +21,17 @@ from benchmarks import sections, word_tokenizers
 # One core: read by BLAS and OpenMP when they are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SECTIONS = ("percentiles", "form", "labels", "drops", "classifier", "known", "speed", "shares")
+SECTIONS = (
+    "percentiles",
+    "form",
+    "labels",
+    "ocr",
+    "drops",
+    "classifier",
+    "known",
+    "speed",
+    "shares",
+)
 
 
 def main() -> None:
@@ -63,6 +73,10 @@ def run(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, An
         from benchmarks.quality import labels
 
         return labels.measure_losses(options.data)
+    if name == "ocr":
+        from benchmarks.quality import failed_ocr
+
+        return failed_ocr.measure_failed(options.data)
     if name == "drops":
         from benchmarks.quality import drops
 

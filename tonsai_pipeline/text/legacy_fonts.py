@@ -12,6 +12,7 @@ Source: the signals and their first thresholds were measured on 840 pages of Cam
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -49,6 +50,14 @@ _MIN_GARBAGE_FRAC = 0.25
 _MIN_WORDS_OF_GARBAGE = 5
 _MAX_ENGLISH_FRAC_OF_GARBAGE = 0.08
 _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE = -2.0
+#: A blurred print leaves some words whole. So it is garbage too from fewer strange words on, in a longer line that is no
+#: English by its letters nor by its words (good English, a document: log-odds p1 2.3 and more, strange words p99 0.06).
+_MIN_BLURRED_FRAC = 0.1
+_MIN_WORDS_OF_BLURRED = 8
+_MAX_ENGLISH_FRAC_OF_BLURRED = 0.2
+_MAX_ENGLISH_LOG_ODDS_OF_BLURRED = 1.0
+#: Where so much of a page is garbage, a line that has blurred words is too.
+_MIN_GARBAGE_FRAC_OF_PAGE = 0.4
 #: Between so many lines in a legacy font, a Latin line is one too unless it is English.
 _MIN_LEGACY_LINES = 3
 #: A line of fewer Latin letters says nothing by itself: its neighbours do.
@@ -60,7 +69,9 @@ _MIN_KEPT_LETTERS = 60
 _MIN_KEPT_FRAC = 0.1
 
 #: What stands in program text and in no line of a legacy font.
-_CODE_MARKS = ("()", " = ", "=>", "0x", "://", "</", "/>", "};", "==", "&&")
+_CODE_MARKS = ("()", '("', " = ", "=>", "0x", "://", "</", "/>", "};", "==", "&&")
+#: The same where a line is called garbage; legacy fonts have letters at the places of some of these.
+_CODE_BESIDE_GARBAGE = re.compile(r"\w_\w|::|->|\);|\$\{|\w\(\w|[;{]\s*$|^\s*(?:#|//|\*)")
 
 _UNSURE, _CLEAN, _LEGACY, _GARBAGE = range(4)
 _REASONS = {_LEGACY: LEGACY_KHMER_FONT, _GARBAGE: GARBAGE_OCR}
@@ -113,7 +124,7 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
     cut_lines = {reason: np.zeros(len(texts), np.int32) for reason in _REASONS.values()}
     cut_bytes = np.zeros(len(texts), np.int64)
     pages = [kept[row].as_py().split("\n") for row in suspects.tolist()]
-    verdicts, letters, english = _judge_lines(pages)
+    verdicts, letters, english, doubtful = _judge_lines(pages)
     changed: dict[int, str] = {}
     at = 0
     for row, lines in zip(suspects.tolist(), pages, strict=True):
@@ -122,6 +133,8 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
         at += len(lines)
         if (verdict == _LEGACY).sum() >= _MIN_LEGACY_LINES:
             verdict = np.where((verdict == _CLEAN) & ~spoken, _LEGACY, verdict)
+        if size[verdict == _GARBAGE].sum() >= _MIN_GARBAGE_FRAC_OF_PAGE * size.sum():
+            verdict = np.where((verdict == _CLEAN) & doubtful[mine], _GARBAGE, verdict)
         verdict = _ask_neighbours(verdict)
         bad = verdict >= _LEGACY
         if not bad.any() or size[bad].sum() < min(_MIN_LETTERS_TO_CUT, size.sum()):
@@ -149,8 +162,10 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
 
 def _judge_lines(
     pages: list[list[str]],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the verdict on each line of all pages, its letters, and whether it is English or Khmer."""
+) -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]
+]:
+    """Return the verdict on each line of all pages, its letters, whether it is English or Khmer, and blurred words in it."""
     lines = [line for page in pages for line in page]
     batch = batch_of_arrow(pa.array(lines, pa.large_string()))
     counts = count_words(batch)
@@ -167,13 +182,22 @@ def _judge_lines(
     garbage &= counts[:, _STRANGE] >= _MIN_GARBAGE_FRAC * words
     garbage &= english < _MAX_ENGLISH_FRAC_OF_GARBAGE
     garbage &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE
+    blurred = judged & (words >= _MIN_WORDS_OF_BLURRED)
+    blurred &= counts[:, _BLURRED] >= _MIN_BLURRED_FRAC * words
+    blurred &= english < _MAX_ENGLISH_FRAC_OF_BLURRED
+    blurred &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_BLURRED
+    garbage |= blurred
     verdict = np.where(judged | (khmer >= 2), _CLEAN, _UNSURE)
     verdict[garbage] = _GARBAGE
     verdict[legacy] = _LEGACY
     code = np.array([any(mark in line for mark in _CODE_MARKS) for line in lines], dtype=bool)
+    code |= (verdict == _GARBAGE) & np.array(
+        [bool(_CODE_BESIDE_GARBAGE.search(line)) for line in lines], dtype=bool
+    )
     verdict[code & (verdict >= _LEGACY)] = _CLEAN
     spoken = code | (khmer > latin) | (english_odds > 0) | (english >= _MAX_ENGLISH_FRAC)
-    return verdict, latin + khmer, spoken
+    doubtful = ~code & judged & (counts[:, _BLURRED] >= np.maximum(1, _MIN_STRANGE_FRAC * words))
+    return verdict, latin + khmer, spoken, doubtful
 
 
 def _ask_neighbours(verdict: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -197,14 +221,15 @@ def _lexicon() -> Lexicon:
 
 # --- compiled -----------------------------------------------------------------------------------
 
-_WORDS, _STRANGE, _LETTERS, _CLUSTERS = range(4)
+_WORDS, _STRANGE, _LETTERS, _CLUSTERS, _BLURRED = range(5)
 
 
 def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
-    """Count in each text: Latin words, the strange ones among them, their letters, Khmer clusters; shape (num_texts, 4).
+    """Count in each text: Latin words, strange ones, letters, Khmer clusters, blurred words; shape (num_texts, 5).
 
     A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a
-    capital, a digit among letters, three letters and more without a vowel, or five consonants in a row.
+    capital, a digit between two small letters, three letters and more without a vowel, or five consonants in a row. It is blurred if it is strange for one of the last three without a
+    capital inside, as abbreviated names in program text have.
     """
     return _count_words(*batch, ch.character_kinds())
 
@@ -212,7 +237,7 @@ def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
 @njit(cache=True, nogil=True)
 def _count_words(data, offsets, kinds):
     num_texts = len(offsets) - 1
-    counts = np.zeros((num_texts, 4), dtype=np.int64)
+    counts = np.zeros((num_texts, 5), dtype=np.int64)
     for text in range(num_texts):
         end = offsets[text + 1]
         start, stop, kind = next_unit(data, offsets[text], end, kinds)
@@ -220,9 +245,10 @@ def _count_words(data, offsets, kinds):
             if kind == CLUSTER:
                 counts[text, _CLUSTERS] += 1
             elif kind == WORD:
-                letters, strange = _read_word(data, start, stop, kinds)
+                letters, strange, blurred = _read_word(data, start, stop, kinds)
                 counts[text, _WORDS] += letters > 0
                 counts[text, _STRANGE] += strange
+                counts[text, _BLURRED] += blurred
                 counts[text, _LETTERS] += letters
             start, stop, kind = next_unit(data, stop, end, kinds)
     return counts
@@ -230,7 +256,7 @@ def _count_words(data, offsets, kinds):
 
 @njit(cache=True, nogil=True)
 def _read_word(data, at, stop, kinds):
-    """Return a word's Latin letters, and whether it is strange.
+    """Return a word's Latin letters, whether it is strange, and whether it is blurred.
 
     camelCase is parts of two letters and more with a vowel each ("getElementById", "YouTube"); a legacy font puts
     capitals anywhere ("BIkarRbKl").
@@ -239,11 +265,14 @@ def _read_word(data, at, stop, kinds):
     inner, camel = False, True
     part, part_vowels = 0, 0  # of the stretch since the last capital after a small letter
     small, consonants, longest = False, 0, 0
+    after_digit, enclosed = False, False
     while at < stop:
         code_point, length = decode(data, at)
         at += length
         if kinds[min(code_point, len(kinds) - 1)] != ch.LATIN:
-            digits += 0x30 <= code_point <= 0x39
+            is_digit = 0x30 <= code_point <= 0x39
+            digits += is_digit
+            after_digit = is_digit and small
             continue
         letters += 1
         is_capital = 0x41 <= code_point <= 0x5A
@@ -258,13 +287,15 @@ def _read_word(data, at, stop, kinds):
         consonants = 0 if vowel else consonants + 1
         longest = max(longest, consonants)
         small = not is_capital
+        enclosed = enclosed or (after_digit and small)
+        after_digit = False
     camel = camel and part >= 2 and part_vowels > 0
-    strange = inner and not camel
+    damaged = enclosed or (letters >= 3 and vowels == 0 and capitals < letters)
+    damaged = damaged or (longest >= 5 and capitals < letters)
+    strange = (inner and not camel) or damaged
     strange = strange or (high > 0 and capitals > 0 and inner)
     strange = strange or (digits > 0 and letters > 1 and inner)
-    strange = strange or (letters >= 3 and vowels == 0 and capitals < letters)
-    strange = strange or (longest >= 5 and capitals < letters)
-    return letters, strange
+    return letters, strange, damaged and not inner
 
 
 @njit(cache=True, nogil=True)

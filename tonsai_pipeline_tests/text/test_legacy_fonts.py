@@ -120,3 +120,15 @@ def test_what_stays_are_lines_of_the_text_in_their_order(lines: list[str]) -> No
     if found.reasons[0].as_py() is not None:
         assert found.texts[0].as_py() == page
     assert cut_damage_batch(found.texts).texts == found.texts, "nothing is left to cut"
+
+
+def test_a_blurred_print_is_garbage_and_short_names_in_program_text_are_not() -> None:
+    blurred = (
+        "llo0dwsfcrs c1osc blghwsy A rnafon highwav bctvvccu fhc N0rthcr fcrrlfor ancl wcstcrn Ausfrslla "
+        "rcnnsln blockcd bv fl0odwstcrs fodsy thc Vlctorls1 h1ghwsy wss cuf ncsr thc brldgc"
+    )
+    code = (
+        "void sample_ctxt(tmp_ptr, src_ptr, dst_ptr, nxt_blk, prv_blk, cnt_lvl, bsz_seq, hdr_crc);"
+    )
+    found = cut_damage_batch(pa.array([blurred, code]))
+    assert found.reasons.to_pylist() == ["garbage_ocr", None]

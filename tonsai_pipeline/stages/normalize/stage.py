@@ -307,7 +307,7 @@ def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
 
 STAGE = Stage(
     "normalized_documents",
-    version=f"3+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}",
+    version=f"4+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}",
     make=normalize,
     each_dump=True,
     fields={"config": Fields("normalize")},
