@@ -11,7 +11,7 @@ Source of the confusions: Kolak and Resnik, "OCR Error Correction Using a Noisy 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def _khmer_as_latin(text: str, random: np.random.Generator) -> str:
 def _picture(_: str, random: np.random.Generator) -> str:
     """A picture, a stamp or a ruled table read as text."""
     sizes = random.geometric(0.45, size=160)
-    return _wrapped(["".join(random.choice(_NOISE, size=size)) for size in sizes])
+    return _wrapped([str("".join(random.choice(_NOISE, size=size))) for size in sizes])
 
 
 def _blurred(text: str, random: np.random.Generator) -> str:
@@ -138,7 +138,7 @@ KINDS: dict[str, tuple[str, Failure]] = {
 }
 
 
-def _wrapped(words: list[str]) -> str:
+def _wrapped(words: Sequence[str]) -> str:
     lines, line = [], ""
     for word in words:
         if len(line) + len(word) > 70:
