@@ -111,12 +111,15 @@ NORMALIZED_DOCUMENTS = pa.schema(
     ]
 )
 
-#: A rejected document: kept for the eyes, never trained on.
+#: A rejected document, or with `page` (from 1) a page of one, refused when text in a legacy font was converted: kept for the
+#: eyes, never trained on. `detail` is JSON: the scores that a page was refused for.
 REJECTED_DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.large_string(), nullable=False),
+        pa.field("page", pa.int32()),
+        pa.field("detail", pa.string()),
     ]
 )
 

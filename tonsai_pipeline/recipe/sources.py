@@ -106,6 +106,13 @@ class Source(Section):
     kind: Kind = "prose"
     """What its documents are: pages of `prose`, single `sentences`, entries of a `lexicon`, `verse`, `dialogue` (plays,
     chats, transcripts) or `headlines`. Each kind has quality limits of its own."""
+    legacy_fonts: Literal["reject", "convert"] = "reject"
+    """Khmer in a font from before Unicode (Limon, ABC): its lines are cut and its documents rejected, or converted to Unicode
+    page by page where the result passes for Khmer."""
+    legacy_tables: tuple[RecipePath, ...] = ()
+    """With `legacy_fonts: convert`: tables of further font families, as TSV (`docs/khmer.md`)."""
+    converted_weight: float = Field(default=1.0, ge=0)
+    """How often a converted document is read, relative to the source's others. 0: not trained on."""
     license: str | None = None
     """Licence of the text, carried into the data card."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -136,3 +137,11 @@ def _take(
 def count_rows(path: Path) -> int:
     """Return the number of rows of a part without reading it."""
     return pq.read_metadata(path).num_rows
+
+
+def is_converted(meta: str | None) -> bool:
+    """Tell by a document's `meta` whether text of it was converted from a legacy font (`stages/normalize/legacy.py`)."""
+    if meta is None or '"legacy":' not in meta:
+        return False
+    found = orjson.loads(meta).get("legacy")
+    return isinstance(found, dict) and "families" in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.sources import IngestConfig
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS, DumpKey
 from tonsai_pipeline.stages.train_classifiers.fit import fit_model
-from tonsai_pipeline.storage.documents import read_part
+from tonsai_pipeline.storage.documents import is_converted, read_part
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import NormalizeOptions
 from tonsai_pipeline.text import normalize as normalize_text
 from tonsai_pipeline_tests.stages.test_ingest import builder_of, content, write_dump
+from tonsai_pipeline_tests.text.legacy.encoder import encode
+from tonsai_pipeline_tests.text.legacy.test_documents import PAGE as LEGACY_PAGE
 from tonsai_pipeline_tests.text.samples import ENGLISH_SENTENCE, KHMER_SENTENCE
 from tonsai_pipeline_tests.text.test_legacy_fonts import LIMON
 
@@ -176,3 +179,44 @@ def test_a_language_model_that_is_none_is_named(
     (tmp_path / "no.bin").write_bytes(b"not a model")
     with pytest.raises(RecipeError, match=r"normalize\.lid_model: .*no\.bin has wrong file format"):
         _run(store, engine, tmp_path / "in", TEXTS, lid_model=str(tmp_path / "no.bin"))
+
+
+def test_text_in_legacy_fonts_is_converted_where_the_source_asks_for_it(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    good = encode(LEGACY_PAGE, "limon")
+    bad = "".join(random.Random(1).sample(good, len(good)))
+    runs = {"fonts": ["LimonS1"], "font_runs": [0, 0], "page_starts": [0, len(good)]}
+    lines = [
+        json.dumps({"text": good, "n": 1}),
+        json.dumps({"text": good + bad, **runs}),
+        json.dumps({"text": bad, **runs, "page_starts": [0]}),
+        json.dumps({"text": KHMER_SENTENCE}),
+    ]
+    dump = write_dump(tmp_path / "in", [lines], DUMP)
+    builder = builder_of(store, dump, engine, PARTS, source={"legacy_fonts": "convert"})
+    artifact = builder.build("normalized_documents", DUMP)
+    kept, rejected = _rows(artifact), _rows(artifact, "rejected")
+    assert [is_converted(row["meta"]) for row in kept] == [True, True, False]
+    assert kept[0]["text"] == kept[1]["text"] == normalize_text(LEGACY_PAGE)
+    meta = json.loads(kept[1]["meta"])
+    assert "font_runs" not in meta
+    assert (meta["legacy"]["families"], meta["legacy"]["num_pages_refused"]) == ({"limon": 1}, 1)
+    assert sorted(row["page"] or 0 for row in rejected) == [0, 1, 2]
+    assert all(row["reason"].startswith("legacy_") for row in rejected)
+    assert json.loads(next(row["detail"] for row in rejected if row["page"]))["family"] == "limon"
+    legacy = artifact.report["legacy"]
+    assert (legacy["num_converted"], legacy["num_pages"]) == (2, 4)
+    assert sum(legacy["refused_by_reason"].values()) == 2
+    assert artifact.report["num_rejected"] == 1
+    assert [sample["after"] != "" for sample in legacy["samples"]] == [True, True, False, False]
+
+
+def test_a_table_that_is_none_is_named(store: Store, engine: Engine, tmp_path: Path) -> None:
+    table = tmp_path / "mine.tsv"
+    table.write_text("codes\tunicode\n41\t1780\n")
+    dump = write_dump(tmp_path / "in", [[json.dumps({"text": "AA"})]], DUMP)
+    source = {"legacy_fonts": "convert", "legacy_tables": [str(table)]}
+    builder = builder_of(store, dump, engine, PARTS, source=source)
+    with pytest.raises(RecipeError, match=r"mine\.tsv: begin it with '# family'"):
+        builder.build("normalized_documents", DUMP)

@@ -31,7 +31,7 @@ from tonsai_pipeline.stages.mix import groups, texts
 from tonsai_pipeline.stages.mix.groups import Sizes, group_sizes, read_borders, read_group_sizes
 from tonsai_pipeline.stages.mix.shares import mixed_sources, plan_shares
 from tonsai_pipeline.stages.mix.texts import MASK_NAME, SHARES_NAME
-from tonsai_pipeline.storage.documents import read_part, write_part
+from tonsai_pipeline.storage.documents import is_converted, read_part, write_part
 from tonsai_pipeline.storage.files import write_json
 from tonsai_pipeline.storage.store import Artifact
 
@@ -62,6 +62,7 @@ class MixReport:
 
 
 def mix_dump(
+    normalized: Artifact,
     scored: Artifact,
     signatures: Artifact,
     rules: Artifact,
@@ -75,11 +76,12 @@ def mix_dump(
     """Choose the documents of a dump that are trained on, and those that are held out.
 
     Args:
-        scored: The dump's scored documents.
+        normalized: The dump's normalized documents: which of them were converted from a legacy font.
+        scored: Its scored documents.
         signatures: Its minhash_signatures: the exact keys of its texts.
         rules: What the corpus says about the dump.
         folder: The building folder.
-        source: The dump's source, with its language.
+        source: The dump's source, with its language and the weight of converted documents.
         config: Of the recipe's `mixture` section: split, buckets, rehydration.
         mask: Kinds of personal data (the recipe's `quality.mask`) that whoever reads the texts through this mixture
             finds replaced by placeholders.
@@ -94,10 +96,20 @@ def mix_dump(
         read_borders(rules),
         config.bucket_repeats,
         config.rehydrate,
+        source.converted_weight,
     )
     sizes = read_group_sizes(rules)
     parts = [
-        Part(path.stem, _MixTask(path, signatures.path / path.name, settings, sizes.get(path.name)))
+        Part(
+            path.stem,
+            _MixTask(
+                path,
+                normalized.path / path.name,
+                signatures.path / path.name,
+                settings,
+                sizes.get(path.name),
+            ),
+        )
         for path in scored.parts()
     ]
     found = map_parts(engine, _mix_part, parts, folder=folder, label=f"mix {source.name}")
@@ -156,11 +168,13 @@ class _MixSettings:
     borders: Mapping[str, Sequence[float]]
     bucket_repeats: Sequence[float]
     rehydrate: Mapping[int, float]
+    converted_weight: float
 
 
 @dataclass(frozen=True)
 class _MixTask:
     scored: Path
+    normalized: Path
     signatures: Path
     settings: _MixSettings
     groups: Sizes | None
@@ -174,7 +188,8 @@ def _mix_part(task: _MixTask, folder: Path) -> dict[str, Any]:
     keys = read_part(task.signatures, ["exact_high", "exact_low"]).take(kept.column("row_in_part"))
     exact = np.stack([keys.column(name).to_numpy() for name in keys.column_names], axis=1)
     is_held_out = held_out(exact, frac=settings.held_out_frac, seed=settings.seed)
-    repeats = _repeats(kept, group_sizes(task.groups, kept), settings)
+    weights = _converted_weights(task.normalized, kept, settings.converted_weight)
+    repeats = _repeats(kept, group_sizes(task.groups, kept), settings) * weights
     table = pa.table(
         {
             **{name: kept.column(name) for name in ("doc_id", "row_in_part", "source")},
@@ -187,16 +202,25 @@ def _mix_part(task: _MixTask, folder: Path) -> dict[str, Any]:
             "repeats": pa.array(np.where(is_held_out, 1.0, repeats), pa.float32()),
         }
     )
-    stays = is_held_out | (repeats > 0)
+    stays = (is_held_out & (weights > 0)) | (repeats > 0)
     table = table.filter(pa.array(stays))
     write_part(folder / task.scored.name, [table], MIXTURE_DOCUMENTS)
     train = stays & ~is_held_out
     return {
         "num_train": int(train.sum()),
         "num_bytes": int(kept.column("num_bytes").to_numpy()[train].sum()),
-        "num_validation": int(is_held_out.sum()),
+        "num_validation": int((stays & is_held_out).sum()),
         "num_left_out": int((~stays).sum()),
     }
+
+
+def _converted_weights(normalized: Path, kept: pa.Table, weight: float) -> npt.NDArray[np.float32]:
+    """Return `weight` for the documents converted from a legacy font, which say so in `meta`, and 1 for the others."""
+    if weight == 1:
+        return np.ones(kept.num_rows, dtype=np.float32)
+    meta = read_part(normalized, ["meta"]).column("meta").take(kept.column("row_in_part"))
+    converted = [is_converted(text) for text in meta.to_pylist()]
+    return np.where(converted, np.float32(weight), np.float32(1))
 
 
 def _repeats(
@@ -220,16 +244,17 @@ def _repeats(
 
 DUMP = Stage(
     "mixture_documents",
-    version=f"3+pii{PII_VERSION}",
+    version=f"4+pii{PII_VERSION}",
     make=mix_dump,
     each_dump=True,
     part_of="training_mixture",
     fields={
-        "source": Fields("source", only=("name", "lang")),
+        "source": Fields("source", only=("name", "lang", "converted_weight")),
         "config": Fields("mixture", only=("validation", "seed", "bucket_repeats", "rehydrate")),
         "mask": Fields("quality.mask"),
     },
     reads={
+        "normalized": same_dump("normalized_documents"),
         "scored": same_dump("scored_documents_of_dump"),
         "signatures": same_dump("minhash_signatures"),
         "rules": same_dump("mixture_rules"),

@@ -1,6 +1,6 @@
 """raw_documents[dump] -> normalized_documents[dump]: canonical Unicode, language, encoding counts.
 
-    part-*.parquet ──normalize, label──▶ part-*.parquet            same rows, same order, same part names
+    part-*.parquet ──convert, normalize, label──▶ part-*.parquet            same rows, same order, same part names
                         └─ mostly legacy font or garbage, or empty ──▶ rejected/part-*.parquet   with a reason
 
 The rules are those of the `text` package; nothing here knows Khmer.
@@ -26,8 +26,14 @@ import pyarrow.compute as pc
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.lineage import Fields, Stage, same_dump
-from tonsai_pipeline.recipe.sources import NormalizeConfig
+from tonsai_pipeline.recipe.sources import NormalizeConfig, Source
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
+from tonsai_pipeline.stages.normalize.legacy import (
+    LegacyCounts,
+    convert_legacy,
+    read_tables,
+    without_layout,
+)
 from tonsai_pipeline.storage.documents import read_batches, write_part
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
@@ -39,6 +45,7 @@ from tonsai_pipeline.text import (
     paragraph_languages_batch,
     script_shares_batch,
 )
+from tonsai_pipeline.text.legacy import RULES_VERSION, FontTable, shipped_tables
 from tonsai_pipeline.text.ngrams import NGRAMS_VERSION
 
 #: Pairs of documents before and after that are kept for the eyes.
@@ -70,6 +77,7 @@ class NormalizeReport:
         mixed_bytes_by_language: What the paragraphs of the mixed documents are written in.
         repairs_by_rule: How often each rule applied.
         samples: Some documents before and after.
+        legacy: What became of text in legacy fonts (`LegacyCounts`); all zero where the source does not convert it.
     """
 
     num_documents: int
@@ -91,24 +99,33 @@ class NormalizeReport:
     mixed_bytes_by_language: Mapping[str, int]
     repairs_by_rule: Mapping[str, int]
     samples: list[Mapping[str, str]]
+    legacy: Mapping[str, Any]
 
 
 def normalize(
-    raw: Artifact, folder: Path, *, config: NormalizeConfig, engine: Engine
+    raw: Artifact, folder: Path, *, source: Source, config: NormalizeConfig, engine: Engine
 ) -> NormalizeReport:
     """Normalize every part of a dump.
 
     Args:
         raw: The dump's raw_documents.
         folder: The building folder.
+        source: The dump's source: whether legacy fonts are converted, and with which tables.
         config: The recipe's `normalize` section.
         engine: Where parts are processed.
+
+    Raises:
+        RecipeError: A table of legacy fonts is none.
     """
-    parts = [Part(path.stem, (path, config)) for path in raw.parts()]
+    tables = read_tables(source.legacy_tables) if source.legacy_fonts == "convert" else None
+    parts = [Part(path.stem, _Task(path, config, tables)) for path in raw.parts()]
     results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
     samples = [sample for result in results for sample in result["samples"]]
     sums = {name: sum(result[name] for result in results) for name in _SUMS}
     seen = {name: sum(result["measured"].get(name, 0) for result in results) for name in _MEASURED}
+    legacy = LegacyCounts()
+    for result in results:
+        legacy.add(result["legacy"])
     num_damaged = seen["num_orphan_marks"] + seen["num_invalid_clusters"]
     return NormalizeReport(
         **sums,
@@ -121,18 +138,28 @@ def normalize(
         mixed_bytes_by_language=_total(results, "mixed_bytes_by_language"),
         repairs_by_rule=_total(results, "repairs_by_rule"),
         samples=samples[:_NUM_SAMPLES],
+        legacy=legacy.as_json(),
     )
 
 
-def _normalize_part(payload: tuple[Path, NormalizeConfig], folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Task:
+    """A part, and how it is normalized; `tables` is None where legacy fonts are not converted."""
+
+    path: Path
+    config: NormalizeConfig
+    tables: tuple[FontTable, ...] | None
+
+
+def _normalize_part(task: _Task, folder: Path) -> dict[str, Any]:
     """Normalize one part, one row group at a time."""
-    path, config = payload
+    path = task.path
     totals = _Totals()
     rejected: list[pa.RecordBatch] = []
 
     def kept() -> Any:
         for batch in read_batches(path):
-            good, bad = _normalize_batch(batch, config, totals)
+            good, bad = _normalize_batch(batch, task, totals)
             if bad.num_rows:
                 rejected.append(bad)
             yield good
@@ -160,10 +187,12 @@ class _Totals:
     mixed_bytes_by_language: Counter[str] = field(default_factory=Counter)
     repairs_by_rule: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, str]] = field(default_factory=list)
+    legacy: LegacyCounts = field(default_factory=LegacyCounts)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
+        plain = {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
+        return {**plain, "legacy": self.legacy.as_json()}
 
     def count(self, kept: pa.Table, rejected: pa.Table) -> None:
         """Add a batch's documents."""
@@ -205,23 +234,26 @@ class _Totals:
 
 
 def _normalize_batch(
-    raw: pa.RecordBatch, config: NormalizeConfig, totals: _Totals
+    raw: pa.RecordBatch, task: _Task, totals: _Totals
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Split a batch into normalized documents and rejected ones, and count."""
-    options = config.options()
+    """Split a batch into normalized documents and rejected ones and pages, and count."""
+    config = task.config
     model = None if config.lid_model is None else _language_model(str(config.lid_model))
+    unconverted, refused = pa.nulls(raw.num_rows, pa.string()), REJECTED_DOCUMENTS.empty_table()
+    if task.tables is not None:
+        raw, unconverted, refused = convert_legacy(raw, task.tables, totals.legacy)
     before = raw.column("text")
-    text, seen = normalize_batch_report(before, options)
+    text, seen = normalize_batch_report(before, config.options())
     whole = text
     text, damage, cut_lines, cut_bytes = cut_damage_batch(text)
     reasons = pc.if_else(
         pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", damage
     )
+    reasons = pc.coalesce(unconverted, reasons)
     shares = script_shares_batch(text)
-    columns = {
-        name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title", "meta")
-    }
+    columns = {name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title")}
     columns |= {
+        "meta": without_layout(raw.column("meta")),
         "text": text,
         "lang": languages_batch(text, model),
         "khmer_frac": shares.field("khmer_frac"),
@@ -232,14 +264,21 @@ def _normalize_batch(
     table = pa.table(columns)
     is_kept = pc.is_null(reasons)
     kept = table.filter(is_kept)
-    rejected = pa.table({"doc_id": raw.column("doc_id"), "reason": reasons, "text": before}).filter(
-        pc.invert(is_kept)
-    )
+    rejected = pa.table(
+        {
+            "doc_id": raw.column("doc_id"),
+            "reason": reasons,
+            "text": before,
+            "page": pa.nulls(raw.num_rows, pa.int32()),
+            "detail": pa.nulls(raw.num_rows, pa.string()),
+        }
+    ).filter(pc.invert(is_kept))
     totals.count(kept, rejected)
     totals.count_paragraphs(kept, model)
     totals.count_cuts(cut_lines, cut_bytes)
     totals.count_repairs(before.cast(pa.large_string()), whole, seen)
-    return _one_batch(kept), _one_batch(rejected)
+    bad = pa.concat_tables([rejected.cast(REJECTED_DOCUMENTS), refused])
+    return _one_batch(kept), _one_batch(bad)
 
 
 @lru_cache(maxsize=1)
@@ -305,11 +344,17 @@ def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+#: Rules and tables of the conversion.
+_LEGACY = "-".join((RULES_VERSION, *(table.id for table in shipped_tables())))
+
 STAGE = Stage(
     "normalized_documents",
-    version=f"4+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}",
+    version=f"5+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}+legacy{_LEGACY}",
     make=normalize,
     each_dump=True,
-    fields={"config": Fields("normalize")},
+    fields={
+        "config": Fields("normalize"),
+        "source": Fields("source", only=("legacy_fonts", "legacy_tables")),
+    },
     reads={"raw": same_dump("raw_documents")},
 )
