@@ -207,7 +207,7 @@ def _joined(lines: Sequence[tuple[str, str | None]]) -> list[_Piece]:
 def _stays(lines: Sequence[str]) -> list[bool]:
     """Tell the lines that are English, Khmer, or without letters."""
     batch = batch_of_arrow(pa.array(lines, pa.large_string()))
-    words, _, letters, khmer = count_words(batch).T
+    words, _, letters, khmer = count_words(batch).T[:4]
     english = _english().count_in(batch)[:, 0]
     judged = letters >= _MIN_LETTERS_TO_JUDGE
     spoken = (ngram_log_odds("english", batch, judged) > 0) & judged
