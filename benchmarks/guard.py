@@ -3,8 +3,8 @@
     generated text ──reference, kernel, reference, ...──▶ CPU time of the kernel / that of the reference ──▶ limit
 
 A busy machine slows both alike: work of others, clock speed and a smaller cache stand on both sides of the ratio, and
-the best of many short turns is taken. What remains was measured with the cores three times overbooked; a limit is
-1.6 times the ratio, so a kernel that became twice as slow is found. Instructions would be exact, but the counters of a
+the best of many short turns is taken. On one kind of processor, quiet and with eight processes a core, a ratio
+moved by up to 13 %; other processors were not tried, so the limit is 2.5 times the ratio. Instructions would be exact, but the counters of a
 virtual machine are often shut, and valgrind does not run compiled numba code.
 
 uv run python -m benchmarks.guard [--rounds 15]      ends with 1 and names what is slow
@@ -38,7 +38,7 @@ from tonsai_pipeline.text import (
 from tonsai_pipeline.text.dedup_key import dedup_key_batch
 
 #: A regression of this factor is found.
-_ROOM = 1.6
+_ROOM = 2.5
 #: CPU time of each kernel on the generated text, as a multiple of the reference's; 2026-11-26, two cores of a Xeon.
 RATIOS: Mapping[str, float] = {
     "normalize": 5.8,
@@ -48,7 +48,7 @@ RATIOS: Mapping[str, float] = {
     "dedup key": 0.9,
     "shingles": 0.72,
     "signatures": 1.2,
-    "quality signals": 22.5,
+    "quality signals": 5.9,
     "personal data": 3.8,
     "pack": 1.9,
 }
@@ -121,8 +121,8 @@ def too_slow(found: Mapping[str, float], known: Mapping[str, float]) -> list[str
     """Name the kernels beyond their limit.
 
     Example:
-        >>> too_slow({"a": 1.5, "b": 1.7}, {"a": 1.0, "b": 1.0})
-        ['b: 1.70 times the reference, at most 1.60']
+        >>> too_slow({"a": 1.5, "b": 2.7}, {"a": 1.0, "b": 1.0})
+        ['b: 2.70 times the reference, at most 2.50']
     """
     return [
         f"{name}: {ratio:.2f} times the reference, at most {_ROOM * known[name]:.2f}"

@@ -111,7 +111,7 @@ def test_one_graph_for_training_and_one_for_measuring(
         assert compiled == pytest.approx(eager, rel=1e-3), step
 
 
-@pytest.mark.parametrize("name", ["demo", "gpt2_0p5b", "gpt2_500m", "llama_0p5b"])
+@pytest.mark.parametrize("name", ["demo", "gpt2_0p5b", "gpt2_500m", "llama_0p5b", "qwen3_0p5b"])
 def test_the_settings_of_a_shipped_recipe_train_on_the_kernel(
     tiny_data: Path, tmp_path: Path, name: str
 ) -> None:
