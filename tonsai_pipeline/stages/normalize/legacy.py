@@ -128,7 +128,7 @@ def convert_legacy(
     return batch, pa.array(reasons, pa.string()), refused
 
 
-def withoutlayout_of(metas: pa.Array) -> pa.Array:
+def without_layout(metas: pa.Array) -> pa.Array:
     """Drop from each `meta` what counts characters of the raw text."""
     return pa.array([_plain(meta) for meta in metas.to_pylist()], pa.string())
 

@@ -51,8 +51,8 @@ def legacy_font(name: str = "LimonS1") -> bytes:
 
 @cache
 def khmer_font() -> bytes:
-    """Noto Sans Khmer, as the evaluation report carries it."""
-    path = resources.files("tonsai_pipeline.evaluate") / "fonts" / "NotoSansKhmer-Regular.woff2"
+    """Noto Sans Khmer, of the package."""
+    path = resources.files("tonsai_pipeline.text") / "fonts" / "NotoSansKhmer-Regular.woff2"
     font = TTFont(io.BytesIO(path.read_bytes()))
     font.flavor = None
     out = io.BytesIO()
