@@ -81,5 +81,7 @@ def write_page(pdf: FPDF, font: str, text: str, *, footer: str = "", header: str
     pdf.multi_cell(0, 6, text, align="L")
     if footer:
         pdf.set_font("helvetica", size=9)
+        pdf.set_auto_page_break(False)
         pdf.set_y(-20)
         pdf.cell(0, 5, footer)
+        pdf.set_auto_page_break(True, margin=25)
