@@ -67,12 +67,17 @@ def test_pages_fonts_and_paragraphs_survive(tmp_path: Path) -> None:
     starts = meta["page_starts"]
     assert (meta["num_pages"], len(starts)) == (6, 6)
     assert row.text[starts[2] :].startswith(_turned(2)[:20])
-    assert row.text[starts[4] : starts[5]].strip() == PAGE.strip()
+    # A space at which a line was wrapped is not in the file: Khmer lines join without one.
+    assert _solid(row.text[starts[4] : starts[5]]) == _solid(PAGE)
     layout = Layout(meta["fonts"], meta["font_runs"], starts)
     (found,) = convert_documents([row.text], [layout])
     assert found is not None
     assert [(page.number, page.reason) for page in found.pages] == [(6, None)]
-    assert normalize(found.text).rstrip().endswith(normalize(PAGE).rstrip())
+    assert _solid(normalize(found.text)).endswith(_solid(normalize(PAGE)))
+
+
+def _solid(text: str) -> str:
+    return "".join(text.split())
 
 
 def _line(text: str, top: float, right: float = 500.0, left: float = 50.0) -> Line:
