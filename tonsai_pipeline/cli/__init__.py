@@ -19,6 +19,7 @@ from tonsai_pipeline.cli.export import export
 from tonsai_pipeline.cli.gc import gc
 from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.init import init
+from tonsai_pipeline.cli.legacy import app as legacy_app
 from tonsai_pipeline.cli.normalize import normalize
 from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.plan import plan
@@ -78,6 +79,7 @@ app.command(rich_help_panel="Results")(publish)
 app.command(rich_help_panel="Results")(chat)
 app.command(rich_help_panel="Results")(serve)
 app.command(rich_help_panel="Single steps")(normalize)
+app.add_typer(legacy_app, name="legacy", rich_help_panel="Single steps")
 app.command(rich_help_panel="Single steps")(quality)
 app.command(rich_help_panel="Single steps")(prepare)
 app.command("train-tokenizer", rich_help_panel="Single steps")(train_tokenizer)

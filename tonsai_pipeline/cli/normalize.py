@@ -7,7 +7,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Protocol, cast
@@ -35,6 +35,13 @@ class TextFormat(StrEnum):
     JSONL = "jsonl"
 
 
+class LegacyFonts(StrEnum):
+    """What becomes of Khmer in a font from before Unicode."""
+
+    KEEP = "keep"
+    CONVERT = "convert"
+
+
 class CoengDa(StrEnum):
     """What becomes of coeng DA."""
 
@@ -54,6 +61,13 @@ def normalize(
         CoengDa,
         typer.Option("--coeng-da", help="Store U+17D2 U+178A as U+17D2 U+178F, or leave it."),
     ] = CoengDa.FOLD,
+    legacy: Annotated[
+        LegacyFonts,
+        typer.Option(
+            "--legacy",
+            help="`convert` Khmer in Limon and ABC fonts to Unicode, where the result passes for Khmer.",
+        ),
+    ] = LegacyFonts.KEEP,
     text_field: Annotated[
         str, typer.Option("--field", help="Field of a JSON line that is normalized.")
     ] = "text",
@@ -76,7 +90,8 @@ def normalize(
     ends_line = True
     try:
         for name, stream in _streams(files or [Path("-")]):
-            for lines in _filter(name, stream, options, text_format, text_field, counts):
+            work = _work(options, text_format, text_field, legacy == LegacyFonts.CONVERT)
+            for lines in _filter(name, stream, work, counts):
                 # Where a file before lacks its last line end, two records would be one line.
                 out.write(lines if ends_line else b"\n" + lines)
                 ends_line = lines.endswith(b"\n")
@@ -127,24 +142,31 @@ def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
             yield str(file), cast("BinaryIO", gzip.GzipFile(fileobj=stream) if is_gzip else stream)
 
 
+def _work(
+    options: NormalizeOptions, text_format: TextFormat, text_field: str, converts: bool
+) -> Callable[[bytes], _Work]:
+    """Return what chooses, by a file's first block, how its blocks are normalized."""
+
+    def choose(block: bytes) -> _Work:
+        start = block[:_SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+        is_json = text_format == TextFormat.JSONL or (
+            text_format == TextFormat.AUTO and start.startswith(b"{")
+        )
+        if is_json:
+            return _JsonLines(options, text_field, converts)
+        return _PlainText(options, converts)
+
+    return choose
+
+
 def _filter(
-    name: str,
-    stream: BinaryIO,
-    options: NormalizeOptions,
-    text_format: TextFormat,
-    text_field: str,
-    counts: Counter[str],
+    name: str, stream: BinaryIO, choose: Callable[[bytes], _Work], counts: Counter[str]
 ) -> Iterator[bytes]:
     """Normalize a stream block by block."""
     where = _Where(name)
     work: _Work | None = None
     for block in _blocks(name, stream):
-        if work is None:
-            start = block[:_SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
-            is_json = text_format == TextFormat.JSONL or (
-                text_format == TextFormat.AUTO and start.startswith(b"{")
-            )
-            work = _JsonLines(options, text_field) if is_json else _PlainText(options)
+        work = work or choose(block)
         yield work(block, where, counts)
         where.num_lines += block.count(b"\n")
 
@@ -175,8 +197,9 @@ def _read(name: str, stream: BinaryIO) -> bytes:
 class _PlainText:
     """Every line is text."""
 
-    def __init__(self, options: NormalizeOptions) -> None:
+    def __init__(self, options: NormalizeOptions, converts: bool) -> None:
         self._options = options
+        self._converts = converts
 
     def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes:
         import pyarrow as pa
@@ -187,6 +210,9 @@ class _PlainText:
         texts = pa.array([block], pa.large_binary()).view(pa.large_string())
         try:
             normalized, seen = normalize_batch_report(texts, self._options)
+            if self._converts:
+                converted = _convert(texts.to_pylist(), counts)
+                normalized, seen = normalize_batch_report(converted, self._options)
         except ValueError as error:
             byte = malformed_texts(texts)[0].as_py()
             line = block.count(b"\n", 0, byte)
@@ -200,8 +226,9 @@ class _PlainText:
 class _JsonLines:
     """Every line is a JSON object; one field is text."""
 
-    def __init__(self, options: NormalizeOptions, text_field: str) -> None:
+    def __init__(self, options: NormalizeOptions, text_field: str, converts: bool) -> None:
         self._options = options
+        self._converts = converts
         self._field = text_field
 
     def __call__(self, block: bytes, where: _Where, counts: Counter[str]) -> bytes:
@@ -213,7 +240,8 @@ class _JsonLines:
         records = [self._parse(line, where.line(index)) for index, line in enumerate(lines)]
         counts["num_lines"] += sum(record is not None for record in records)
         texts = [None if record is None else record[self._field] for record in records]
-        normalized, seen = normalize_batch_report(pa.array(texts, pa.large_string()), self._options)
+        before = _convert(texts, counts) if self._converts else pa.array(texts, pa.large_string())
+        normalized, seen = normalize_batch_report(before, self._options)
         for index, after in enumerate(normalized.to_pylist()):
             record = records[index]
             if record is not None and after != texts[index]:
@@ -245,6 +273,23 @@ class _JsonLines:
         record = line.decode("utf-8")
         start, end = _last_value(record, self._field)
         return f"{record[:start]}{orjson.dumps(text).decode()}{record[end:]}".encode()
+
+
+def _convert(texts: list[str | None], counts: Counter[str]) -> pa.Array:
+    """Convert what is in legacy fonts; text that does not pass stays as it is, and is counted."""
+    import pyarrow as pa
+
+    from tonsai_pipeline.text.legacy import convert_documents
+
+    out = list(texts)
+    for row, found in enumerate(convert_documents([text or "" for text in texts], keep_lines=True)):
+        if found is not None and found.families:
+            out[row] = found.text
+            counts["num_legacy_converted"] += 1
+        elif found is not None:
+            for reason in found.refused:
+                counts[f"num_left_as_{reason}"] += 1
+    return pa.array(out, pa.large_string())
 
 
 def _last_value(record: str, field: str) -> tuple[int, int]:

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 #: Names become folder names and Dagster partition keys.
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 DumpFormat = Literal[
-    "auto", "jsonl", "json", "parquet", "csv", "tsv", "text", "mediawiki", "wet", "warc", "hf_disk"
+    "auto",
+    "jsonl",
+    "json",
+    "parquet",
+    "csv",
+    "tsv",
+    "text",
+    "mediawiki",
+    "wet",
+    "warc",
+    "pdf",
+    "hf_disk",
 ]
 
 #: What the documents of a source are: it decides what a good one looks like (`quality`).

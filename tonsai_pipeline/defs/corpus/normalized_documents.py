@@ -1,6 +1,6 @@
 """normalized_documents: the same documents in canonical Unicode, with language and encoding counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,9 +12,35 @@ from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 
 def _pictures(made: Made) -> dict[str, Any]:
     repairs = {rule: n for rule, n in made.report["repairs_by_rule"].items() if n}
-    if not repairs:
-        return {}
-    return {"repairs": bar_chart(repairs, title="Repairs by rule", unit="places")}
+    legacy = made.report["legacy"]
+    shown: dict[str, Any] = {}
+    if repairs:
+        shown["repairs"] = bar_chart(repairs, title="Repairs by rule", unit="places")
+    if legacy["num_pages"]:
+        verdicts = {f"converted: {k}": n for k, n in legacy["converted_by_family"].items()}
+        verdicts |= legacy["refused_by_reason"]
+        shown["legacy_pages"] = bar_chart(verdicts, title="Pages in legacy fonts", unit="pages")
+        shown["legacy_side_by_side"] = dg.MetadataValue.md(_side_by_side(legacy["samples"]))
+    return shown
+
+
+def _side_by_side(samples: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of pages before and after their conversion."""
+    rows = ["| page | verdict | before | after |", "|---|---|---|---|"]
+    for sample in samples:
+        verdict = sample["reason"] or f"{sample['family']}, coverage {sample['coverage_frac']:.2f}"
+        cells = (
+            f"{sample['doc_id']}, {sample['page']}",
+            verdict,
+            sample["before"],
+            sample["after"],
+        )
+        rows.append("| " + " | ".join(_cell(str(cell)) for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:

@@ -108,7 +108,7 @@ def convert_legacy(
     texts, metas = raw.column("text").to_pylist(), raw.column("meta").to_pylist()
     reasons: list[str | None] = [None] * len(texts)
     pages: list[dict[str, Any]] = []
-    layouts = [_layout(meta) for meta in metas]
+    layouts = [layout_of(meta) for meta in metas]
     for row, found in enumerate(convert_documents(texts, layouts, tables=tables)):
         if found is None:
             continue
@@ -134,13 +134,13 @@ def without_layout(metas: pa.Array) -> pa.Array:
 
 
 def _plain(meta: str | None) -> str | None:
-    if _layout(meta) is None:
+    if layout_of(meta) is None:
         return meta
     fields = orjson.loads(meta or "{}")
     return orjson.dumps({k: v for k, v in fields.items() if k not in _OF_RAW_TEXT}).decode()
 
 
-def _layout(meta: str | None) -> Layout | None:
+def layout_of(meta: str | None) -> Layout | None:
     """Return the fonts and pages that a reader noted, None where it noted none."""
     if meta is None or '"font_runs":' not in meta:
         return None

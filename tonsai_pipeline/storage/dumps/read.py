@@ -33,7 +33,7 @@ from tonsai_pipeline.storage.dumps.tables.json_values import read_json
 from tonsai_pipeline.storage.dumps.tables.parquet import read_parquet
 from tonsai_pipeline.storage.dumps.text import read_text
 
-TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc"]
+TextFormat = Literal["jsonl", "json", "csv", "tsv", "text", "mediawiki", "wet", "warc", "pdf"]
 FileFormat = TextFormat | Literal["parquet", "hf_disk", "hub", "zip", "tar"]
 
 #: File name ending (compression taken off) -> format.
@@ -53,6 +53,7 @@ _BY_SUFFIX: dict[str, FileFormat] = {
     ".xml": "mediawiki",
     ".wet": "wet",
     ".warc": "warc",
+    ".pdf": "pdf",
     ".zip": "zip",
     ".tar": "tar",
     ".tgz": "tar",
@@ -72,6 +73,7 @@ _STREAM_READERS: dict[str, Callable[..., Iterator[RawRecord | BadRow]]] = {
 #: The same, where encoding is not that of the file: XML declares it, archives have it by record. Module and function:
 #: they need the packages of the extra `web`.
 _WEB_READERS = {
+    "pdf": ("pdf.reader", "read_pdf"),
     "mediawiki": ("web.mediawiki", "read_mediawiki"),
     "wet": ("web.warc", "read_wet"),
     "warc": ("web.warc", "read_warc"),

@@ -18,6 +18,7 @@ from tonsai_pipeline.text.legacy.documents import (
     convert_documents,
     legacy_meta,
     looks_legacy,
+    score_families,
 )
 from tonsai_pipeline.text.legacy.font_tables import (
     FontTable,
@@ -44,6 +45,7 @@ __all__ = [
     "legacy_meta",
     "looks_legacy",
     "parse_table",
+    "score_families",
     "shipped_tables",
     "table_of",
 ]

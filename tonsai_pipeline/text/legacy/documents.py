@@ -107,6 +107,7 @@ def convert_documents(
     *,
     tables: Sequence[FontTable] = (),
     gate: Gate = DEFAULT_GATE,
+    keep_lines: bool = False,
 ) -> list[Conversion | None]:
     """Convert what of each document is in a legacy font.
 
@@ -115,6 +116,7 @@ def convert_documents(
         layouts: Fonts and pages, where they are known.
         tables: Tables of the user, beside the shipped ones.
         gate: What a page must be to stay.
+        keep_lines: Leave lines as they are where no layout told the paragraphs; else they are put together.
 
     Returns:
         For each document what became of it, None if it holds no legacy text.
@@ -141,7 +143,7 @@ def convert_documents(
         by_document.setdefault(sheet.document, []).append(sheet)
     for i, mine in by_document.items():
         has_lines = layouts[i] is None or not layouts[i].font_runs  # pyright: ignore[reportOptionalMemberAccess]
-        found[i] = _conversion(mine, has_lines)
+        found[i] = _conversion(mine, has_lines and not keep_lines)
     return found
 
 
@@ -246,6 +248,14 @@ def _family(
     if (family := family_of_font(name, tables)) is not None:
         return family
     return _UNKNOWN if looks_legacy("".join(run for run, font in runs if font == number)) else None
+
+
+def score_families(text: str, tables: Sequence[FontTable] = ()) -> list[Scores]:
+    """Convert a text with every table; return the scores, the best family first."""
+    known = (*tables, *(t for t in shipped_tables() if t.family not in {u.family for u in tables}))
+    texts = pa.array([text], pa.large_string())
+    scores = [score_batch(*convert_batch(texts, table), table.family)[1][0] for table in known]
+    return sorted(scores, key=lambda one: -one.total)
 
 
 def looks_legacy(text: str) -> bool:

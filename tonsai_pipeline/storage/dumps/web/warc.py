@@ -1,7 +1,7 @@
 """Common Crawl archives -> documents: WET (text already extracted) and WARC (whole HTTP responses).
 
     WET  "conversion" record ──────────────────────────────▶ RawRecord
-    WARC "response" record, 200, HTML ──decode, extract──▶ RawRecord      others: skipped, by reason
+    WARC "response" record, 200, HTML or PDF ──decode, extract──▶ RawRecord      others: skipped, by reason
 
 `row` counts records of every kind.
 
@@ -11,6 +11,7 @@ Source: ISO 28500 (WARC 1.1); https://commoncrawl.org/get-started for the WET la
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 
 from tonsai_pipeline.storage.dumps.compression.streams import ByteStream
@@ -30,6 +31,7 @@ from tonsai_pipeline.storage.dumps.web.warc_records import WarcRecord, iter_reco
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]+)""", re.IGNORECASE)
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
+_PDF_TYPE = "application/pdf"
 #: WARC header -> name in `meta`.
 _META_HEADERS = {
     "warc-date": "date",
@@ -86,7 +88,7 @@ def _convert(
         return _convert_response(record, row, options)
     if kind == "resource":
         content_type = record.headers.get("content-type", "")
-        if not _is_html(content_type):
+        if not _is_page(content_type):
             return "not_html"
         return _convert_page(record.data, content_type, record, row, options)
     if record.num_bytes > options.max_record_bytes:
@@ -100,7 +102,7 @@ def _convert_response(
 ) -> RawRecord | BadRow | str:
     response = parse_response(record.data)
     content_type = response.headers.get("content-type", "") if response else ""
-    if response is None or not _is_html(content_type):
+    if response is None or not _is_page(content_type):
         return "not_html"
     if response.status != 200:
         return "http_status"
@@ -115,12 +117,31 @@ def _convert_response(
     return _convert_page(body, content_type, record, row, options)
 
 
+def _convert_pdf(
+    data: bytes, record: WarcRecord, row: int, options: ReadOptions
+) -> RawRecord | BadRow:
+    # The extra `pdf` is asked for where there is one.
+    from tonsai_pipeline.storage.dumps.pdf.reader import read_pdf_file
+
+    with tempfile.NamedTemporaryFile(prefix="tonsai-pdf-", suffix=".pdf") as file:
+        file.write(data)
+        file.flush()
+        found = read_pdf_file(file.name, row=row, options=options, byte_offset=record.offset)
+    if isinstance(found, BadRow):
+        return found
+    outer = _record(found.text, found.title, record, row, options)
+    metas = [meta for meta in (outer.meta, found.meta) if meta]
+    return outer._replace(meta="{" + ",".join(meta[1:-1] for meta in metas) + "}")
+
+
 def _convert_page(
     data: bytes, content_type: str, record: WarcRecord, row: int, options: ReadOptions
 ) -> RawRecord | BadRow | str:
     offset = record.offset
     if len(data) > options.max_record_bytes:
         return too_long(len(data), data, row=row, byte_offset=offset, options=options)
+    if _type_of(content_type) == _PDF_TYPE:
+        return _convert_pdf(data, record, row, options)
     charset = _CHARSET.search(content_type)
     try:
         html = decode_page(data, charset and charset.group(1))
@@ -138,8 +159,12 @@ def _convert_page(
     return bad or _record(text, title, record, row, options)
 
 
-def _is_html(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() in _HTML_TYPES
+def _is_page(content_type: str) -> bool:
+    return _type_of(content_type) in (*_HTML_TYPES, _PDF_TYPE)
+
+
+def _type_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _too_long(record: WarcRecord, row: int, options: ReadOptions) -> BadRow:
