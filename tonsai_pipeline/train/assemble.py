@@ -151,8 +151,9 @@ def _packed_passes(shards_dir: Path) -> float:
     if not (shards_dir / MANIFEST_NAME).exists():
         return 1.0
     sources = read_manifest(shards_dir).report.get("sources", {}).values()
-    unique = sum(min(found["available_tokens"], found["num_tokens"]) for found in sources)
-    return sum(found["num_tokens"] for found in sources) / unique if unique else 1.0
+    counted = [found for found in sources if "available_tokens" in found]
+    unique = sum(min(found["available_tokens"], found["num_tokens"]) for found in counted)
+    return sum(found["num_tokens"] for found in counted) / unique if unique else 1.0
 
 
 def _plan(run: TrainRun, reader: RowReader) -> BatchPlan:

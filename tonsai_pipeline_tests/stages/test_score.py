@@ -130,13 +130,14 @@ def test_the_number_of_workers_does_not_show_in_the_bytes(
 def test_a_new_dump_costs_its_own_scoring_only(store: Store, engine: Engine) -> None:
     texts = {f"eng_a@2024010{day}": [english_prose(12, day)] for day in (1, 2)}
     score_corpus(Corpus(texts), store, engine)
-    first = store.current("scored_documents_of_dump", "eng_a@20240101").path.stat().st_mtime_ns
+    made = store.current("scored_documents_of_dump", "eng_a@20240101").path / "manifest.json"
+    first = made.stat().st_mtime_ns
     texts["eng_a@20240103"] = [english_prose(12, 3)]
     scored = score_corpus(Corpus(texts), store, engine)
     assert scored.report["num_documents"] == 3
-    assert (
-        store.current("scored_documents_of_dump", "eng_a@20240101").path.stat().st_mtime_ns == first
-    )
+    again = store.current("scored_documents_of_dump", "eng_a@20240101").path / "manifest.json"
+    assert again == made
+    assert again.stat().st_mtime_ns == first
 
 
 def test_a_killed_dump_goes_on_to_the_same_bytes(tmp_path: Path, engine: Engine) -> None:

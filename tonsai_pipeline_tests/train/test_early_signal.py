@@ -40,7 +40,7 @@ def test_it_is_measured_when_due_and_within_its_time(network: Any, tmp_path) -> 
     records: list[tuple[str, int, dict]] = []
     journal = SimpleNamespace(
         metrics=SimpleNamespace(write=lambda kind, step, **n: records.append((kind, step, n))),
-        reporter=SimpleNamespace(metrics=lambda **_: None),
+        show=lambda step, **_: None,
     )
     trainer = SimpleNamespace(
         backend=SimpleNamespace(loss=SimpleNamespace(model=network)),
