@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 
 from tonsai_pipeline import errors
 from tonsai_pipeline.defs import resources
@@ -147,6 +148,7 @@ class _Runner:
         self._instance = instance
         self._options = options
         self._console = console
+        self._said: set[tuple[str, str]] = set()
 
     def catalog(self) -> None:
         """Make the catalog anew if it is not what is there now."""
@@ -296,7 +298,10 @@ class _Runner:
                 self._say(color, "check", f"{asset}.{check.check_name}: {check.description}")
 
     def _say(self, color: str, what: str, text: str) -> None:
-        self._console.print(f"  [{color}]{what}[/{color}]  {text}")
+        """Print a line; once, because a dump that is tried again fails again in the same words."""
+        if (what, text) not in self._said:
+            self._said.add((what, text))
+            self._console.print(f"  [{color}]{what}[/{color}]  {escape(text)}")
 
 
 def _is_good(builder: Builder, name: str, dump: DumpKey, artifact: Artifact) -> bool:
