@@ -142,9 +142,8 @@ class _Runner:
         console: Console,
     ) -> None:
         self._graph = graph
-        definitions = build_definitions(graph.recipe, graph.workspace)
-        self._job = definitions.resolve_implicit_global_asset_job_def()
-        self._dumps_job = definitions.resolve_job_def(f"{graph.prefix}__ingest_dumps")
+        self._definitions = build_definitions(graph.recipe, graph.workspace)
+        self._job = self._definitions.resolve_implicit_global_asset_job_def()
         self._instance = instance
         self._options = options
         self._console = console
@@ -227,7 +226,9 @@ class _Runner:
         config = {**self._config(DUMP_ASSETS[0]), "force": force}
         op = f"{self._graph.prefix}__dumps"
         started = time.monotonic()
-        result = self._dumps_job.execute_in_process(
+        # A recipe without a corpus has no such job, and does not come here.
+        job = self._definitions.resolve_job_def(f"{self._graph.prefix}__ingest_dumps")
+        result = job.execute_in_process(
             run_config={
                 "ops": {op: {"config": {**config, "dumps": list(dumps), "assets": list(names)}}},
                 **_QUIET,
