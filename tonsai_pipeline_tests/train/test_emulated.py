@@ -118,7 +118,9 @@ def test_the_settings_of_a_shipped_recipe_train_on_the_kernel(
     recipe = load_recipe(name)
     model, train = recipe.model, recipe.train.model_dump(mode="json")
     if model.config_file is None:
-        model = model.model_copy(update=SIZES)
+        # Two heads to a key and value head, where the recipe groups them.
+        num_kv_heads = model.num_kv_heads and SIZES["num_heads"] // 2
+        model = model.model_copy(update={**SIZES, "num_kv_heads": num_kv_heads})
     else:
         # The same file with a smaller network in it.
         config = json.loads(model.config_file.read_text())
