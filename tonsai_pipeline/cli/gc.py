@@ -124,14 +124,14 @@ def _show(verdicts: Sequence[Verdict], console: Console, *, verbose: bool) -> No
     """Print what may go, by stage and reason, and what stays, by reason."""
     from rich.table import Column, Table
 
-    from tonsai_pipeline.storage.space import freed_bytes, used_bytes
+    from tonsai_pipeline.storage.space import freed_bytes, say_bytes, used_bytes
 
     going = [one for one in verdicts if not one.stays]
     table = Table("may go", "folders", "disk", Column("because", no_wrap=True), box=None)
     groups = sorted({(one.folder.asset, one.reason) for one in going})
     for asset, reason in groups:
         paths = [v.folder.path for v in going if (v.folder.asset, v.reason) == (asset, reason)]
-        table.add_row(asset, f"{len(paths):,}", size(used_bytes(paths)), reason)
+        table.add_row(asset, f"{len(paths):,}", say_bytes(used_bytes(paths)), reason)
     if groups:
         console.print(table, "")
     if verbose:
@@ -140,10 +140,10 @@ def _show(verdicts: Sequence[Verdict], console: Console, *, verbose: bool) -> No
     kept = Table("stays", "folders", "disk", box=None)
     for reason in sorted({one.reason for one in verdicts if one.stays}):
         paths = [one.folder.path for one in verdicts if one.stays and one.reason == reason]
-        kept.add_row(reason, f"{len(paths):,}", size(used_bytes(paths)))
+        kept.add_row(reason, f"{len(paths):,}", say_bytes(used_bytes(paths)))
     console.print(kept, "")
     total = freed_bytes([one.folder.path for one in going])
-    console.print(f"{len(going):,} of {len(verdicts):,} folders may go: {size(total)}")
+    console.print(f"{len(going):,} of {len(verdicts):,} folders may go: {say_bytes(total)}")
 
 
 def _delete(
@@ -154,7 +154,7 @@ def _delete(
 
     from tonsai_pipeline.lineage.garbage import forget_cleared
     from tonsai_pipeline.storage.lease import clearing
-    from tonsai_pipeline.storage.space import clear, used_bytes
+    from tonsai_pipeline.storage.space import clear, say_bytes, used_bytes
 
     before = used_bytes([root])
     with clearing(root):
@@ -164,23 +164,8 @@ def _delete(
         forget_cleared(root)
     after = used_bytes([root])
     console.print(
-        f"deleted {sum(gone):,} folders; {root}: {size(before)} before, {size(after)} after, "
-        f"{size(before - after)} freed"
+        f"deleted {sum(gone):,} folders; {root}: {say_bytes(before)} before, {say_bytes(after)} after, "
+        f"{say_bytes(before - after)} freed"
     )
     if not all(gone):
         console.print(f"{gone.count(False):,} were used in the meantime, and stay")
-
-
-def size(num_bytes: int) -> str:
-    """Return bytes in a unit that fits.
-
-    Example:
-        >>> size(1_234_567_890), size(12_345)
-        ('1.23 GB', '12.3 kB')
-    """
-    value, unit = float(num_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if abs(value) < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"

@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 
 from tonsai_pipeline.storage.files import write_bytes
 from tonsai_pipeline.storage.layout import Layout, default_root
+from tonsai_pipeline.storage.space import say_bytes
 from tonsai_pipeline.storage.store import Artifact
 
 PREFIX = "/tonsai/pages/"
@@ -136,12 +137,7 @@ def say_number(name: str, value: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_bytes"):
-        size, unit = float(value), "B"
-        for larger in ("kB", "MB", "GB", "TB"):
-            if abs(size) < 1000:
-                break
-            size, unit = size / 1000, larger
-        return f"{size:.3g} {unit}"
+        return say_bytes(value)
     if name.endswith("_frac"):
         return f"{100 * value:.3g} %"
     unit = " s" if name.endswith("_s") and not name.endswith("per_s") else ""

@@ -18,7 +18,6 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.evaluate.compare import compare, name_places
 from tonsai_pipeline.evaluate.curve import loss_curve
 from tonsai_pipeline.evaluate.following import Instruction, read_instructions
@@ -32,7 +31,7 @@ from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_valida
 from tonsai_pipeline.model.samples import open_tokenizer, shipped_prompts, write_samples
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics, record_error
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics, run_recorded
 from tonsai_pipeline.storage.manifest import read_manifest
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.text import NormalizeOptions
@@ -49,17 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", type=Path, required=True, help="RUN.json, see evaluate/spec.py")
     run_file: Path = parser.parse_args(argv).run
-    try:
+
+    def work() -> None:
         run = EvalRun.read(run_file)
         with open_reporter() as reporter:
             evaluate(run, reporter=reporter)
-    except BaseException as error:
-        record_error(run_file.parent, error)
-        if isinstance(error, TonsaiError):
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return 1
-        raise
-    return 0
+
+    return run_recorded(run_file.parent, work)
 
 
 def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:

@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from transformers.utils import logging as transformers_logging
 
-from tonsai_pipeline.errors import DataError, TonsaiError
+from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.model.auto_tokenizer import prove_auto_tokenizer
 from tonsai_pipeline.model.build import load_model, num_parameters
 from tonsai_pipeline.model.held_out import measure_network, open_validation
@@ -31,7 +31,7 @@ from tonsai_pipeline.publish.files import copy_listed, find_faults, write_manife
 from tonsai_pipeline.publish.gate import Reloaded, Verdict, judge
 from tonsai_pipeline.publish.spec import GATE_NAME, RELEASE_NAME, PublishRun
 from tonsai_pipeline.storage.files import read_json, write_bytes, write_json
-from tonsai_pipeline.storage.job_folder import STATUS_NAME, record_error
+from tonsai_pipeline.storage.job_folder import STATUS_NAME, run_recorded
 
 _BATCH_ROWS = 8
 
@@ -43,15 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", type=Path, required=True, help="RUN.json, see publish/spec.py")
     run_file: Path = parser.parse_args(argv).run
-    try:
-        prepare(PublishRun.read(run_file))
-    except BaseException as error:
-        record_error(run_file.parent, error)
-        if isinstance(error, TonsaiError):
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return 1
-        raise
-    return 0
+    return run_recorded(run_file.parent, lambda: prepare(PublishRun.read(run_file)))
 
 
 def prepare(run: PublishRun) -> list[Verdict]:

@@ -10,9 +10,10 @@ status.json         the job finished; written last
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,6 +53,23 @@ def record_error(folder: Path, error: BaseException) -> None:
         traceback=redact(traceback.format_exc()),
         **retry,
     )
+
+
+def run_recorded(folder: Path, work: Callable[[], object]) -> int:
+    """Do a job's work; an error leaves a record.
+
+    Returns:
+        Exit code: 0, or 1 after an error of ours, whose message a person reads on stderr; others are raised.
+    """
+    try:
+        work()
+    except BaseException as error:
+        record_error(folder, error)
+        if isinstance(error, TonsaiError):
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            return 1
+        raise
+    return 0
 
 
 def has_failed(folder: Path) -> bool:

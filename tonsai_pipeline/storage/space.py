@@ -49,6 +49,21 @@ class Folder:
         return self.path.name
 
 
+def say_bytes(num_bytes: float) -> str:
+    """Return bytes in a unit that fits.
+
+    Example:
+        >>> say_bytes(1_234_567_890), say_bytes(12_345)
+        ('1.23 GB', '12.3 kB')
+    """
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if abs(value) < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
 def list_folders(root: Path) -> list[Folder]:
     """List what `tonsai gc` judges, in the order of paths."""
     found = []

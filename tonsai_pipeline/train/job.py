@@ -24,7 +24,7 @@ from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import name_contents, write_json
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, has_failed, record_error
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, has_failed, run_recorded
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.backends.backend import Backend
@@ -86,20 +86,16 @@ def main(argv: Sequence[str] | None = None, *, work: Work = PRETRAINING) -> int:
     folder: Path = arguments.run.parent
     stop = StopRequest()
     stop.install(is_hopeless=lambda: has_failed(folder))
-    try:
+
+    def start() -> None:
         run = work.read(arguments.run)
         with open_reporter() as reporter:
             train(run, reporter=reporter, stop=stop, work=work)
-    except BaseException as error:
-        record_error(folder, error)
-        if isinstance(error, TonsaiError):
-            # Meant to be read by a person: the message is enough.
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return 1
-        raise
+
+    try:
+        return run_recorded(folder, start)
     finally:
         process.leave_group()
-    return 0
 
 
 def train(

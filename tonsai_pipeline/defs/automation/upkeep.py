@@ -14,6 +14,7 @@ import orjson
 
 from tonsai_pipeline.defs.alive import report_lost
 from tonsai_pipeline.defs.recipe_graph import Graph
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import CORPUS_ASSETS, MODEL_ASSETS, why_stale
 from tonsai_pipeline.pipeline import open_builder, view_of
 
@@ -76,9 +77,13 @@ def say_stale(graph: Graph) -> dg.SensorDefinition:
 
 def reasons(graph: Graph) -> dict[str, str]:
     """Return in what each watched asset lags behind; empty text if in nothing."""
-    view = view_of(graph.find_dumps(reads=False))
-    builder = open_builder(graph.recipe, graph.store, view)
+    builder = _builder(graph)
     return {asset: why_stale(builder, asset) for asset in _WATCHED}
+
+
+def _builder(graph: Graph) -> Builder:
+    view = view_of(graph.find_dumps(reads=False))
+    return open_builder(graph.recipe, graph.store, view)
 
 
 def freshness_checks(graph: Graph) -> list[Any]:
@@ -93,7 +98,7 @@ def _check(graph: Graph, asset: str) -> Any:
         description="It was made from the recipe and the dumps as they are now; computed from keys at any number of dumps",
     )
     def _run() -> dg.AssetCheckResult:
-        reason = reasons(graph)[asset]
+        reason = why_stale(_builder(graph), asset)
         return dg.AssetCheckResult(
             passed=not reason,
             severity=dg.AssetCheckSeverity.WARN,

@@ -100,12 +100,7 @@ def _pictures(made: Made) -> dict[str, Any]:
     plot = bar_chart(
         dict(sorted((after | before).items())), title="Held-out text", unit="bits per byte"
     )
-    page = made.artifact.path / REPORT_NAME
-    links = {
-        "report": dg.MetadataValue.url(page.as_uri()),
-        "report_file": dg.MetadataValue.path(str(page)),
-    }
-    return {"bits_per_byte": plot, **links, **numbers}
+    return {"bits_per_byte": plot, **report_links(made), **numbers}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
@@ -119,6 +114,15 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     )
     yield check("bits_per_byte_fell", not rose, said, warn=True)
     yield verdict_of(made.report)
+
+
+def report_links(made: Made) -> dict[str, Any]:
+    """Return where the HTML report of a model is."""
+    page = made.artifact.path / REPORT_NAME
+    return {
+        "report": dg.MetadataValue.url(page.as_uri()),
+        "report_file": dg.MetadataValue.path(str(page)),
+    }
 
 
 def verdict_of(report: Mapping[str, Any]) -> dg.AssetCheckResult:

@@ -7,13 +7,12 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.models import training_run
-from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
+from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.stage_asset import Made, Page
 from tonsai_pipeline.planner.prediction import compare
 from tonsai_pipeline.recipe import Recipe
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
+from tonsai_pipeline.train.spec import TrainRun
 
 _JOB = "tonsai_pipeline.train.job"
 
@@ -28,24 +27,18 @@ def launch(
 ) -> Mapping[str, Any]:
     """Train in processes of their own; checkpoints lie beside the artifacts and survive a cancel."""
     del recipe
-    output_dir = Layout.of_artifact(given["shards"].path).run("pretrain", key)
     run = TrainRun(
         model=given["model"],
         train=given["train"],
         shards_dir=given["shards"].path,
         tokenizer_dir=given["tokenizer"].path,
-        output_dir=output_dir,
+        output_dir=Layout.of_artifact(given["shards"].path).run("pretrain", key),
         fingerprint=key,
         resume="never" if options.force else options.resume,
         coeng_da=given["normalize"].coeng_da,
     )
-    result = launch_job(context, options.spec(_JOB, run.write(), output_dir), options)
-    for kept in (MODEL_NAME, METRICS_NAME, STATUS_NAME):
-        link_or_copy(output_dir / kept, folder / kept)
-    records = read_metrics(output_dir / METRICS_NAME)
-    return training_run.report(result.status, records) | compare(
-        given["train"], result.status, records
-    )
+    status, records = training_run.launch(context, options, _JOB, run, folder)
+    return training_run.report(status, records) | compare(given["train"], status, records)
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:

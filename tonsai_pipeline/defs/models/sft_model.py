@@ -7,12 +7,11 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.models import training_run
-from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
+from tonsai_pipeline.defs.models.launcher import JobOptions, link_or_copy
 from tonsai_pipeline.defs.stage_asset import Made, Page
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.stages.prepare_sft.chat_tokenizer import FOLDER
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.train.spec import MODEL_NAME
 from tonsai_pipeline.tune.spec import ADAPTER_NAME, TuneRun
@@ -31,13 +30,12 @@ def launch(
     """Tune in processes of their own; checkpoints lie beside the artifacts and survive a cancel."""
     del recipe
     sft, dataset = given["sft"], given["dataset"]
-    output_dir = Layout.of_artifact(dataset.path).run("sft", key)
     run = TuneRun(
         model=base_section(given),
         train=given["train"],
         shards_dir=dataset.path,
         tokenizer_dir=dataset.path / FOLDER,
-        output_dir=output_dir,
+        output_dir=Layout.of_artifact(dataset.path).run("sft", key),
         fingerprint=key,
         resume="never" if options.force else options.resume,
         coeng_da=given["normalize"].coeng_da,
@@ -46,15 +44,13 @@ def launch(
         keeps_adapter=dataset.report["num_added_markers"] == 0,
         adapter_base="" if sft.base is None or Path(sft.base).exists() else sft.base,
     )
-    result = launch_job(context, options.spec(_JOB, run.write(), output_dir), options)
-    for kept in (MODEL_NAME, ADAPTER_NAME, METRICS_NAME, STATUS_NAME):
-        if (output_dir / kept).exists():
-            link_or_copy(output_dir / kept, folder / kept)
-    records = read_metrics(output_dir / METRICS_NAME)
+    status, records = training_run.launch(context, options, _JOB, run, folder)
+    if (run.output_dir / ADAPTER_NAME).exists():
+        link_or_copy(run.output_dir / ADAPTER_NAME, folder / ADAPTER_NAME)
     return {
         "method": sft.method,
         "license": dataset.report["license"],
-        **training_run.report(result.status, records),
+        **training_run.report(status, records),
     }
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.models.evaluation_report import run_evaluation, verdict_of
+from tonsai_pipeline.defs.models.evaluation_report import report_links, run_evaluation, verdict_of
 from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.models.sft_model import base_section
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
-from tonsai_pipeline.evaluate.spec import REPORT_NAME, EvalRun
+from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.stages.mix.texts import mixture_parts
 from tonsai_pipeline.stages.prepare_sft.stage import HELD_OUT_NAME
@@ -80,12 +80,7 @@ def _pictures(made: Made) -> dict[str, Any]:
         title="Right answers to held-out instructions",
         unit="fraction",
     )
-    page = made.artifact.path / REPORT_NAME
-    return {
-        "following": plot,
-        "report": dg.MetadataValue.url(page.as_uri()),
-        "report_file": dg.MetadataValue.path(str(page)),
-    }
+    return {"following": plot, **report_links(made)}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:

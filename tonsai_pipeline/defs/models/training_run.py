@@ -1,20 +1,24 @@
-"""What a finished training run shows on its asset page: its numbers, its curve, and whether its loss fell.
+"""A training run, launched for its asset, and what the asset page shows of it: numbers, curve, whether its loss fell.
 
+TrainRun ──launch──▶ model/, metrics.jsonl, status.json
 metrics.jsonl, status.json ──▶ report, pictures, checks
 """
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
 from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.train.regression import find_rises
+from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 SPECS = (
     CheckSpec("loss_is_finite", "The last loss is a number", blocking=True),
@@ -24,6 +28,16 @@ SPECS = (
         "No limited language lost more than train.regression allows",
     ),
 )
+
+
+def launch(
+    context: dg.AssetExecutionContext, options: JobOptions, job: str, run: TrainRun, folder: Path
+) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    """Train in processes of their own and keep the model; returns its status, and its metrics."""
+    result = launch_job(context, options.spec(job, run.write(), run.output_dir), options)
+    for kept in (MODEL_NAME, METRICS_NAME, STATUS_NAME):
+        link_or_copy(run.output_dir / kept, folder / kept)
+    return result.status, read_metrics(run.output_dir / METRICS_NAME)
 
 
 def pictures(made: Made) -> dict[str, Any]:
