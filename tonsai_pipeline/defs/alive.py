@@ -9,44 +9,33 @@ server was killed with it would be "started" for ever. Needs a data root whose f
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 import dagster as dg
 
-_HELD: dict[Path, IO[str]] = {}
+from tonsai_pipeline.storage.lease import if_free, lock_for_life
+
+_HELD: dict[Path, TextIO] = {}
 
 
 def hold(folder: Path, run_id: str) -> None:
     """Hold the file of a run until this process ends."""
     path = folder / run_id
-    if path in _HELD:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    stream = path.open("a")
-    fcntl.flock(stream, fcntl.LOCK_EX)
-    _HELD[path] = stream
+    if path not in _HELD:
+        _HELD[path] = lock_for_life(path)
 
 
 def report_lost(folder: Path, instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process is gone; return their ids."""
     lost = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path in _HELD or not _is_free(path):
-            continue
-        run = instance.get_run_by_id(path.name)
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "its process was killed; what it finished is kept")
-            lost.append(path.name)
-        path.unlink(missing_ok=True)
+        with if_free(path) as is_free:
+            if not is_free:
+                continue
+            run = instance.get_run_by_id(path.name)
+            if run is not None and not run.is_finished:
+                instance.report_run_failed(run, "its process was killed; what it finished is kept")
+                lost.append(path.name)
+            path.unlink(missing_ok=True)
     return lost
-
-
-def _is_free(path: Path) -> bool:
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

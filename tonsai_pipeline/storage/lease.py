@@ -28,10 +28,7 @@ def hold_lease(root: Path) -> None:
         return
     path = root / _LEASES / str(os.getpid())
     with translate_os_errors(root), lock_file(root / _CLEARING):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        _HELD[root] = stream
+        _HELD[root] = lock_for_life(path)
 
 
 def is_held(root: Path) -> bool:
@@ -48,14 +45,33 @@ def oldest_lease(root: Path) -> float | None:
     for path in (root / _LEASES).glob("*"):
         if root in _HELD and path.name == str(os.getpid()):
             continue
-        with path.open() as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with if_free(path) as is_free:
+            if is_free:
+                path.unlink(missing_ok=True)
+            else:
                 since.append(path.stat().st_mtime)
-                continue
-            path.unlink(missing_ok=True)
     return min(since, default=None)
+
+
+def lock_for_life(path: Path) -> TextIO:
+    """Lock a file for as long as the stream that is returned is open: at most until this process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("w")
+    fcntl.flock(stream, fcntl.LOCK_EX)
+    return stream
+
+
+@contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Hold a file of `lock_for_life` if nobody does; yields whether it was so. What this process holds is not free."""
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_free = False
+        else:
+            is_free = True
+        yield is_free
 
 
 @contextmanager
