@@ -10,23 +10,27 @@ Source: the signals and their first thresholds were measured on 840 pages of Cam
     collections; docs/khmer.md has the counts for what is used here.
 """
 
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+import pyarrow.compute as pc
 
-from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, WORD, next_unit
+from tonsai_pipeline.text import strange_words as sw
 from tonsai_pipeline.text.lexicon import Lexicon
-from tonsai_pipeline.text.ngrams import ngram_log_odds
+from tonsai_pipeline.text.lines import Lines, split_lines
+from tonsai_pipeline.text.ngrams import log_odds_of
 from tonsai_pipeline.text.stop_words import ENGLISH, STOP_WORDS
-from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, decode
+from tonsai_pipeline.text.utf8 import Texts, arrow_of_batch, batch_of_arrow
 
 LEGACY_KHMER_FONT = "legacy_khmer_font"
 GARBAGE_OCR = "garbage_ocr"
@@ -69,7 +73,7 @@ _MIN_KEPT_LETTERS = 60
 _MIN_KEPT_FRAC = 0.1
 
 #: What stands in program text and in no line of a legacy font.
-_CODE_MARKS = ("()", '("', " = ", "=>", "0x", "://", "</", "/>", "};", "==", "&&")
+_CODE_MARKS = r"\(\)|\(\"| = |=>|0x|://|</|/>|\};|==|&&"
 #: The same where a line is called garbage; legacy fonts have letters at the places of some of these.
 _CODE_BESIDE_GARBAGE = re.compile(r"\w_\w|::|->|\);|\$\{|\w\(\w|[;{]\s*$|^\s*(?:#|//|\*)")
 
@@ -113,192 +117,180 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
     >>> cut_damage_batch(pa.array([page])).texts[0].as_py() == f"{above}\n{below}"
     True
     """
-    batch = batch_of_arrow(texts)
-    counts = count_words(batch)
-    suspects = np.flatnonzero(
-        (counts[:, _STRANGE] >= _MIN_STRANGE_WORDS)
-        & (counts[:, _STRANGE] >= _MIN_STRANGE_FRAC * counts[:, _WORDS])
-    )
     kept = texts.cast(pa.large_string())
-    reasons = np.full(len(texts), None, dtype=object)
     cut_lines = {reason: np.zeros(len(texts), np.int32) for reason in _REASONS.values()}
     cut_bytes = np.zeros(len(texts), np.int64)
-    pages = [kept[row].as_py().split("\n") for row in suspects.tolist()]
-    verdicts, letters, english, doubtful = _judge_lines(pages)
-    changed: dict[int, str] = {}
-    at = 0
-    for row, lines in zip(suspects.tolist(), pages, strict=True):
-        mine = slice(at, at + len(lines))
-        verdict, size, spoken = verdicts[mine], letters[mine], english[mine]
-        at += len(lines)
-        if (verdict == _LEGACY).sum() >= _MIN_LEGACY_LINES:
-            verdict = np.where((verdict == _CLEAN) & ~spoken, _LEGACY, verdict)
-        if size[verdict == _GARBAGE].sum() >= _MIN_GARBAGE_FRAC_OF_PAGE * size.sum():
-            verdict = np.where((verdict == _CLEAN) & doubtful[mine], _GARBAGE, verdict)
-        verdict = _ask_neighbours(verdict)
-        bad = verdict >= _LEGACY
-        if not bad.any() or size[bad].sum() < min(_MIN_LETTERS_TO_CUT, size.sum()):
-            continue
-        if size[~bad].sum() < max(_MIN_KEPT_LETTERS, _MIN_KEPT_FRAC * size.sum()):
-            legacy = size[verdict == _LEGACY].sum() >= size[verdict == _GARBAGE].sum()
-            reasons[row] = LEGACY_KHMER_FONT if legacy else GARBAGE_OCR
-            continue
-        for code, reason in _REASONS.items():
-            cut_lines[reason][row] = (verdict == code).sum()
-        changed[row] = "\n".join(line for line, gone in zip(lines, bad, strict=True) if not gone)
-        cut_bytes[row] = sum(
-            len(line.encode()) for line, gone in zip(lines, bad, strict=True) if gone
-        )
-    if changed:
+    found = find_damage(texts)
+    reasons = np.full(len(texts), None, dtype=object)
+    for code, reason in _REASONS.items():
+        reasons[found.rows[found.rejected == code]] = reason
+        cut_lines[reason][found.rows] = found.lines.sums(found.is_cut & (found.verdicts == code))
+    sizes = found.lines.ends - found.lines.starts
+    cut_bytes[found.rows] = found.lines.sums(sizes * found.is_cut)
+    if cut_bytes.any():
         body = kept.to_pylist()
-        for row, text in changed.items():
-            body[row] = text
+        for row, mine in zip(
+            found.rows.tolist(), pairwise(found.lines.firsts.tolist()), strict=True
+        ):
+            if cut_bytes[row]:
+                marks = found.is_cut[slice(*mine)].tolist()
+                left = zip(body[row].split("\n"), marks, strict=True)
+                body[row] = "\n".join(line for line, is_cut in left if not is_cut)
         kept = pa.array(body, pa.large_string())
     return Undamaged(kept, pa.array(reasons, pa.string()), cut_lines, cut_bytes)
+
+
+class LineSigns(NamedTuple):
+    """What is measured of each line; one entry a line.
+
+    Args:
+        words: Words in Latin letters.
+        strange: Those that no language writes (`strange_words`).
+        letters: Latin letters.
+        clusters: Khmer ones.
+        blurred: Strange words as a failed OCR leaves them.
+        english: Frequent English words.
+        english_odds: Log-odds of English by its letters, 0 where they are too few.
+        legacy_odds: Likewise of a legacy font.
+    """
+
+    words: npt.NDArray[np.int64]
+    strange: npt.NDArray[np.int64]
+    letters: npt.NDArray[np.int64]
+    clusters: npt.NDArray[np.int64]
+    blurred: npt.NDArray[np.int64]
+    english: npt.NDArray[np.int32]
+    english_odds: npt.NDArray[np.float64]
+    legacy_odds: npt.NDArray[np.float64]
+
+
+class Damage(NamedTuple):
+    """Where texts are damaged.
+
+    Args:
+        rows: Texts that have damaged lines to be cut, or are rejected.
+        lines: Their lines.
+        signs: What was measured of these.
+        verdicts: On each line, a code.
+        is_cut: Lines to be cut, none of a rejected text.
+        rejected: The verdict for which a text is rejected, else 0; shape (num_rows,).
+    """
+
+    rows: npt.NDArray[np.int64]
+    lines: Lines
+    signs: LineSigns
+    verdicts: npt.NDArray[np.int64]
+    is_cut: npt.NDArray[np.bool_]
+    rejected: npt.NDArray[np.int64]
+
+
+def find_damage(texts: Texts) -> Damage:
+    """Judge the lines of the texts that have strange words."""
+    lines = split_lines(batch_of_arrow(texts))
+    counts = sw.count_words(lines.batch)
+    whole = lines.sums(counts)
+    rows = np.flatnonzero(
+        (whole[:, sw.STRANGE] >= _MIN_STRANGE_WORDS)
+        & (whole[:, sw.STRANGE] >= _MIN_STRANGE_FRAC * whole[:, sw.WORDS])
+    )
+    wanted = np.isin(lines.text_of(), rows)
+    lines = lines.take(rows)
+    signs = _measure(lines, counts[wanted])
+    verdicts = _ask_pages(lines, signs, *_judge_lines(lines, signs))
+    is_bad = verdicts >= _LEGACY
+    size = signs.letters + signs.clusters
+    all_of, bad_of = lines.sums(size), lines.sums(size * is_bad)
+    legacy_of = lines.sums(size * (verdicts == _LEGACY))
+    is_touched = (lines.sums(is_bad) > 0) & (bad_of >= np.minimum(_MIN_LETTERS_TO_CUT, all_of))
+    is_lost = all_of - bad_of < np.maximum(_MIN_KEPT_LETTERS, _MIN_KEPT_FRAC * all_of)
+    why = np.where(legacy_of >= bad_of - legacy_of, _LEGACY, _GARBAGE)
+    rejected = np.where(is_touched & is_lost, why, 0)
+    is_cut = is_bad & (is_touched & ~is_lost)[lines.text_of()]
+    return Damage(rows, lines, signs, verdicts, is_cut, rejected)
 
 
 # --- lines --------------------------------------------------------------------------------------
 
 
-def _judge_lines(
-    pages: list[list[str]],
-) -> tuple[
-    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]
-]:
-    """Return the verdict on each line of all pages, its letters, whether it is English or Khmer, and blurred words in it."""
-    lines = [line for page in pages for line in page]
-    batch = batch_of_arrow(pa.array(lines, pa.large_string()))
-    counts = count_words(batch)
-    words, latin, khmer = (counts[:, i] for i in (_WORDS, _LETTERS, _CLUSTERS))
+def _measure(lines: Lines, counts: npt.NDArray[np.int64]) -> LineSigns:
+    words, strange, letters, clusters, blurred = counts.T
+    is_long = letters >= _MIN_LETTERS_TO_JUDGE
+    english_odds, legacy_odds = log_odds_of(("english", "legacy"), lines.batch, is_long)
+    english = _lexicon().count_in(lines.batch)[:, 0]
+    return LineSigns(words, strange, letters, clusters, blurred, english, english_odds, legacy_odds)
+
+
+def _judge_lines(lines: Lines, signs: LineSigns) -> tuple[npt.NDArray[Any], ...]:
+    """Return the verdict on each line by itself, whether it is English, Khmer or code, and whether it has blurred words."""
+    words, strange, latin, khmer, blurred = signs[:5]
     judged = (latin >= _MIN_LETTERS_TO_JUDGE) & (latin > _LETTERS_PER_CLUSTER * khmer)
-    english = _lexicon().count_in(batch)[:, 0] / np.maximum(words, 1)
-    weight = np.minimum(latin / _LETTERS_OF_FULL_WEIGHT, 1.0)
-    legacy_odds = ngram_log_odds("legacy", batch, judged) * weight
-    english_odds = ngram_log_odds("english", batch, judged)
-    strange = counts[:, _STRANGE] >= np.maximum(1, _MIN_STRANGE_FRAC_OF_LINE * words)
-    legacy = judged & (legacy_odds > np.where(strange, _MIN_LEGACY_LOG_ODDS, _SURE_LEGACY_LOG_ODDS))
-    legacy &= (english < _MAX_ENGLISH_FRAC) & (english_odds < 0)
-    garbage = judged & (words >= _MIN_WORDS_OF_GARBAGE)
-    garbage &= counts[:, _STRANGE] >= _MIN_GARBAGE_FRAC * words
+    english = signs.english / np.maximum(words, 1)
+    legacy_odds = signs.legacy_odds * np.minimum(latin / _LETTERS_OF_FULL_WEIGHT, 1.0)
+    english_odds = np.where(judged, signs.english_odds, 0.0)
+    is_strange = strange >= np.maximum(1, _MIN_STRANGE_FRAC_OF_LINE * words)
+    limit = np.where(is_strange, _MIN_LEGACY_LOG_ODDS, _SURE_LEGACY_LOG_ODDS)
+    legacy = judged & (legacy_odds > limit) & (english < _MAX_ENGLISH_FRAC) & (english_odds < 0)
+    garbage = judged & (words >= _MIN_WORDS_OF_GARBAGE) & (strange >= _MIN_GARBAGE_FRAC * words)
     garbage &= english < _MAX_ENGLISH_FRAC_OF_GARBAGE
     garbage &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_GARBAGE
-    blurred = judged & (words >= _MIN_WORDS_OF_BLURRED)
-    blurred &= counts[:, _BLURRED] >= _MIN_BLURRED_FRAC * words
-    blurred &= english < _MAX_ENGLISH_FRAC_OF_BLURRED
-    blurred &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_BLURRED
-    garbage |= blurred
-    verdict = np.where(judged | (khmer >= 2), _CLEAN, _UNSURE)
-    verdict[garbage] = _GARBAGE
-    verdict[legacy] = _LEGACY
-    code = np.array([any(mark in line for mark in _CODE_MARKS) for line in lines], dtype=bool)
-    code |= (verdict == _GARBAGE) & np.array(
-        [bool(_CODE_BESIDE_GARBAGE.search(line)) for line in lines], dtype=bool
-    )
-    verdict[code & (verdict >= _LEGACY)] = _CLEAN
+    smudged = judged & (words >= _MIN_WORDS_OF_BLURRED) & (blurred >= _MIN_BLURRED_FRAC * words)
+    smudged &= english < _MAX_ENGLISH_FRAC_OF_BLURRED
+    smudged &= english_odds < _MAX_ENGLISH_LOG_ODDS_OF_BLURRED
+    verdicts = np.where(judged | (khmer >= 2), _CLEAN, _UNSURE)
+    verdicts[garbage | smudged] = _GARBAGE
+    verdicts[legacy] = _LEGACY
+    code = _code_lines(lines, verdicts)
+    verdicts[code & (verdicts >= _LEGACY)] = _CLEAN
     spoken = code | (khmer > latin) | (english_odds > 0) | (english >= _MAX_ENGLISH_FRAC)
-    doubtful = ~code & judged & (counts[:, _BLURRED] >= np.maximum(1, _MIN_STRANGE_FRAC * words))
-    return verdict, latin + khmer, spoken, doubtful
+    doubtful = ~code & judged & (blurred >= np.maximum(1, _MIN_STRANGE_FRAC * words))
+    return verdicts, spoken, doubtful
 
 
-def _ask_neighbours(verdict: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _code_lines(lines: Lines, verdicts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    texts = arrow_of_batch(lines.batch, pa.nulls(0))
+    code = np.array(
+        pc.match_substring_regex(texts, _CODE_MARKS).to_numpy(zero_copy_only=False), bool
+    )
+    for row in np.flatnonzero((verdicts == _GARBAGE) & ~code).tolist():
+        code[row] = _CODE_BESIDE_GARBAGE.search(texts[row].as_py()) is not None
+    return code
+
+
+def _ask_pages(
+    lines: Lines,
+    signs: LineSigns,
+    verdicts: npt.NDArray[np.int64],
+    spoken: npt.NDArray[np.bool_],
+    doubtful: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int64]:
+    """Let the other lines of its page decide about a line that by itself is clean or unsure."""
+    page, size = lines.text_of(), signs.letters + signs.clusters
+    is_legacy = (lines.sums(verdicts == _LEGACY) >= _MIN_LEGACY_LINES)[page]
+    verdicts = np.where(is_legacy & (verdicts == _CLEAN) & ~spoken, _LEGACY, verdicts)
+    num_garbage = lines.sums(size * (verdicts == _GARBAGE))
+    is_garbage = (num_garbage >= _MIN_GARBAGE_FRAC_OF_PAGE * lines.sums(size))[page]
+    verdicts = np.where(is_garbage & (verdicts == _CLEAN) & doubtful, _GARBAGE, verdicts)
+    return _ask_neighbours(page, verdicts)
+
+
+def _ask_neighbours(
+    page: npt.NDArray[np.int64], verdicts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Give each unsure line the verdict of the sure lines around it where both are damaged; else it is clean."""
-    sure = np.flatnonzero(verdict != _UNSURE)
+    sure = np.flatnonzero(verdicts != _UNSURE)
     if not len(sure):
-        return verdict
-    lines = np.arange(len(verdict))
-    after = np.searchsorted(sure, lines)
-    above = verdict[sure[np.maximum(after - 1, 0)]]
-    below = verdict[sure[np.minimum(after, len(sure) - 1)]]
-    between = np.where((above >= _LEGACY) & (below >= _LEGACY), above, _CLEAN)
-    return np.where(verdict == _UNSURE, between, verdict)
+        return verdicts
+    after = np.searchsorted(sure, np.arange(len(verdicts)))
+    above, below = sure[np.maximum(after - 1, 0)], sure[np.minimum(after, len(sure) - 1)]
+    # At the ends of a page the one sure neighbour speaks for both.
+    has_above, has_below = page[above] == page, page[below] == page
+    above, below = np.where(has_above, above, below), np.where(has_below, below, above)
+    both = (verdicts[above] >= _LEGACY) & (verdicts[below] >= _LEGACY)
+    between = np.where(both, verdicts[above], _CLEAN)
+    return np.where((verdicts == _UNSURE) & (has_above | has_below), between, verdicts)
 
 
 @cache
 def _lexicon() -> Lexicon:
     words = [word for word in STOP_WORDS[ENGLISH] if len(word) >= _MIN_CHARS_OF_ENGLISH_WORD]
     return Lexicon({ENGLISH: words})
-
-
-# --- compiled -----------------------------------------------------------------------------------
-
-_WORDS, _STRANGE, _LETTERS, _CLUSTERS, _BLURRED = range(5)
-
-
-def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
-    """Count in each text: Latin words, strange ones, letters, Khmer clusters, blurred words; shape (num_texts, 5).
-
-    A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a
-    capital, a digit between two small letters, three letters and more without a vowel, or five consonants in a row. It is blurred if it is strange for one of the last three without a
-    capital inside, as abbreviated names in program text have.
-    """
-    return _count_words(*batch, ch.character_kinds())
-
-
-@njit(cache=True, nogil=True)
-def _count_words(data, offsets, kinds):
-    num_texts = len(offsets) - 1
-    counts = np.zeros((num_texts, 5), dtype=np.int64)
-    for text in range(num_texts):
-        end = offsets[text + 1]
-        start, stop, kind = next_unit(data, offsets[text], end, kinds)
-        while kind != NO_UNIT:
-            if kind == CLUSTER:
-                counts[text, _CLUSTERS] += 1
-            elif kind == WORD:
-                letters, strange, blurred = _read_word(data, start, stop, kinds)
-                counts[text, _WORDS] += letters > 0
-                counts[text, _STRANGE] += strange
-                counts[text, _BLURRED] += blurred
-                counts[text, _LETTERS] += letters
-            start, stop, kind = next_unit(data, stop, end, kinds)
-    return counts
-
-
-@njit(cache=True, nogil=True)
-def _read_word(data, at, stop, kinds):
-    """Return a word's Latin letters, whether it is strange, and whether it is blurred.
-
-    camelCase is parts of two letters and more with a vowel each ("getElementById", "YouTube"); a legacy font puts
-    capitals anywhere ("BIkarRbKl").
-    """
-    letters, capitals, digits, high, vowels = 0, 0, 0, 0, 0
-    inner, camel = False, True
-    part, part_vowels = 0, 0  # of the stretch since the last capital after a small letter
-    small, consonants, longest = False, 0, 0
-    after_digit, enclosed = False, False
-    while at < stop:
-        code_point, length = decode(data, at)
-        at += length
-        if kinds[min(code_point, len(kinds) - 1)] != ch.LATIN:
-            is_digit = 0x30 <= code_point <= 0x39
-            digits += is_digit
-            after_digit = is_digit and small
-            continue
-        letters += 1
-        is_capital = 0x41 <= code_point <= 0x5A
-        capitals += is_capital
-        high += 0xA0 < code_point < 0x100
-        if is_capital and small:
-            inner = True
-            camel = camel and part >= 2 and part_vowels > 0
-            part, part_vowels = 0, 0
-        vowel = _is_vowel(code_point | 0x20) or code_point >= 0x80
-        part, part_vowels, vowels = part + 1, part_vowels + vowel, vowels + vowel
-        consonants = 0 if vowel else consonants + 1
-        longest = max(longest, consonants)
-        small = not is_capital
-        enclosed = enclosed or (after_digit and small)
-        after_digit = False
-    camel = camel and part >= 2 and part_vowels > 0
-    damaged = enclosed or (letters >= 3 and vowels == 0 and capitals < letters)
-    damaged = damaged or (longest >= 5 and capitals < letters)
-    strange = (inner and not camel) or damaged
-    strange = strange or (high > 0 and capitals > 0 and inner)
-    strange = strange or (digits > 0 and letters > 1 and inner)
-    return letters, strange, damaged and not inner
-
-
-@njit(cache=True, nogil=True)
-def _is_vowel(letter):
-    """Tell whether a small ASCII letter is a vowel."""
-    return letter in (0x61, 0x65, 0x69, 0x6F, 0x75, 0x79)

@@ -12,6 +12,7 @@ Source: Cavnar and Trenkle, "N-Gram-Based Text Categorization" (1994); Weinberge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -41,10 +42,18 @@ def ngram_log_odds(
 
     What is not in Latin letters is not read; a text without such letters, or that is not `wanted`, has 0.
     """
-    weights, scale, bias = _model(question)
-    sums, counts = _score(*batch, ch.character_kinds(), weights, wanted)
-    odds = sums / np.maximum(counts, 1) * scale + bias
-    return np.where(counts > 0, odds, 0.0)
+    return log_odds_of((question,), batch, wanted)[0]
+
+
+def log_odds_of(
+    questions: Sequence[Question], batch: Utf8Batch, wanted: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return the log-odds that `ngram_log_odds` returns for each question, shape (num_questions, num_texts)."""
+    weights, scales, biases = zip(*map(_model, questions), strict=True)
+    table = frozen(np.stack(weights, axis=1))
+    sums, counts = _score(*batch, ch.character_kinds(), table, wanted)
+    odds = sums / np.maximum(counts, 1)[:, None] * np.array(scales) + np.array(biases)
+    return np.where(counts[:, None] > 0, odds, 0.0).T
 
 
 def slots_of(text: str) -> npt.NDArray[np.int64]:
@@ -67,16 +76,19 @@ _MASK = np.uint64(NUM_SLOTS - 1)
 
 @njit(cache=True, nogil=True)
 def _score(data, offsets, kinds, weights, wanted):
-    """Sum the weights of each text's n-grams; return sums and numbers."""
-    num_texts = len(offsets) - 1
-    sums, counts = np.zeros(num_texts), np.zeros(num_texts, dtype=np.int64)
+    """Sum the weights of each text's n-grams, a column a question; return sums and numbers."""
+    num_texts, num_questions = len(offsets) - 1, weights.shape[1]
+    sums = np.zeros((num_texts, num_questions), dtype=np.int64)
+    counts = np.zeros(num_texts, dtype=np.int64)
     slots = np.empty(MAX_NGRAMS, dtype=np.int64)
     for text in np.flatnonzero(wanted):
         num = _write_slots(data, offsets[text], offsets[text + 1], kinds, slots)
-        total = np.int64(0)
-        for i in range(num):
-            total += weights[slots[i]]
-        sums[text], counts[text] = total, num
+        for question in range(num_questions):
+            total = np.int64(0)
+            for i in range(num):
+                total += weights[slots[i], question]
+            sums[text, question] = total
+        counts[text] = num
     return sums, counts
 
 

@@ -7,18 +7,17 @@
 
 font_tables.py  codes and what they draw, from TSV files       syllables.py  visual order -> order of Unicode, compiled
 convert.py      text of a known family                         score.py      is it Khmer? which pages are refused, and why
-documents.py    pages in which some is legacy                  reflow.py     lines -> paragraphs
+pieces.py       what of a document is legacy                   guess.py      which family codes are probably of
+pages.py        pages, converted by the table that fits        reflow.py     lines -> paragraphs
+documents.py    all of it: documents in, documents out
 """
 
 from tonsai_pipeline.text.legacy.convert import RULES_VERSION, convert, convert_batch, table_of
 from tonsai_pipeline.text.legacy.documents import (
     Conversion,
-    Layout,
     Page,
     convert_documents,
     legacy_meta,
-    looks_legacy,
-    score_families,
 )
 from tonsai_pipeline.text.legacy.font_tables import (
     FontTable,
@@ -26,6 +25,8 @@ from tonsai_pipeline.text.legacy.font_tables import (
     parse_table,
     shipped_tables,
 )
+from tonsai_pipeline.text.legacy.pages import score_families
+from tonsai_pipeline.text.legacy.pieces import Layout, looks_legacy
 from tonsai_pipeline.text.legacy.score import DEFAULT_GATE, REFUSALS, Gate, Scores
 
 __all__ = [

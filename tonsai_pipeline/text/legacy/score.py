@@ -124,14 +124,18 @@ def score_batch(
 
 
 @cache
+def known_sequences() -> list[str]:
+    """Return the frequent sequences of clusters."""
+    path = resources.files("tonsai_pipeline.text.legacy") / "data" / "frequent_sequences.txt"
+    return [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
+
+
+@cache
 def _sequences() -> npt.NDArray[np.uint64]:
     """Return the hashes of the frequent sequences in a table that is looked up by their low bits."""
-    path = resources.files("tonsai_pipeline.text.legacy") / "data" / "frequent_sequences.txt"
-    lines = path.read_text("utf-8").splitlines()
     slots = np.zeros(_NUM_SLOTS, dtype=np.uint64)
-    for line in lines:
-        if not line.startswith("#"):
-            _insert(batch_of_text(line).data, ch.character_kinds(), slots)
+    for line in known_sequences():
+        _insert(batch_of_text(line).data, ch.character_kinds(), slots)
     return frozen(slots)
 
 
