@@ -1,1 +1,1 @@
-"""Measurements of legacy fonts."""
+"""The sections of `python -m benchmarks.legacy`, one file each."""

@@ -1,6 +1,6 @@
-"""Legacy fonts, measured: what a model learns from converted pages.
+"""Legacy fonts, measured: the speed of a conversion, and what a model learns from converted pages.
 
-    uv run python -m benchmarks.legacy --data FOLDER [--json] [--only training]
+    uv run python -m benchmarks.legacy --data FOLDER [--json] [--only speed,training]
 
 FOLDER holds `khm/*.jsonl.gz` (field `text`), of which `junk_legacy_font` is law in Limon and `law_clean` another law in Unicode.
 The numbers of the last run are in docs/khmer.md.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import sections
 
-SECTIONS = ("training",)
+SECTIONS = ("speed", "training")
 ARMS = ("without", "with", "codes")
 
 
@@ -21,21 +21,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     sections.add_option(parser, SECTIONS)
-    parser.add_argument("--tokens", type=int, default=1_000_000, help="tokens of each run")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
-    parser.add_argument("--arms", default=",".join(ARMS), help="kinds of corpora, by comma")
+    parser.add_argument("--tokens", type=int, default=600_000, help="tokens of each training run")
+    parser.add_argument("--seeds", type=int, default=2, help="training runs of each corpus")
+    parser.add_argument("--arms", default=",".join(ARMS), help="corpora, by comma")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
 
     def run(name: str, work: Path) -> object:
+        if name == "speed":
+            from benchmarks.legacy import speed
+
+            return speed.measure(options.data)
         from benchmarks.legacy import training
 
+        arms = options.arms.split(",")
         return training.measure(
-            options.data,
-            work,
-            num_tokens=options.tokens,
-            seeds=options.seeds,
-            arms=options.arms.split(","),
+            options.data, work, num_tokens=options.tokens, seeds=options.seeds, arms=arms
         )
 
     sections.run_each(sections.chosen(parser, options.only, SECTIONS), run, as_json=options.json)

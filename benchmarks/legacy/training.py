@@ -11,6 +11,7 @@ measured article by article, so that two models can be compared by pairs.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def measure(data: Path, work: Path, *, num_tokens: int, seeds: int, arms: list[s
             )
             subject = open_subject(str(model_dir))
             scores[arm, seed] = {one.name: score_texts(subject, one) for one in held_out}
+            print(f"{arm}, seed {seed}: measured", file=sys.stderr, flush=True)
     engine.close()
     return {
         "trained on, MB": {arm: sum(len(t.encode()) for t in corpora[arm]) / 1e6 for arm in arms},

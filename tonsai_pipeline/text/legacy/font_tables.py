@@ -12,7 +12,7 @@ import fnmatch
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -53,6 +53,13 @@ class FontTable:
     entry_of: npt.NDArray[np.int16]
     starts: npt.NDArray[np.int32]
     chars: npt.NDArray[np.int32]
+
+    @cached_property
+    def growth(self) -> int:
+        """UTF-8 bytes that a code becomes at most, 4 where it stays what it is."""
+        return max(
+            4, *(-(-len(text.encode()) // len(codes)) for codes, text in self.entries.items())
+        )
 
     @property
     def id(self) -> str:

@@ -153,11 +153,17 @@ def _find(key, slots):
 
 @njit(cache=True, nogil=True)
 def _insert(data, kinds, slots):
+    """Add a sequence: the hash of its last cluster, joined with the one before it, and so on."""
+    units = np.zeros(_MAX_UNITS, dtype=np.uint64)
+    num_units = 0
     start, stop, kind = next_unit(data, 0, len(data), kinds)
-    key = np.uint64(0)
     while kind != NO_UNIT:
-        key = join_hashes(key, unit_hash(data, start, stop))
+        units[num_units] = unit_hash(data, start, stop)
+        num_units += 1
         start, stop, kind = next_unit(data, stop, len(data), kinds)
+    key = units[num_units - 1]
+    for unit in range(num_units - 2, -1, -1):
+        key = join_hashes(key, units[unit])
     slots[_find(key, slots)] = key
 
 
@@ -165,27 +171,31 @@ def _insert(data, kinds, slots):
 def _count_covered(data, offsets, kinds, slots):
     """Count the clusters of each text that stand in a sequence of the table; int64, shape (num_texts,)."""
     covered = np.zeros(len(offsets) - 1, dtype=np.int64)
-    recent = np.zeros(_MAX_UNITS, dtype=np.uint64)
     for text in range(len(covered)):
         end, run, last, num_open = offsets[text + 1], 0, np.int64(-1), 0
+        # The clusters before this one, the nearest first.
+        first, second, third = np.uint64(0), np.uint64(0), np.uint64(0)
         start, stop, kind = next_unit(data, offsets[text], end, kinds)
         while kind != NO_UNIT:
             if kind == CLUSTER:
                 run = run + 1 if start == last else 1
-                num_open = (
-                    num_open + 1 if run > 1 else 1
-                )  # clusters up to here that no sequence covers
-                recent[run & (_MAX_UNITS - 1)] = unit_hash(data, start, stop)
+                # Clusters up to here that no sequence covers.
+                num_open = num_open + 1 if run > 1 else 1
+                unit = unit_hash(data, start, stop)
+                two = join_hashes(unit, first)
+                three = join_hashes(two, second)
+                four = join_hashes(three, third)
                 longest = 0
-                for num in range(2, min(run, _MAX_UNITS) + 1):
-                    key = np.uint64(0)
-                    for unit in range(run - num + 1, run + 1):
-                        key = join_hashes(key, recent[unit & (_MAX_UNITS - 1)])
-                    if slots[_find(key, slots)] == key:
-                        longest = num
+                if run >= 4 and slots[_find(four, slots)] != 0:
+                    longest = 4
+                elif run >= 3 and slots[_find(three, slots)] != 0:
+                    longest = 3
+                elif run >= 2 and slots[_find(two, slots)] != 0:
+                    longest = 2
                 if longest:
                     covered[text] += min(longest, num_open)
                     num_open = 0
+                first, second, third = unit, first, second
                 last = stop
             start, stop, kind = next_unit(data, stop, end, kinds)
     return covered

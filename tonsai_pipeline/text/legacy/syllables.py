@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 
 from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.text.legacy.font_tables import MAX_CHARS, MAX_CODES
 from tonsai_pipeline.text.utf8 import decode, encode
 
 #: Columns of the counts.
@@ -26,12 +25,10 @@ _LAST_BASE = 0x17B3
 _VOWEL_YA, _VOWEL_IE, _YUUKALEAPINTU = 0x17BF, 0x17C0, 0x17C8
 _COMMA, _SPACE, _HARD_SPACE, _LINE_FEED = 0x2C, 0x20, 0xA0, 0x0A
 _WALK = -2
-#: What one step may write: an entry, what was drawn left of a letter, and a character passed on.
-_STEP_BYTES = 4 * (MAX_CODES * MAX_CHARS + 8)
 
 
 @njit(cache=True, nogil=True)
-def convert_codes(data, offsets, code_of, children, entry_of, starts, chars):
+def convert_codes(data, offsets, code_of, children, entry_of, starts, chars, growth):
     """Convert every text of a batch with one table.
 
     Args:
@@ -42,6 +39,7 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, chars):
         entry_of: See `children`.
         starts: See `children`.
         chars: See `children`.
+        growth: Bytes that a code becomes at most; memory that is not written is never taken.
 
     Returns:
         data and offsets of the texts in Khmer, not yet normalized, and counts, int32, shape (num_texts, 4): codes that draw
@@ -49,7 +47,7 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, chars):
     """
     num_texts = len(offsets) - 1
     singles = _single_entries(children, entry_of)
-    out = np.empty(3 * (offsets[num_texts] - offsets[0]) + _STEP_BYTES, dtype=np.uint8)
+    out = np.empty(growth * (offsets[num_texts] - offsets[0]) + 8, dtype=np.uint8)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     counts = np.zeros((num_texts, 4), dtype=np.int32)
     to = 0
@@ -63,10 +61,6 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, chars):
         # What was drawn left of the next base.
         next_vowel, next_ro = 0, False
         while at < end:
-            if to + _STEP_BYTES > len(out):
-                grown = np.empty(2 * len(out), dtype=np.uint8)
-                grown[:to] = out[:to]
-                out = grown
             code_point, length = decode(data, at)
             code = code_of[code_point] if code_point < len(code_of) else NO_CODE
             entry, stop = singles[code] if code >= 0 else NO_CODE, at + length

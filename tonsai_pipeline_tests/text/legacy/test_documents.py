@@ -7,9 +7,18 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from tonsai_pipeline.text.legacy import Layout, convert_documents, legacy_meta, table_of
+from tonsai_pipeline.text.legacy import (
+    Layout,
+    convert_documents,
+    legacy_meta,
+    shipped_tables,
+    table_of,
+)
+from tonsai_pipeline.text.legacy.guess import guess_tables
+from tonsai_pipeline.text.utf8 import batch_of_arrow
 from tonsai_pipeline_tests.text.legacy.encoder import encode
 from tonsai_pipeline_tests.text.samples import ENGLISH_SENTENCE, KHMER_SENTENCE
 
@@ -44,6 +53,35 @@ def test_fonts_tell_what_is_legacy_and_pages_are_judged_one_by_one() -> None:
     assert [(page.number, page.reason is None) for page in found.pages] == [(1, True), (2, False)]
     assert found.text.startswith(khmer + PAGE[:40])
     assert bad[:20] not in found.text
+
+
+def test_a_page_without_legacy_text_is_no_legacy_page() -> None:
+    codes = encode(PAGE, "limon")
+    layout = Layout(["LimonS1", "Arial"], [0, 0, len(codes), 1], [0, len(codes), len(codes)])
+    (found,) = convert_documents([codes + ENGLISH_SENTENCE], [layout])
+    assert found is not None
+    assert [page.number for page in found.pages] == [1]
+    assert found.text.endswith(ENGLISH_SENTENCE)
+
+
+def test_counts_of_codes_tell_the_family_where_both_tables_read_the_page_alike() -> None:
+    batch = batch_of_arrow(pa.array([encode(PAGE, family) for family in ("limon", "abc")]))
+    tables, leads = guess_tables(batch, shipped_tables())
+    assert tables.tolist() == [0, 1]
+    assert leads.min() > 20
+
+
+def test_a_short_page_of_no_name_beside_one_of_another_family_keeps_both() -> None:
+    """The family of the document's other pages is for text that no font names."""
+    long, short = encode(PAGE, "limon"), encode(PAGE[:60], "limon")
+    named = encode(PAGE, "abc")
+    text = long + short + named
+    runs = [0, 0, len(long) + len(short), 1]
+    (found,) = convert_documents([text], [Layout(["Xyz", "ABC-TEXT-05"], runs, [0, len(long)])])
+    assert found is not None
+    assert found.refused == {}
+    assert found.text.startswith(PAGE[:40])
+    assert found.text.rstrip().endswith(PAGE[-40:].strip())
 
 
 def test_a_family_without_a_table_is_refused_by_name() -> None:
