@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def open_builder(
     engine: Engine,
     *,
     copies: int = 1,
+    hold_out_every: int = _HOLD_OUT_EVERY,
     **sections: Any,
 ) -> Builder:
     """Return a builder whose dumps are copies of a language, mixed in even shares.
@@ -65,6 +67,7 @@ def open_builder(
         corpus: Texts by language; only the languages count once the tokenizer is there.
         engine: Where parts are worked on.
         copies: Dumps of each language.
+        hold_out_every: Every so many documents, one is held out.
         sections: Sections of the recipe.
     """
     shares = dict.fromkeys(corpus, 1 / len(corpus))
@@ -80,7 +83,7 @@ def open_builder(
     dumps = {key: _Dump(key, corpus[key.source]) for key in keys}
     view = DumpView({key: dump.version for key, dump in dumps.items()}, dumps.__getitem__)
     store = Store(Layout(root, recipe.name))
-    return Builder(Pipeline(STAGES), recipe, store, view, engine=lambda: engine)
+    return Builder(Pipeline(_stages(hold_out_every)), recipe, store, view, engine=lambda: engine)
 
 
 def tokenizer(builder: Builder) -> Artifact:
@@ -130,13 +133,15 @@ def _write_texts(dump: _Dump, folder: Path, *, engine: Engine) -> dict[str, int]
     return {"num_documents": len(dump.texts)}
 
 
-def _choose_all(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[str, int]:
-    """Choose every document."""
+def _choose_all(
+    normalized: Artifact, folder: Path, *, engine: Engine, hold_out_every: int
+) -> dict[str, int]:
+    """Choose every document, some for validation."""
     del engine
     counts = Counter(num_left_out=0)
     for path in normalized.parts():
         table = read_part(path, ["doc_id", "source", "lang", "num_bytes"])
-        held_out = [row % _HOLD_OUT_EVERY == 1 for row in range(table.num_rows)]
+        held_out = [row % hold_out_every == 1 for row in range(table.num_rows)]
         columns = {name: table[name] for name in table.column_names} | {
             "row_in_part": list(range(table.num_rows)),
             "score": [0.5] * table.num_rows,
@@ -155,19 +160,22 @@ def _choose_all(normalized: Artifact, folder: Path, *, engine: Engine) -> dict[s
     return dict(counts)
 
 
-STAGES = (
-    Stage("normalized_documents", "1", _write_texts, {}, {"dump": raw_dump()}, each_dump=True),
-    Stage(
-        "mixture_documents",
-        "1",
-        _choose_all,
-        reads={"normalized": same_dump("normalized_documents")},
-        each_dump=True,
-        part_of="training_mixture",
-    ),
-    MIX,
-    CHOSEN,
-    TOKENIZER,
-    *TOKENIZE,
-    PACK,
-)
+def _stages(hold_out_every: int) -> tuple[Stage, ...]:
+    choose = partial(_choose_all, hold_out_every=hold_out_every)
+    normalized = same_dump("normalized_documents")
+    return (
+        Stage("normalized_documents", "1", _write_texts, {}, {"dump": raw_dump()}, each_dump=True),
+        Stage(
+            "mixture_documents",
+            "1",
+            choose,
+            reads={"normalized": normalized},
+            each_dump=True,
+            part_of="training_mixture",
+        ),
+        MIX,
+        CHOSEN,
+        TOKENIZER,
+        *TOKENIZE,
+        PACK,
+    )

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tonsai_pipeline.errors import RecipeError
+from tonsai_pipeline.errors import ManifestError, RecipeError
 
 #: Rows longer than this are packed only when asked for.
 _LONGEST = 4096
@@ -101,6 +101,24 @@ def locate(place: str, option: str = "--resume-from") -> str:
         f"{option} {place}: neither a model (config.json), nor a folder of `tonsai pretrain` (model/), nor a "
         "training checkpoint (step-*/manifest.json)"
     )
+
+
+def model_of(recipe: str, home: Path | None, *stages: str) -> str:
+    """Return the folder of the model that a recipe made last, by the first of the stages that has made one.
+
+    Raises:
+        ManifestError: None has.
+    """
+    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+
+    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
+    store = workspace.store(loaded)
+    for stage in stages[:-1]:
+        try:
+            return str(store.current(stage).path / "model")
+        except ManifestError:  # a recipe without it, or it is not made yet
+            continue
+    return str(store.current(stages[-1]).path / "model")
 
 
 def _checkpoint(folder: Path) -> Path | None:

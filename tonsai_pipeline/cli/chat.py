@@ -9,15 +9,20 @@ from typing import Annotated
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+from tonsai_pipeline.cli.base_model import model_of
+from tonsai_pipeline.cli.options import HomeOption, RecipeOption, model_place
 
 ModelArgument = Annotated[
     str | None,
     typer.Argument(
-        help="A model folder or a Hub id (`owner/name@revision`); the recipe's model by default.",
+        help="A model folder, an output folder with one, or a Hub id (`owner/name@revision`); the recipe's model by default.",
         show_default=False,
     ),
 ]
+
+
+#: What a recipe's model is: the tuned one, or that which it pretrained.
+_NEWEST = ("sft_model", "pretrained_model")
 
 
 def chat(
@@ -48,7 +53,7 @@ def chat(
     from tonsai_pipeline.serve.terminal import Chat, Screen, greeting
 
     _be_quiet()
-    place = _place(model, recipe, home)
+    place = model_place(model) if model else model_of(recipe, home, *_NEWEST)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def note(line: str) -> None:
@@ -92,7 +97,7 @@ def serve(
     if host not in LOOPBACK:
         raise typer.BadParameter(f"{host}: only this machine: {', '.join(LOOPBACK)}")
     _be_quiet()
-    place = _place(model, recipe, home)
+    place = model_place(model) if model else model_of(recipe, home, *_NEWEST)
     opened = open_model(place, name=_name(place))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
@@ -106,21 +111,6 @@ def serve(
         typer.echo(f"{opened.name}, {kind}: http://{where}:{listening.getsockname()[1]}", err=True)
         config = uvicorn.Config(make_app(opened, place), log_level="warning", ws="none")
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _place(model: str | None, recipe: str, home: Path | None) -> str:
-    """Return the model that is meant: the one named, or the recipe's."""
-    if model is not None:
-        return model
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.errors import ManifestError
-
-    loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    store = workspace.store(loaded)
-    try:
-        return str(store.current("sft_model").path / "model")
-    except ManifestError:  # a recipe that tunes nothing, or has not yet
-        return str(store.current("pretrained_model").path / "model")
 
 
 def _name(place: str) -> str:

@@ -10,6 +10,8 @@ import typer
 
 from tonsai_pipeline.cli.options import HomeOption, WorkersOption
 
+_NUM_CONVERSATIONS = 8000
+
 
 def demo(
     home: HomeOption = None,
@@ -17,6 +19,10 @@ def demo(
     only_dumps: Annotated[
         Path | None,
         typer.Option(help="Write the generated dumps into this folder, and do nothing else."),
+    ] = None,
+    only_conversations: Annotated[
+        Path | None,
+        typer.Option(help="Write generated conversations (JSONL) there, and do nothing else."),
     ] = None,
 ) -> None:
     """Build a small model from generated Khmer and English dumps, in minutes, without a GPU.
@@ -26,6 +32,9 @@ def demo(
     """
     if only_dumps is not None:
         _write_dumps(only_dumps)
+    if only_conversations is not None:
+        _write_conversations(only_conversations)
+    if only_dumps is not None or only_conversations is not None:
         return
     from rich.console import Console
 
@@ -65,6 +74,14 @@ def _write_dumps(folder: Path) -> None:
     if not (folder / "truth.jsonl").is_file():
         typer.echo(f"writing generated dumps into {_short(folder)}", err=True)
         write_synthetic_dumps(folder)
+
+
+def _write_conversations(path: Path) -> None:
+    from tonsai_pipeline.synthetic.instructions import write_instructions
+
+    typer.echo(f"writing generated conversations into {_short(path)}", err=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_instructions(path, _NUM_CONVERSATIONS)
 
 
 def _short(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption
+from tonsai_pipeline.cli.options import HomeOption, model_place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ def evaluate(
         "max_documents": max_documents,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
-    places = name_places(models or [])
+    places = {name: model_place(place) for name, place in name_places(models or []).items()}
     config, options, material = EvaluateConfig(), NormalizeOptions(), Material()
     with tempfile.TemporaryDirectory() as work:
         if recipe is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+from tonsai_pipeline.cli.options import HomeOption, ModelFolderOption, RecipeOption
 
 
 class ExportFormat(StrEnum):
@@ -50,10 +50,7 @@ def export(
         list[str] | None,
         typer.Option("--split", help="train, val_khm, val_eng; may be repeated. All by default."),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", "-m", help="A model folder instead of the recipe's model."),
-    ] = None,
+    model: ModelFolderOption = None,
     dtype: Annotated[
         Precision, typer.Option("--dtype", help="Precision of a model's matrices; q8_0 is 8 bits.")
     ] = Precision.F16,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+from tonsai_pipeline.cli.options import HomeOption, ModelFolderOption, RecipeOption
 
 
 def generate(
@@ -15,10 +14,7 @@ def generate(
         str, typer.Argument(help="Text to go on from; Khmer is normalized as the corpus was.")
     ],
     recipe: RecipeOption = "demo",
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", "-m", help="A model folder instead of the recipe's model."),
-    ] = None,
+    model: ModelFolderOption = None,
     max_new_tokens: Annotated[
         int, typer.Option("--tokens", "-n", min=1, help="Tokens to write.")
     ] = 64,

@@ -7,6 +7,20 @@ from typing import Annotated
 
 import typer
 
+
+def model_folder(place: Path | None) -> Path | None:
+    """Return the model that a folder holds: itself, or `model/` in what `pretrain` and `sft` write."""
+    if place is None or (place / "config.json").is_file():
+        return place
+    inner = place / "model"
+    return inner if (inner / "config.json").is_file() else place
+
+
+def model_place(place: str) -> str:
+    """Return `model_folder` of a place that may also be a Hub id."""
+    return str(model_folder(Path(place))) if Path(place).is_dir() else place
+
+
 RecipeOption = Annotated[
     str,
     typer.Option(
@@ -41,5 +55,14 @@ RecipesOption = Annotated[
         "-r",
         envvar="TONSAI_RECIPE",
         help="Shipped name or path of a recipe; repeatable, or with commas.",
+    ),
+]
+ModelFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A model folder, or an output folder with one, instead of the recipe's model.",
+        callback=model_folder,
     ),
 ]

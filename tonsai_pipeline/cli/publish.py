@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+from tonsai_pipeline.cli.options import HomeOption, ModelFolderOption, RecipeOption
 
 if TYPE_CHECKING:
     from tonsai_pipeline.publish.spec import DataSource, PublishRun
@@ -33,10 +33,7 @@ def publish(
     public: Annotated[
         bool, typer.Option("--public", help="A new repository on the Hub is seen by everybody.")
     ] = False,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", "-m", help="A model folder instead of the recipe's model."),
-    ] = None,
+    model: ModelFolderOption = None,
     evaluation: Annotated[
         Path | None,
         typer.Option("--evaluation", help="Folder of its `results.json`; needed with --model."),

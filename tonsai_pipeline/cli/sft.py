@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption
+from tonsai_pipeline.cli.options import HomeOption, RecipeOption
 
 
 def sft(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model folder or Hub id to tune.")],
     data: Annotated[
         list[str],
         typer.Option(
@@ -23,6 +22,15 @@ def sft(
     output_dir: Annotated[
         Path, typer.Option("--output-dir", "-o", help="Where the tuned model goes.")
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model folder or Hub id to tune; the model that the recipe pretrained by default.",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option("--method", help="`full`: all weights learn; `lora`: adapters.")
     ] = "full",
@@ -45,7 +53,11 @@ def sft(
     ] = None,
     global_batch_tokens: Annotated[
         int | None,
-        typer.Option("--global-batch-tokens", min=1, help="Tokens of one optimizer step."),
+        typer.Option(
+            "--global-batch-tokens",
+            min=1,
+            help="Tokens of one optimizer step; by the length of the run by default.",
+        ),
     ] = None,
     lora_rank: Annotated[int, typer.Option("--lora-rank", min=1, help="Rank of adapters.")] = 16,
     chat_template: Annotated[
@@ -69,6 +81,7 @@ def sft(
     num_processes: Annotated[
         int, typer.Option("--num-processes", min=0, help="Processes; 0 for one per GPU.")
     ] = 0,
+    recipe: RecipeOption = "demo",
     home: HomeOption = None,
 ) -> None:
     """Tune a model on instructions, all of it or by adapters, and measure how it answers.
@@ -80,7 +93,7 @@ def sft(
     """
     from rich.console import Console
 
-    from tonsai_pipeline.cli.base_model import context_of, locate
+    from tonsai_pipeline.cli.base_model import context_of, locate, model_of
     from tonsai_pipeline.cli.evaluate import print_results, texts_option
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
     from tonsai_pipeline.cli.single_step import write_recipe
@@ -88,14 +101,16 @@ def sft(
     from tonsai_pipeline.missing import INSTRUCTION_ASSETS
     from tonsai_pipeline.storage.files import read_json
 
-    base = locate(model, "--model")
+    base = locate(model or model_of(recipe, home, "pretrained_model"), "--model")
     length = max_length or context_of({"base": base})
     train: dict[str, Any] = {"num_epochs": num_epochs, "seed": seed}
     if learning_rate is not None:
         train["optimizer"] = {"lr": learning_rate}
     if deepspeed is not None:
         train["deepspeed_config"] = str(deepspeed.absolute())
-    train["global_batch_tokens"] = _whole_rows(global_batch_tokens or 65_536, length)
+    train["global_batch_tokens"] = (
+        "auto" if global_batch_tokens is None else _whole_rows(global_batch_tokens, length)
+    )
     recipe_file = write_recipe(
         output_dir,
         {
@@ -114,9 +129,9 @@ def sft(
         },
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_processes=num_processes)
-    recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, INSTRUCTION_ASSETS)
-    store = workspace.store(recipe)
+    tuning, workspace = open_workspace(str(recipe_file), options)
+    run_graph(tuning, workspace, options, INSTRUCTION_ASSETS)
+    store = workspace.store(tuning)
     report = store.current("sft_report").path
     copy_out(store.current("sft_model").path, output_dir)
     copy_out(report, output_dir / "evaluation")

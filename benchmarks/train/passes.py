@@ -1,0 +1,144 @@
+"""Weight decay against passes over little text: which curve turns up, and where `auto` lands.
+
+    uv run python -m benchmarks.train.passes --data FOLDER [--json] [--passes 4,16,40] [--decays 0.1,0.3,1,3] [--seeds 2]
+
+Half of a few hundred Khmer documents, 2,048 tokens of vocabulary, a network of Qwen3's shape; rate and batch are those of
+`auto` for the length of the run, so that only the decay differs. Bits per byte on the other half of the documents.
+The numbers of the last run are in docs/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import texts
+from benchmarks.show import show
+from benchmarks.tokenize_pack import prepared
+from benchmarks.train.packed import NEVER, Quiet, describe
+from tonsai_pipeline.engine import open_engine
+from tonsai_pipeline.planner.laws import step_law_batch
+from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
+from tonsai_pipeline.storage.shards import RowReader
+from tonsai_pipeline.train import job
+from tonsai_pipeline.train.loop.stop import StopRequest
+
+SEQ_LEN, VOCAB_SIZE = 256, 2048
+#: Text of the corpus; half of its documents are trained on.
+CORPUS_BYTES = 400_000
+NETWORK = ModelConfig(architecture="qwen3", num_layers=4, hidden_size=128, num_heads=2)
+FILES = ("news", "web_oscar", "wikipedia")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    parser.add_argument("--passes", default="4,16,40", help="passes over the text, by comma")
+    parser.add_argument("--decays", default="0.1,0.3,1,3", help="weight decays, by comma")
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(
+            options.data,
+            Path(folder),
+            passes=[int(number) for number in options.passes.split(",")],
+            decays=[float(number) for number in options.decays.split(",")],
+            seeds=options.seeds,
+        )
+    if options.json:
+        print(json.dumps(result, indent=1))
+    else:
+        show("held-out bits per byte", result)
+
+
+def measure(
+    data: Path, work: Path, *, passes: list[int], decays: list[float], seeds: int
+) -> dict[str, dict[str, object]]:
+    """Return bits per byte by passes and decay: the mean over seeds, and each."""
+    engine = open_engine("local", num_workers=1)
+    builder = prepared.open_builder(
+        work / "corpus",
+        {"khm": _documents(data)},
+        engine,
+        hold_out_every=2,
+        tokenizer={"vocab_size": VOCAB_SIZE, "compare_gpt2": False},
+        packing={"seq_len": SEQ_LEN},
+    )
+    shards, tokenizer = prepared.shards(builder).path, prepared.tokenizer(builder).path
+    engine.close()
+    row_tokens = RowReader(shards / "train").num_rows * SEQ_LEN
+    result: dict[str, dict[str, object]] = {"corpus": {"tokens": row_tokens}}
+    for number in passes:
+        for decay in (*decays, "auto"):
+            runs = [
+                _run(
+                    shards,
+                    tokenizer,
+                    work / f"{number}-{decay}-{seed}",
+                    number * row_tokens,
+                    seed,
+                    decay,
+                )
+                for seed in range(seeds)
+            ]
+            values = [bits for bits, _ in runs]
+            name = f"{number} passes, decay {decay}"
+            result[name] = {
+                "bits per byte": statistics.fmean(values),
+                "each seed": " ".join(f"{value:.4f}" for value in values),
+                **runs[0][1],
+            }
+            print(name, result[name], file=sys.stderr, flush=True)
+    return result
+
+
+def _run(
+    shards: Path, tokenizer: Path, output_dir: Path, total: int, seed: int, decay: float | str
+) -> tuple[float, dict[str, object]]:
+    """Train; return the held-out bits per byte, and the settings that were taken."""
+    rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
+    run = describe(
+        shards,
+        tokenizer,
+        output_dir,
+        NETWORK,
+        seq_len=SEQ_LEN,
+        rows=rows,
+        num_steps=total // (rows * SEQ_LEN),
+        seed=seed,
+        optimizer={"lr": "auto", "weight_decay": decay},
+        schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
+        validation={"every_steps": NEVER, "max_rows": None},
+    )
+    run.write()
+    job.train(run, reporter=Quiet(), stop=StopRequest())
+    measured = [r for r in read_metrics(output_dir / METRICS_NAME) if r["kind"] == "validation"]
+    status: Any = read_json(output_dir / STATUS_NAME)
+    settings = {"rows a step": rows, "rate": status["lr"], "decay": status["weight_decay"]}
+    return measured[-1]["khm"]["bits_per_byte"], settings
+
+
+def _documents(data: Path) -> list[str]:
+    """Return documents of three kinds in random order, up to the size of the corpus."""
+    whole = [text for name in FILES for text in texts.read(data / "khm" / f"{name}.jsonl.gz")]
+    chosen, size = [], 0
+    for i in np.random.default_rng(0).permutation(len(whole)):
+        if size >= CORPUS_BYTES:
+            break
+        chosen.append(whole[i])
+        size += len(whole[i].encode())
+    return chosen
+
+
+if __name__ == "__main__":
+    main()
