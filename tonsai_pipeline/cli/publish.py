@@ -127,7 +127,7 @@ def _run(
 
 def _sources(recipe: Recipe) -> tuple[DataSource, ...]:
     """Return what a recipe's model learned from: its corpus, and instructions, each under the licence of its origin too."""
-    from tonsai_pipeline.instructions.licenses import strictest
+    from tonsai_pipeline.licenses import strictest
     from tonsai_pipeline.publish.spec import DataSource
 
     corpus = [

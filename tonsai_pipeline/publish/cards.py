@@ -15,8 +15,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from tonsai_pipeline import __version__
+from tonsai_pipeline.licenses import KNOWN
 from tonsai_pipeline.publish.gate import Verdict
-from tonsai_pipeline.publish.licenses import KNOWN
 from tonsai_pipeline.publish.spec import PublishRun
 
 #: What stands in a card that nobody filled in.

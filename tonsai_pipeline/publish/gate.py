@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tonsai_pipeline.publish.licenses import KNOWN, conflicts
+from tonsai_pipeline.licenses import KNOWN, conflicts, is_unknown
 from tonsai_pipeline.publish.spec import PublishRun
 
 #: Bits per byte of the reloaded model and of the report differ by no more: rounding is 1e-6, another model 0.01 and more.
@@ -103,12 +103,12 @@ def _license(run: PublishRun) -> Verdict:
         known["base model"] = run.publish.base_license
     if found := conflicts(chosen, known):
         return Verdict(name, "failed", "; ".join(found))
-    silent = [one.name for one in run.sources if not one.license]
+    silent = [one.name for one in run.sources if not one.license or is_unknown(one.license)]
     if has_base(run) and not run.publish.base_license:
         silent.append("base model (publish.base_license)")
     if silent or not run.sources:
         return Verdict(
-            name, "unknown", f"no licence is given for: {', '.join(silent) or 'any source'}"
+            name, "unknown", f"no known licence is given for: {', '.join(silent) or 'any source'}"
         )
     return Verdict(name, "passed", f"{chosen} promises no more than its {len(known)} sources do")
 

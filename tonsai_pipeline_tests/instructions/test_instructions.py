@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tonsai_pipeline.instructions.formats import Message, NotAConversation, read_row
-from tonsai_pipeline.instructions.licenses import forbids_commerce, rank, strictest
 from tonsai_pipeline.instructions.replies import Limits, Measured, judge, prose_of, wanted_language
 from tonsai_pipeline.instructions.turns import (
     check_turns,
@@ -158,11 +157,3 @@ def test_the_language_of_a_source_wins_over_that_of_the_turn() -> None:
 
 def test_programs_have_no_language() -> None:
     assert prose_of("មើល ```py\nprint(1)\n``` ចប់").split() == ["មើល", "ចប់"]
-
-
-def test_the_strictest_licence_wins_and_what_is_unknown_is_strictest() -> None:
-    assert strictest(["MIT", "CC-BY-NC-4.0", "CC-BY-SA-4.0"]) == "CC-BY-NC-4.0"
-    assert strictest(["MIT", "something of mine", "CC-BY-NC-4.0"]) == "something of mine"
-    assert strictest([]) is None
-    assert rank("apache-2.0") < rank("cc-by-sa-3.0") < rank("llama3.1") < rank("cc-by-nd-4.0")
-    assert [forbids_commerce(one) for one in ("mit", "cc-by-nc-sa-4.0", "?")] == [False, True, True]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tonsai_pipeline.instructions.licenses import strictest
+from tonsai_pipeline.licenses import strictest
 from tonsai_pipeline.packing.rows import PackingStats
 from tonsai_pipeline.recipe.sft import SftConfig
 from tonsai_pipeline.stages.prepare_sft.chat_tokenizer import ChatTokenizer
