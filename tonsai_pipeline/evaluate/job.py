@@ -69,7 +69,8 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
     material = Material(
         texts=(read_held_out(run.held_out),) if run.held_out else (),
         corpus=tuple(CorpusPart(*pair) for pair in run.corpus),
-        shards_dir=None if run.instructions else run.shards_dir,
+        shards_dir=run.pretraining_dir if run.instructions else run.shards_dir,
+        replies_dir=run.shards_dir if run.instructions else None,
         instructions=_instructions(run),
         max_answer_tokens=run.max_answer_tokens,
     )

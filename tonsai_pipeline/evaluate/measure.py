@@ -23,6 +23,7 @@ from tonsai_pipeline.evaluate.bits_per_byte import (
 )
 from tonsai_pipeline.evaluate.following import Instruction
 from tonsai_pipeline.evaluate.memorization import Memorized, Overlap, attack, overlap, shingles_of
+from tonsai_pipeline.evaluate.memorized_replies import attack_replies
 from tonsai_pipeline.evaluate.safety import Safety, measure_safety, read_terms
 from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.suite_run import ItemResult, KindScore, run_suite, summarize
@@ -55,7 +56,8 @@ class Material:
         texts: For bits per byte.
         items: The prompt suite; empty: not run.
         corpus: What the first model was trained on; empty: not known.
-        shards_dir: Packed rows of the first model's training; None: not known.
+        shards_dir: Packed rows of the first model's pretraining; None: not known.
+        replies_dir: Rows of conversations that it was tuned on; None: it is no tuned model.
         dirty: Ids of items that the corpus holds.
         instructions: Held-out conversations that are answered; empty: none are.
         max_answer_tokens: Tokens of an answer at most.
@@ -65,6 +67,7 @@ class Material:
     items: tuple[Item, ...] = ()
     corpus: tuple[CorpusPart, ...] = ()
     shards_dir: Path | None = None
+    replies_dir: Path | None = None
     dirty: frozenset[str] = frozenset()
     instructions: tuple[Instruction, ...] = ()
     max_answer_tokens: int = 256
@@ -151,8 +154,11 @@ def measure_model(
             shared = overlap(texts, corpus)
         clock.lap("health and safety")
     memorized: list[Memorized] = []
-    if is_trained_on_corpus and material.shards_dir and config.memorization.max_documents:
-        memorized = attack(subject, material.shards_dir, config.memorization)
+    if is_trained_on_corpus and config.memorization.max_documents:
+        if material.shards_dir:
+            memorized += attack(subject, material.shards_dir, config.memorization)
+        if material.replies_dir:
+            memorized += attack_replies(subject, material.replies_dir, config.memorization)
         clock.lap("memorization")
     return ModelResult(
         name=subject.name,
@@ -244,7 +250,8 @@ def missing(material: Material, config: EvaluateConfig) -> list[NotMeasured]:
                 "bits per byte", "no texts", "give --recipe, or --texts khm=FILE, or evaluate.texts"
             )
         )
-    if material.shards_dir is None or not config.memorization.max_documents:
+    has_rows = material.shards_dir or material.replies_dir
+    if not has_rows or not config.memorization.max_documents:
         how = "evaluate through the recipe that trained the model, with evaluate.memorization.max_documents above 0"
         found.append(NotMeasured("memorization", "no packed training rows", how))
     if not material.corpus:

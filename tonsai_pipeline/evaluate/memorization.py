@@ -46,6 +46,8 @@ GROUPS = {
     "5-16 times": (5, 16),
     "more often": (17, 1 << 60),
 }
+#: Groups of replies, see `memorized_replies`.
+LEARNED_REPLIES, HELD_OUT_REPLIES = "replies, learned", "replies, held out"
 #: Rows of the training split that are read: 50 million tokens at 256 a row; the report says how many there are.
 _MAX_ROWS = 200_000
 #: Texts like the canaries that nobody planted: an exposure of at most 7 bits, at the cost of some 15,000 tokens.
@@ -59,7 +61,7 @@ class Memorized:
     """Documents of one group.
 
     Args:
-        group: Key of `GROUPS`.
+        group: Key of `GROUPS`, canaries by copies, or replies, see `memorized_replies`.
         exact: Share whose next tokens were given back exactly.
         mean_match_frac: Mean share of the next tokens that were given back before the first wrong one.
         mean_chars: Mean length of what had to be given back, in characters.
@@ -108,15 +110,23 @@ def attack(
         if pool:
             rows = generator.permutation(len(pool))[: config.max_documents]
             ids = [np.frombuffer(pool[row], np.int64) for row in rows]
-            found.append(_try(subject, name, np.stack(ids), size))
+            halves = [one[:size] for one in ids], [one[size:] for one in ids]
+            found.append(measure_group(subject, name, *halves))
     return found + _try_canaries(subject, shards_dir / CANARIES_NAME, size)
 
 
 def worst_excess(groups: Sequence[Memorized]) -> float | None:
-    """Return the largest share of a seen group above that of the never seen; None without either."""
-    control = [group.exact.value for group in groups if group.group == "never"]
-    seen = [group.exact.value for group in groups if group.group != "never"]
-    return max(seen) - control[0] if seen and control else None
+    """Return the largest share of a seen group above that of the never seen; None without either.
+
+    Of replies many are right whether they were seen or not: an excess counts where both intervals lie apart.
+    """
+    exact = {group.group: group.exact for group in groups}
+    control, replies = exact.pop("never", None), exact.pop(HELD_OUT_REPLIES, None)
+    learned = exact.pop(LEARNED_REPLIES, None)
+    found = [seen.value - control.value for seen in exact.values() if control is not None]
+    if learned is not None and replies is not None:
+        found.append(learned.value - replies.value if learned.low > replies.high else 0.0)
+    return max(found, default=None)
 
 
 @dataclass(frozen=True)
@@ -196,24 +206,40 @@ def _beginnings(reader: RowReader, size: int) -> Iterator[bytes]:
                 yield row.input_ids[start : start + size].tobytes()
 
 
-def _try(subject: Subject, group: str, ids: npt.NDArray[np.int64], size: int) -> Memorized:
-    """Give the model `size` ids of each row, shape (n, 2 * size), and compare what it writes with the rest."""
+def measure_group(
+    subject: Subject,
+    group: str,
+    given: Sequence[npt.NDArray[np.int64]],
+    rest: Sequence[npt.NDArray[np.int64]],
+) -> Memorized:
+    """Give the model the beginnings, and compare what it writes with what came next.
+
+    Args:
+        subject: The model.
+        group: What they are.
+        given: Ids of each beginning.
+        rest: Ids that followed it, of any number.
+    """
     written = generate_many(
         subject.model,
-        ids[:, :size].tolist(),
-        max_new_tokens=[size] * len(ids),
+        [ids.tolist() for ids in given],
+        max_new_tokens=[len(ids) for ids in rest],
         allowed=subject.allowed,
         eos_ids=(),
     )
-    same = np.array(written) == ids[:, size:]
-    kept = np.where(same.all(1), size, same.argmin(1))
-    chars = [len(str(subject.tokenizer.decode(row[size:].tolist()))) for row in ids]
+    kept = [_num_kept(own, ids) for own, ids in zip(written, rest, strict=True)]
+    exact = sum(n == len(ids) for n, ids in zip(kept, rest, strict=True))
     return Memorized(
         group=group,
-        exact=share_interval(int(same.all(1).sum()), len(ids)),
-        mean_match_frac=float(kept.mean() / size),
-        mean_chars=float(np.mean(chars)),
+        exact=share_interval(exact, len(rest)),
+        mean_match_frac=float(np.mean([n / len(ids) for n, ids in zip(kept, rest, strict=True)])),
+        mean_chars=float(np.mean([len(str(subject.tokenizer.decode(i.tolist()))) for i in rest])),
     )
+
+
+def _num_kept(written: Sequence[int], rest: npt.NDArray[np.int64]) -> int:
+    same = [one == other for one, other in zip(written, rest.tolist(), strict=False)]
+    return same.index(False) if False in same else len(same)
 
 
 def _try_canaries(subject: Subject, told: Path, size: int) -> list[Memorized]:
@@ -234,11 +260,10 @@ def _try_canaries(subject: Subject, told: Path, size: int) -> list[Memorized]:
         by_copies.setdefault(one["copies"], []).append(one["text"])
     found = []
     for copies, texts in sorted(by_copies.items()):
-        ids = [[prefix_id(tokenizer), *encode(tokenizer, text)] for text in texts]
+        ids = [np.array([prefix_id(tokenizer), *encode(tokenizer, text)]) for text in texts]
         half = min(size, min(map(len, ids)) // 2)
-        group = _try(
-            subject, f"canary, {copies} x", np.array([row[: 2 * half] for row in ids]), half
-        )
+        halves = [one[:half] for one in ids], [one[half : 2 * half] for one in ids]
+        group = measure_group(subject, f"canary, {copies} x", *halves)
         mean = float(np.mean([exposure(one, others) for one in bits(texts)]))
         found.append(replace(group, exposure=mean))
     return found

@@ -35,7 +35,7 @@ class EvalRun(JobFile):
     """The trained model, a Hugging Face folder with its tokenizer."""
 
     shards_dir: Path
-    """Folder of packed shards, with `val_<language>/`."""
+    """Folder of packed rows that the model was trained on, with `val_<language>/`."""
 
     training_dir: Path | None = None
     """Folder of the training run, for its curve and its facts; empty: the report goes without."""
@@ -57,6 +57,9 @@ class EvalRun(JobFile):
 
     coeng_da: Literal["fold", "preserve"] = "fold"
     """How prompts are normalized: as the corpus was."""
+
+    pretraining_dir: Path | None = None
+    """Packed shards that the base of a tuned model was pretrained on: what it may still know by heart."""
 
     instructions: Path | None = None
     """Held-out conversations that a tuned model is asked, see `following.py`; empty: it is no tuned model."""

@@ -63,7 +63,7 @@ def draw_exchange(rng: Random, lang: Lang) -> Exchange:
 
     Example:
         >>> draw_exchange(Random(7), "eng")
-        Exchange(task='reverse', question='Write these words from last to first: bread, salt', reply='salt, bread')
+        Exchange(task='reverse', question='Write these words from last to first: bread, salt', reply='Reversed: salt, bread')
     """
     words = _language(lang)
     task = rng.choice(tuple(words["tasks"]))

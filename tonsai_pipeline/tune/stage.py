@@ -21,7 +21,7 @@ MODEL = Stage(
 
 REPORT = Stage(
     "sft_report",
-    version="1",
+    version="2",
     fields={
         "name": Fields("name"),
         "evaluate": Fields("evaluate", watched=True),
@@ -32,6 +32,7 @@ REPORT = Stage(
         "tuned": whole("sft_model"),
         "dataset": whole("sft_dataset"),
         "pretrained": whole("pretrained_model", when=pretrains),
+        "packed": whole("packed_shards", when=pretrains),
         "mixed": every_dump("mixture_documents"),
         "normalized": every_dump("normalized_documents"),
     },

@@ -10,14 +10,26 @@ import pytest
 import torch
 
 from tonsai_pipeline.evaluate.measure import find_dirty
-from tonsai_pipeline.evaluate.memorization import attack, longest_common, overlap, worst_excess
+from tonsai_pipeline.evaluate.memorization import (
+    HELD_OUT_REPLIES,
+    LEARNED_REPLIES,
+    Memorized,
+    attack,
+    longest_common,
+    overlap,
+    worst_excess,
+)
+from tonsai_pipeline.evaluate.memorized_replies import attack_replies
 from tonsai_pipeline.evaluate.subject import Subject, open_subject
 from tonsai_pipeline.evaluate.texts import CorpusPart, read_corpus
+from tonsai_pipeline.metrics.bootstrap import share_interval
 from tonsai_pipeline.metrics.suite import load_suite
 from tonsai_pipeline.model.batches import make_batch
 from tonsai_pipeline.model.build import build_model, save_model
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.recipe.evaluate import MemorizationConfig
+from tonsai_pipeline.stages.prepare_sft.rows import Item
+from tonsai_pipeline.stages.prepare_sft.rows import write_rows as write_rows_of_items
 from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowReader, RowsHeader, RowWriter
 from tonsai_pipeline_tests.train import tiny
 
@@ -43,11 +55,17 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     canary = random[0]
     write_rows(folder / "shards" / "train", random[1:13] + [canary] * 20)
     write_rows(folder / "shards" / "val_khm", random[13:])
+    return learn(folder, folder / "shards", num_steps=40), folder / "shards"
+
+
+def learn(folder: Path, shards: Path, num_steps: int) -> Path:
+    """Train a tiny network on rows and write it."""
     special = {"bos": tiny.BOS, "eos": tiny.EOS, "pad": tiny.PAD}
     model = build_model(tiny.MODEL, vocab_size=320, seq_len=64, special_ids=special, seed=0)
-    loss, reader = NextTokenLoss(model), RowReader(folder / "shards" / "train")
+    loss, reader = NextTokenLoss(model), RowReader(shards / "train")
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(40):
+    generator = np.random.default_rng(1)
+    for _ in range(num_steps):
         rows = generator.choice(reader.num_rows, 8).tolist()
         batch = make_batch(reader, rows, positions="row", use_varlen=False)
         nll, _ = loss(batch.input_ids, batch.targets, batch.position_ids, batch.segment_ids)
@@ -55,7 +73,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         (nll / 300).backward()
         optimizer.step()
     save_model(model, folder / "model", tokenizer_dir=tiny.write_tokenizer(folder / "tokenizer"))
-    return folder / "model", folder / "shards"
+    return folder / "model"
 
 
 def test_a_planted_canary_is_found_in_its_group(planted: tuple[Path, Path]) -> None:
@@ -78,6 +96,54 @@ def test_an_untrained_model_gives_nothing_back(
 
 def test_without_a_control_nothing_is_said() -> None:
     assert worst_excess([]) is None
+
+
+def write_conversations(folder: Path, replies: list[np.ndarray], asked: np.ndarray) -> None:
+    """Write a row a reply: two turns, of which the last is learned and attacked; and a document, which is not."""
+    header = RowsHeader(tiny.SEQ_LEN, 320, tiny.PAD, tiny.BOS, tiny.EOS, "t", ("a",), ("khm",))
+    items = [Item(np.array([tiny.BOS, *asked]), None, 0)]
+    for number, reply in enumerate(replies):
+        turns = [[tiny.BOS, *asked, 3 + number], [7, tiny.EOS], asked, [*reply, tiny.EOS]]
+        is_learned = np.repeat([False, True, False, True], [len(turn) for turn in turns])
+        items.append(Item(np.concatenate(turns), is_learned, 0))
+    write_rows_of_items(folder, items, header, np.ones(320, np.int32), packing="off", seed=None)
+
+
+def test_replies_that_were_learned_by_heart_are_told_from_right_ones(
+    tmp_path: Path, subject: Subject
+) -> None:
+    generator = np.random.default_rng(0)
+    asked, right = generator.integers(100, 259, 8), generator.integers(100, 259, 18)
+    known = [generator.integers(100, 259, 18) for _ in range(12)]
+    unknown = [generator.integers(100, 259, 18) for _ in range(12)]
+    short = [generator.integers(100, 259, 5)]
+    # Everybody knows the right one: it is drawn out of the model, and was learned from none of the rows in question.
+    write_conversations(tmp_path / "a" / "train", [*known, *short], asked)
+    write_conversations(tmp_path / "a" / "val_replies", [*unknown, *short], asked)
+    model = open_subject(str(learn(tmp_path, tmp_path / "a", num_steps=150)))
+    groups = attack_replies(model, tmp_path / "a", CONFIG)
+    assert [g.group for g in groups] == ["replies, learned", "replies, held out"]
+    assert [g.exact.num_items for g in groups] == [12, 12]
+    assert groups[0].exact.value > 0.9
+    assert groups[1].exact.value == 0.0
+    assert worst_excess(groups) == groups[0].exact.value
+    write_conversations(tmp_path / "b" / "train", [right], asked)
+    write_conversations(tmp_path / "b" / "val_replies", [right], asked)
+    assert attack_replies(model, tmp_path / "b", CONFIG) == [], "the same reply is no control"
+    untrained = attack_replies(subject, tmp_path / "a", CONFIG)
+    assert worst_excess(untrained) == 0.0
+
+
+def test_replies_as_often_right_learned_or_not_are_not_memorized() -> None:
+    def group(name: str, num_right: int) -> Memorized:
+        return Memorized(name, share_interval(num_right, 100), 0.0, 10.0)
+
+    unseen = group(HELD_OUT_REPLIES, 80)
+    assert worst_excess([group(LEARNED_REPLIES, 86), unseen]) == 0.0
+    assert worst_excess([group(LEARNED_REPLIES, 99), unseen]) == pytest.approx(0.19)
+    assert worst_excess([group(LEARNED_REPLIES, 99)]) is None
+    documents = [group("never", 0), group("once", 1)]
+    assert worst_excess([*documents, group(LEARNED_REPLIES, 86), unseen]) == 0.01
 
 
 @pytest.fixture

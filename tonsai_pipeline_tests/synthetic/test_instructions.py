@@ -50,7 +50,8 @@ def test_sums_and_reversals_are_right() -> None:
             assert numbers[0] + numbers[1] == numbers[2]
             checked += 1
         if row["task"] == "reverse":
-            listed = question.rpartition(": " if row["lang"] == "eng" else "៖ ")[2].split(", ")
-            assert reply.split(", ") == listed[::-1]
+            sign = ": " if row["lang"] == "eng" else "៖ "
+            listed, answered = (text.rpartition(sign)[2].split(", ") for text in (question, reply))
+            assert answered == listed[::-1]
             checked += 1
     assert checked > 100

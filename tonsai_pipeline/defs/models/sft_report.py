@@ -29,13 +29,14 @@ def launch(
 ) -> Mapping[str, Any]:
     """Measure the tuned model and its base in a process of its own."""
     del recipe
-    dataset, base = given["dataset"], base_section(given)
+    dataset, packed, base = given["dataset"], given["packed"], base_section(given)
     following = given["sft"].following
     run = EvalRun(
         name=given["name"],
         evaluate=given["evaluate"],
         model_dir=given["tuned"].path / MODEL_NAME,
         shards_dir=dataset.path,
+        pretraining_dir=packed and packed.path,
         training_dir=given["tuned"].path,
         untrained=base,
         base=_place(base.base, base.base_revision),
