@@ -18,13 +18,19 @@ from tonsai_pipeline.catalog.catalog import read_catalog
 from tonsai_pipeline.errors import ManifestError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE
+from tonsai_pipeline.publish import stage as publish
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.store import Artifact, Store, load_artifact
 
 DUMP_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.each_dump)
 """Made once a dump."""
 
-INSTRUCTION_ASSETS = tuple(s.name for s in PIPELINE.assets() if s.of_recipe is not None)
+RELEASE_ASSETS = (publish.STAGE.name,)
+"""Made where a recipe says under which licence its model is given to others."""
+
+INSTRUCTION_ASSETS = tuple(
+    s.name for s in PIPELINE.assets() if s.of_recipe is not None and s.name not in RELEASE_ASSETS
+)
 """Made where a recipe has instruction data."""
 
 MODEL_ASSETS = tuple(s.name for s in PIPELINE.assets() if s.launched and s.of_recipe is None)
@@ -53,6 +59,7 @@ class Missing:
         corpus: Those of the whole corpus, in order.
         models: Models and what is measured of them, in order.
         instructions: What is made from instruction data, in order.
+        releases: What others are given.
         stopped: Dumps among them that failed for good and hold up the corpus, as the recipe says to stop at such, and
             why.
     """
@@ -61,6 +68,7 @@ class Missing:
     corpus: tuple[str, ...]
     models: tuple[str, ...]
     instructions: tuple[str, ...]
+    releases: tuple[str, ...]
     stopped: Mapping[DumpKey, str]
 
 
@@ -96,6 +104,7 @@ def find_missing(
         tuple(n for n in CORPUS_ASSETS[1:] if n in wanted and not _is_made(builder, n)),
         tuple(n for n in MODEL_ASSETS if n in wanted and not _is_made(builder, n)),
         tuple(n for n in INSTRUCTION_ASSETS if n in wanted and not _is_made(builder, n)),
+        tuple(n for n in RELEASE_ASSETS if n in wanted and not _is_made(builder, n)),
         stopped,
     )
 

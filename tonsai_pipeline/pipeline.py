@@ -15,6 +15,7 @@ from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.evaluate import stage as evaluate
 from tonsai_pipeline.lineage import Builder, DumpView, Pipeline, document
 from tonsai_pipeline.lineage.builder import OnMade
+from tonsai_pipeline.publish import stage as publish
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.compare_splits import stage as compare_splits
@@ -60,6 +61,7 @@ PIPELINE = Pipeline(
         read_instructions.STAGE,
         prepare_sft.STAGE,
         *tune.STAGES,
+        publish.STAGE,
     )
 )
 

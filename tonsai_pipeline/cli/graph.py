@@ -195,7 +195,7 @@ class _Runner:
         """Bring assets of the whole corpus up to date; a check that blocks stops here as it does in a run."""
         reader = self._graph.reader()
         missing = find_missing(reader, chosen=names)
-        lacking = {*missing.corpus, *missing.models, *missing.instructions}
+        lacking = {*missing.corpus, *missing.models, *missing.instructions, *missing.releases}
         first = next((name for name in names if name in lacking), None)
         start = 0 if self._options.force else names.index(first) if first else len(names)
         for name in names[:start]:

@@ -10,8 +10,7 @@ import typer
 from tonsai_pipeline.cli.options import HomeOption, ModelFolderOption, RecipeOption
 
 if TYPE_CHECKING:
-    from tonsai_pipeline.publish.spec import DataSource, PublishRun
-    from tonsai_pipeline.recipe import Recipe
+    from tonsai_pipeline.publish.spec import PublishRun
 
 
 def publish(
@@ -88,87 +87,41 @@ def _run(
 ) -> PublishRun:
     """Say what is published: the recipe's current model, or a folder with its evaluation."""
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
-    from tonsai_pipeline.publish.spec import PublishRun
+    from tonsai_pipeline.defs.models.published_model import release_run
+    from tonsai_pipeline.lineage.pipeline import select
+    from tonsai_pipeline.publish.spec import PublishRun, commit_of, data_sources
+    from tonsai_pipeline.publish.stage import STAGE
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-    facts: dict[str, Any] = {}
     if model is None:
         store = workspace.store(loaded)
-        # The model, its evaluation, and the rows that were measured.
-        assets = ("pretrained_model", "evaluation_report", "packed_shards")
-        if loaded.sft.is_wanted:
-            assets = ("sft_model", "sft_report", "sft_dataset")
-        trained, report, rows = map(store.current, assets)
-        facts = {
-            "model_dir": trained.path / "model",
-            "results": report.path / "results.json",
-            "shards_dir": rows.path,
-            "made_with": dict(trained.manifest.settings),
-            "fingerprint": trained.manifest.fingerprint,
+        # What is current, not what the recipe would make now: the model that one looked at is published.
+        given = {
+            argument: store.current(read.stage) if read.is_read(loaded) else None
+            for argument, read in STAGE.reads.items()
         }
-    elif evaluation is not None:
-        facts = {
-            "model_dir": model.absolute(),
-            "results": evaluation.absolute() / "results.json",
-            "fingerprint": _digest(model),
-        }
+        given |= {name: select(loaded, fields, None) for name, fields in STAGE.fields.items()}
+        trained = given["tuned"] or given["pretrained"]
+        return release_run(given, output_dir, trained.manifest.fingerprint, workspace.recipe_file)
+    assert evaluation is not None, "they go together"
     return PublishRun(
         name=loaded.name,
         publish=loaded.publish,
-        sources=_sources(loaded),
+        model_dir=model.absolute(),
+        results=evaluation.absolute() / "results.json",
+        sources=data_sources(loaded.sources, loaded.sft.sources),
         masked=tuple(loaded.quality.mask),
-        max_rows=loaded.evaluate.max_rows,
         max_rise_frac=dict(loaded.train.regression.max_rise_frac),
-        commit=_commit(recipe),
+        commit=commit_of(Path(workspace.recipe_file)),
         output_dir=output_dir,
-        **facts,
+        fingerprint=_digest(model),
     )
-
-
-def _sources(recipe: Recipe) -> tuple[DataSource, ...]:
-    """Return what a recipe's model learned from: its corpus, and instructions, each under the licence of its origin too."""
-    from tonsai_pipeline.licenses import strictest
-    from tonsai_pipeline.publish.spec import DataSource
-
-    corpus = [
-        DataSource(name=one.name, lang=one.lang, license=one.license, hub=one.hub and one.hub.id)
-        for one in recipe.sources
-        if one.weight > 0
-    ]
-    instructions = [
-        DataSource(
-            name=one.name,
-            lang=one.lang or "khm",
-            license=strictest([one.license, *filter(None, [one.origin_license])]),
-            hub=one.hub and one.hub.id,
-        )
-        for one in recipe.sft.sources
-    ]
-    return (*corpus, *instructions)
 
 
 def _digest(model: Path) -> str:
     from tonsai_pipeline.storage.files import name_contents
 
     return name_contents(model)
-
-
-def _commit(recipe: str) -> str:
-    """Return the commit that a recipe's file is in; empty outside a repository, or where it was changed since."""
-    import subprocess
-
-    from tonsai_pipeline.recipe.load import find_recipe
-
-    path = find_recipe(recipe)
-    ask = ["git", "-C", str(path.parent)]
-    try:
-        changed = subprocess.run(
-            [*ask, "status", "--porcelain", "--", path.name], capture_output=True, check=True
-        )
-        found = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return "" if changed.stdout else found.stdout.decode().strip()
 
 
 def _prepare(run: PublishRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -27,9 +28,16 @@ from tonsai_pipeline.defs.jobs import (
     ingest_dump,
     ingest_dumps,
     pretrain,
+    publish,
     tune,
 )
-from tonsai_pipeline.defs.models import evaluation_report, pretrained_model, sft_model, sft_report
+from tonsai_pipeline.defs.models import (
+    evaluation_report,
+    pretrained_model,
+    published_model,
+    sft_model,
+    sft_report,
+)
 from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
@@ -62,6 +70,7 @@ PAGES: Mapping[str, Page] = {
     "sft_dataset": sft_dataset.PAGE,
     "sft_model": sft_model.PAGE,
     "sft_report": sft_report.PAGE,
+    "published_model": published_model.PAGE,
 }
 
 LAUNCHES: Mapping[str, Launch] = {
@@ -80,6 +89,8 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
         workspace: Where data lies.
     """
     graph = Graph(recipe, workspace)
+    release = partial(published_model.launch, recipe_file=workspace.recipe_file)
+    launches = {**LAUNCHES, "published_model": release}
     assets: list[Any] = [
         stage_asset(
             graph,
@@ -87,12 +98,13 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
             PAGES[stage.name],
             PAGES,
             prepare=lambda context, options: settle_dumps(context, graph, PAGES, options),
-            launch=LAUNCHES.get(stage.name),
+            launch=launches.get(stage.name),
             **({"options": JobOptions} if stage.launched else {}),
         )
         for stage in PIPELINE.assets(recipe)
     ]
     jobs = [tune(graph)] if recipe.sft.is_wanted else []
+    jobs += [publish(graph)] if recipe.publish.license else []
     switches = dg.Definitions()
     if recipe.sources:
         assets += [raw_dumps(graph), dump_catalog(graph)]

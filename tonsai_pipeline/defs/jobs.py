@@ -10,7 +10,13 @@ import dagster as dg
 from tonsai_pipeline.defs.dump_runs import dumps_op
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.stage_asset import Pages
-from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, INSTRUCTION_ASSETS, MODEL_ASSETS
+from tonsai_pipeline.missing import (
+    CORPUS_ASSETS,
+    DUMP_ASSETS,
+    INSTRUCTION_ASSETS,
+    MODEL_ASSETS,
+    RELEASE_ASSETS,
+)
 
 #: Sensors ask again themselves, and know what is missing; see `automation`.
 _ASKED_AGAIN_BY_SENSOR = {"dagster/max_retries": "0"}
@@ -82,6 +88,16 @@ def tune(graph: Graph) -> Any:
         "tune",
         INSTRUCTION_ASSETS,
         "Instruction data to a tuned model and its report. Goes on from the newest checkpoint of the same work.",
+    )
+
+
+def publish(graph: Graph) -> Any:
+    """The model, for others."""
+    return _asset_job(
+        graph,
+        "publish",
+        RELEASE_ASSETS,
+        "The finished model as others would get it, and the gate; given to them only where the recipe names publish.target.",
     )
 
 

@@ -34,10 +34,12 @@ class Workspace:
     Args:
         root: Data root; empty for TONSAI_HOME or ./tonsai_data.
         data: Folder that relative source paths start at; empty for TONSAI_DATA or the working folder.
+        recipe_file: Of the recipe, if it is in one; a published model's card names its commit.
     """
 
     root: str = ""
     data: str = ""
+    recipe_file: str = ""
 
     def store(self, recipe: Recipe) -> Store:
         """Open the store for a recipe."""
@@ -63,9 +65,10 @@ def open_workspace(
         RecipeError: The recipe is not there or has a mistake.
     """
     recipe = load_recipe(name_or_path)
-    beside = os.environ.get("TONSAI_DATA") or find_recipe(name_or_path).parent
+    file = find_recipe(name_or_path)
     home = "" if root is None else str(root.absolute())
-    return recipe, Workspace(root=home, data=str(Path(data or beside).absolute()))
+    folder = Path(data or os.environ.get("TONSAI_DATA") or file.parent).absolute()
+    return recipe, Workspace(root=home, data=str(folder), recipe_file=str(file))
 
 
 def has_instance() -> bool:

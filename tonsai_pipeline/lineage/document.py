@@ -38,17 +38,15 @@ def page(pipeline: Pipeline) -> str:
     return "\n".join([_HEAD, *_stages(pipeline), *_settings(pipeline), *_dumps(pipeline)]) + "\n"
 
 
-def leaves(section: type[Section] = Recipe, path: str = "") -> Iterator[tuple[str, bool]]:
-    """Yield (path, whether it can change a result) of every setting of the recipe; sections in lists are written once."""
+def leaves(section: type[Section] = Recipe, path: str = "") -> Iterator[str]:
+    """Yield the path of every setting of the recipe; sections in lists are written once."""
     for name, field in section.model_fields.items():
         place = f"{path}.{name}" if path else name
-        keyed = name not in section.unkeyed
         inner = _section_of(field.annotation)
         if inner is None:
-            yield place, keyed
+            yield place
         else:
-            for leaf, is_keyed in leaves(inner, place):
-                yield leaf, is_keyed and keyed
+            yield from leaves(inner, place)
 
 
 def given_to(pipeline: Pipeline, leaf: str) -> list[str]:
@@ -58,6 +56,19 @@ def given_to(pipeline: Pipeline, leaf: str) -> list[str]:
         for stage in pipeline
         if any(_holds(fields, leaf) for fields in stage.fields.values())
     ]
+
+
+def _can_change_a_result(leaf: str, below: str = "") -> bool:
+    """Whether no section on the way to a setting says that it cannot; a stage that names one of them means what is in it."""
+    section: type[Section] | None = Recipe
+    place = ""
+    for name in leaf.split("."):
+        assert section is not None, "a leaf is in sections all the way"
+        place = f"{place}.{name}".lstrip(".")
+        if name in section.unkeyed and not f"{below}.".startswith(f"{place}."):
+            return False
+        section = _section_of(section.model_fields[name].annotation)
+    return True
 
 
 def after(pipeline: Pipeline, stage: str) -> list[str]:
@@ -73,7 +84,7 @@ def _holds(fields: Fields, leaf: str) -> bool:
     path = "sources" if fields.path == "source" else fields.path
     if leaf == path:
         return True
-    if not leaf.startswith(f"{path}."):
+    if not leaf.startswith(f"{path}.") or not _can_change_a_result(leaf, path):
         return False
     name = leaf[len(path) + 1 :].split(".", maxsplit=1)[0]
     return (not fields.only or name in fields.only) and name not in fields.without
@@ -108,9 +119,7 @@ def _read_text(name: str, scope: Scope) -> str:
 def _settings(pipeline: Pipeline) -> Iterator[str]:
     yield "## Settings\n\nA change of a setting makes these stages again, and then whatever reads a result that came out different.\n"
     yield "| setting | makes again |\n|---|---|"
-    rows = [
-        (leaf.rpartition(".")[0], _effect(pipeline, leaf, keyed), leaf) for leaf, keyed in leaves()
-    ]
+    rows = [(leaf.rpartition(".")[0], _effect(pipeline, leaf), leaf) for leaf in leaves()]
     for (section, effect), same in groupby(rows, key=lambda row: row[:2]):
         names = [leaf for _, _, leaf in same]
         shown = names[0] if len(names) == 1 else f"{section}." + ", .".join(_last(names))
@@ -122,13 +131,15 @@ def _last(names: list[str]) -> list[str]:
     return [name.rpartition(".")[2] for name in names]
 
 
-def _effect(pipeline: Pipeline, leaf: str, keyed: bool) -> str:
+def _effect(pipeline: Pipeline, leaf: str) -> str:
     for start, effect in _OTHERWISE.items():
         if leaf.startswith(start):
             return effect
-    if not keyed:
-        return "nothing: a limit of a check, what is watched, or how work is divided"
-    return ", ".join(f"`{name}`" for name in given_to(pipeline, leaf)) or "nothing"
+    if names := given_to(pipeline, leaf):
+        return ", ".join(f"`{name}`" for name in names)
+    if _can_change_a_result(leaf):
+        return "nothing"
+    return "nothing: a limit of a check, what is watched, or how work is divided"
 
 
 def _dumps(pipeline: Pipeline) -> Iterator[str]:

@@ -55,6 +55,8 @@ def prepare(run: PublishRun) -> list[Verdict]:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     results = _results(run.results)
+    if run.pretraining_results is not None:
+        results = {**results, "corpus": _results(run.pretraining_results).get("corpus")}
     release = run.output_dir / RELEASE_NAME
     shutil.rmtree(release, ignore_errors=True)
     copy_listed(run.model_dir, release)

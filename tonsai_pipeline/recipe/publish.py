@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from tonsai_pipeline.recipe.section import Section
 
@@ -12,8 +13,15 @@ from tonsai_pipeline.recipe.section import Section
 WAIVABLE = ("same_numbers", "regression", "contamination", "license")
 
 
+def _beside_the_recipe(value: str | None, info: ValidationInfo) -> str | None:
+    folder = (info.context or {}).get("folder")
+    if value is None or "://" in value or folder is None:
+        return value
+    return str(folder / Path(value).expanduser())
+
+
 class PublishConfig(Section):
-    """A finished model on its way to other people. Without `license` there is nothing to publish."""
+    """A finished model on its way to other people. Without `license` there is no asset `published_model`."""
 
     license: str | None = None
     """Licence that the model is given under, a Hub identifier such as `apache-2.0` or `cc-by-nc-4.0`."""
@@ -35,6 +43,19 @@ class PublishConfig(Section):
 
     base_license: str | None = None
     """Licence of that model."""
+
+    target: Annotated[str | None, AfterValidator(_beside_the_recipe)] = None
+    """Where the asset gives it to others: `hf://owner/name`, a folder, or any fsspec URL; empty: it only shows what would
+    be given, and the gate."""
+
+    branch: str | None = None
+    """Branch of the Hub's repository; empty: `main`."""
+
+    pull_request: bool = False
+    """Whether the commit on the Hub is proposed instead of made."""
+
+    public: bool = False
+    """Whether a new repository on the Hub is seen by everybody."""
 
     waivers: dict[str, str] = Field(default_factory=dict)
     """Verdicts that are accepted although failed or unknown: name and reason, which go into the card."""

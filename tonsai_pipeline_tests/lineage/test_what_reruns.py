@@ -123,11 +123,11 @@ def test_every_setting_makes_again_what_the_page_says(bench: Bench) -> None:
     before = bench.build(recipe)
     assert bench.build(recipe) == before
     seen, wrong = 0, {}
-    for leaf, keyed in document.leaves():
+    for leaf in document.leaves():
         if leaf.startswith(_ORDER) or leaf == "sources.lang":
             continue
         other = changed(recipe, leaf)
-        expected = closure(document.given_to(PIPELINE, leaf)) if keyed else set()
+        expected = closure(document.given_to(PIPELINE, leaf))
         found = stages_of(bench.made(before, bench.build(other)))  # type: ignore[arg-type]
         seen += 1
         if found != expected:
@@ -139,8 +139,16 @@ def test_every_setting_makes_again_what_the_page_says(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("leaf", "direct"),
     [
-        ("sources.lang", ["scored_documents_of_dump", "mixture_documents", "training_mixture"]),
-        ("sources.weight", ["training_mixture"]),
+        (
+            "sources.lang",
+            [
+                "scored_documents_of_dump",
+                "mixture_documents",
+                "training_mixture",
+                "published_model",
+            ],
+        ),
+        ("sources.weight", ["training_mixture", "published_model"]),
         ("mixture.languages", ["training_mixture", "sft_dataset"]),
         ("mixture.stages.weights", ["training_mixture"]),
     ],
@@ -229,7 +237,8 @@ def test_two_recipes_that_agree_share_what_they_agree_on(bench: Bench) -> None:
     before = bench.build(recipe)
     other = recipe.model_copy(update={"name": "other"})
     made = stages_of(bench.made(before, bench.build(other)))
-    assert made == {"evaluation_report", "sft_report"}, "their title is the recipe's name"
+    named = {"evaluation_report", "sft_report", "published_model"}
+    assert made == named, "their title is the recipe's name"
 
 
 def test_what_is_not_declared_cannot_be_read(tmp_path: Path) -> None:
