@@ -101,6 +101,11 @@ class Facts:
         rows.append(("kept", "documents", sum(row.get("num_kept", 0) for row in scored)))
         return [row for row in rows if row[2]]
 
+    def dropped_conversations(self, source: str) -> dict[str, int]:
+        """Return how many conversations of a source were dropped, by reason: of their own, and beside the others."""
+        counted = self.run.instructions
+        return {**counted["sources"][source].get("dropped", {}), **counted["dropped"][source]}
+
     @property
     def hyper_parameters(self) -> list[tuple[str, Any]]:
         """Settings of the training that are set, by dotted name."""
