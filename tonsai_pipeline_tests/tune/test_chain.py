@@ -63,6 +63,9 @@ def recipe_of(method: str, target: str, **publish: Any) -> dict[str, Any]:
         "train": {**TRAIN, "max_tokens": 8192, "global_batch_tokens": 1024},
         "evaluate": {
             "suite": False,
+            "prompts": {"khm": ["ភ្នំពេញ"]},
+            "generation": {"max_new_tokens": 4},
+            "memorization": {"max_documents": 5},
             "gate": {"waivers": dict.fromkeys(GATE_NAMES, "made for a test")},
         },
         "sft": {
