@@ -101,7 +101,7 @@ def _run(
             for argument, read in STAGE.reads.items()
         }
         given |= {name: select(loaded, fields, None) for name, fields in STAGE.fields.items()}
-        trained = given["tuned"] or given["pretrained"]
+        trained = store.current("sft_model" if loaded.sft.is_wanted else "pretrained_model")
         return release_run(given, output_dir, trained.manifest.fingerprint, workspace.recipe_file)
     assert evaluation is not None, "they go together"
     return PublishRun(
