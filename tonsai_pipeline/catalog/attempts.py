@@ -1,7 +1,8 @@
 """What is known of dumps that did not get in yet: a file a dump, written before the work and removed after it.
 
     begin ──▶ dumps/<recipe>.attempts/<key>.json ──done──▶ gone
-                        └─fail(reason)──▶ three of the same content and settings ──▶ set aside
+                        ├─fail(reason)──▶ three of the same content and settings, or one for good ──▶ set aside
+                        └─take_back──▶ as before: the disk was full, the dump is not to blame
 
 A process that is killed leaves the entry of its beginning, so a dump that kills its process is counted too.
 """
@@ -75,12 +76,25 @@ class Attempts:
         num_failed = 1 + (known.num_failed if known else 0)
         self._write(key, Attempt(self._work(key, version), num_failed, _LOST))
 
-    def fail(self, key: DumpKey, version: str, reason: str) -> Attempt:
-        """Note why the attempt that began failed."""
+    def fail(self, key: DumpKey, version: str, reason: str, *, for_good: bool = False) -> Attempt:
+        """Note why the attempt that began failed; for good, if no other is to be made."""
         known = self.of(key, version)
-        failed = Attempt(self._work(key, version), known.num_failed if known else 1, reason)
+        num_failed = MAX_ATTEMPTS if for_good else known.num_failed if known else 1
+        failed = Attempt(self._work(key, version), num_failed, reason)
         self._write(key, failed)
         return failed
+
+    def take_back(self, key: DumpKey, before: Attempt | None) -> None:
+        """Forget the attempt that began.
+
+        Args:
+            key: The dump.
+            before: What was known of it before the attempt.
+        """
+        if before is None:
+            self.done(key)
+        else:
+            self._write(key, before)
 
     def done(self, key: str) -> None:
         """Forget a dump: it is in, or a person wants it tried anew."""

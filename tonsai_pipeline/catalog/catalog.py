@@ -113,7 +113,7 @@ class Catalog:
 
     @property
     def set_aside(self) -> dict[str, str]:
-        """Why dumps are left out that failed three times."""
+        """Why dumps are left out that failed for good."""
         return {dump.key: dump.set_aside for dump in self.dumps if dump.is_on and dump.set_aside}
 
     def as_json(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def demo(
         return
     from rich.console import Console
 
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
+    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph, ui_command
     from tonsai_pipeline.cli.report import print_summary
 
     options = GraphOptions(home=home, num_workers=workers)
@@ -47,14 +47,13 @@ def demo(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     _fill_inbox(store.layout.root / "synthetic", store.layout.inbox)
     console.print(f"[bold]tonsai demo[/bold]  dumps in {_short(store.layout.inbox)}")
+    look = ui_command("demo", options)
     run_graph(recipe, workspace, options)
     report = store.current("evaluation_report")
     print_summary(report, console)
     console.print(f"\n  report     {_short(report.path / 'report.html')}")
     console.print(f"  model      {_short(store.current('pretrained_model').path / 'model')}")
-    console.print(
-        "  look       uv run dagster dev     then open http://127.0.0.1:3000/asset-groups"
-    )
+    console.print(f"  look       {look}     then open http://127.0.0.1:3000/asset-groups")
     console.print('  try        uv run tonsai generate --recipe demo "ភ្នំពេញ"')
 
 

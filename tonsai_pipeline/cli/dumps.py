@@ -100,7 +100,7 @@ def remove(
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     remove_dump(loaded, workspace.store(loaded).layout, workspace.data_folder(), key)
     partitions = str(Graph(loaded, workspace).dumps.name)
-    with open_instance() as instance:
+    with open_instance(workspace.store(loaded).layout.root) as instance:
         if key in instance.get_dynamic_partitions(partitions):
             instance.delete_dynamic_partition(partitions, key)
     typer.echo(f"switched off {key}; next: tonsai run --recipe {recipe}")
@@ -112,7 +112,7 @@ def _register(recipe: Recipe, workspace: Workspace, keys: Sequence[str]) -> list
     from tonsai_pipeline.defs.recipe_graph import Graph
 
     partitions = str(Graph(recipe, workspace).dumps.name)
-    with open_instance() as instance:
+    with open_instance(workspace.store(recipe).layout.root) as instance:
         known = set(instance.get_dynamic_partitions(partitions))
         new = [key for key in keys if key not in known]
         instance.add_dynamic_partitions(partitions, new)

@@ -6,8 +6,9 @@ recipe, selection ──run_graph──▶ what is missing: dumps, twenty a run;
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tonsai_pipeline.defs.alive import report_lost
 from tonsai_pipeline.defs.dump_runs import is_good
 from tonsai_pipeline.defs.graph import PAGES, build_definitions
 from tonsai_pipeline.defs.recipe_graph import Graph, catalog_key
-from tonsai_pipeline.defs.resources import Workspace, open_instance
+from tonsai_pipeline.defs.resources import Workspace, open_instance, own_instance_folder
 from tonsai_pipeline.defs.stage_asset import Made
 from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
@@ -75,6 +76,20 @@ def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Wor
     return recipe, workspace
 
 
+def ui_command(recipe_name: str, options: GraphOptions) -> str:
+    """Return the command that shows the runs of these options in the web UI, from this folder; ask before they run."""
+    named = {
+        "TONSAI_RECIPE": recipe_name if recipe_name != "demo" else None,
+        "TONSAI_HOME": options.home and options.home.absolute(),
+        "TONSAI_DATA": options.data and options.data.absolute(),
+        "DAGSTER_HOME": own_instance_folder(options.home),
+    }
+    variables = [f"{name}={shlex.quote(str(value))}" for name, value in named.items() if value]
+    is_project = Path("workspace.yaml").is_file()
+    program = "uv run dagster dev" if is_project else "dagster dev -m tonsai_pipeline.definitions"
+    return " ".join([*variables, program])
+
+
 def _check_root(root: Path) -> None:
     """Find out before any work whether the data root can be written."""
     place = next(folder for folder in (root, *root.parents) if folder.exists())
@@ -110,8 +125,9 @@ def run_graph(
     """
     chosen = _chosen(recipe, select)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with open_instance() as instance:
-        report_lost(workspace.store(recipe).layout.alive, instance)
+    layout = workspace.store(recipe).layout
+    with open_instance(layout.root) as instance:
+        report_lost(layout.alive, instance)
         run = _Runner(Graph(recipe, workspace), instance, options, console)
         if recipe.sources:
             run.catalog()
@@ -175,13 +191,11 @@ class _Runner:
         missing = find_missing(reader, chosen=names, is_good=_is_good)
         waiting = list(reader.dumps.versions if self._options.force else missing.dumps)
         self._show_dumps(reader, names, [d for d in reader.dumps.versions if d not in waiting])
-        force = self._options.force
-        while waiting := [dump for dump in waiting if dump not in missing.stopped]:
-            for start in range(0, len(waiting), _DUMPS_PER_RUN):
-                self._run_dumps(waiting[start : start + _DUMPS_PER_RUN], names, force=force)
-            reader, force = self._graph.reader(of_catalog=False), False
-            missing = find_missing(reader, chosen=names, is_good=_is_good)
-            waiting = list(missing.dumps)
+        waiting = [dump for dump in waiting if dump not in missing.stopped]
+        for start in range(0, len(waiting), _DUMPS_PER_RUN):
+            self._run_dumps(waiting[start : start + _DUMPS_PER_RUN], names)
+        reader = self._graph.reader(of_catalog=False)
+        missing = find_missing(reader, chosen=names, is_good=_is_good)
         if missing.stopped:
             said = "; ".join(f"{dump}: {reason}" for dump, reason in missing.stopped.items())
             raise TonsaiError(
@@ -221,9 +235,13 @@ class _Runner:
         self._line(name, dump, {**artifact.report, "cached": True})
         self._show_checks(name, PAGES[name].checks(Made(artifact, reader, dump)))
 
-    def _run_dumps(self, dumps: Sequence[str], names: Sequence[str], *, force: bool) -> None:
-        """Run many dumps at once; the ledger of attempts knows which of them failed."""
-        config = {**self._config(DUMP_ASSETS[0]), "force": force}
+    def _run_dumps(self, dumps: Sequence[str], names: Sequence[str]) -> None:
+        """Run many dumps at once; the ledger of attempts knows which of them failed.
+
+        Raises:
+            TonsaiError: What failed is not one of the dumps: the disk is full.
+        """
+        config = {**self._config(DUMP_ASSETS[0]), "once": True}
         op = f"{self._graph.prefix}__dumps"
         started = time.monotonic()
         # A recipe without a corpus has no such job, and does not come here.
@@ -238,7 +256,10 @@ class _Runner:
         )
         self._show_result(result, started)
         if not result.success:
-            self._say("red", "failed", str(_cause(result)))
+            error = _cause(result)
+            if not _is_of_dumps(result):
+                raise error
+            self._say("red", "failed", str(error))
 
     def _run(self, names: Sequence[str]) -> None:
         """Run one selection; raise what the asset raised."""
@@ -299,7 +320,7 @@ class _Runner:
                 self._say(color, "check", f"{asset}.{check.check_name}: {check.description}")
 
     def _say(self, color: str, what: str, text: str) -> None:
-        """Print a line; once, because a dump that is tried again fails again in the same words."""
+        """Print a line; once, because the catalog is looked at before the dumps and again behind them."""
         if (what, text) not in self._said:
             self._said.add((what, text))
             self._console.print(f"  [{color}]{what}[/{color}]  {escape(text)}")
@@ -319,13 +340,26 @@ def _headline(name: str, value: Any) -> str:
     return f"{label} {value:,}" if isinstance(value, int) else f"{label} {value:.4g}"
 
 
-def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
-    """Find the error that a person should read among a failed run's events: ours, or else the innermost."""
+def _is_of_dumps(result: dg.ExecuteInProcessResult) -> bool:
+    """Tell whether a run failed because dumps did, each of which it has noted."""
+    return any(
+        link.cls_name == dg.Failure.__name__ for _, chain in _failures(result) for link in chain
+    )
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[dg.DagsterEvent, list[Any]]]:
+    """Yield what failed in a run, and its errors from the outermost to the first."""
     for event in result.get_step_failure_events():
         chain, error = [], event.step_failure_data.error
         while error is not None:
             chain.append(error)
             error = error.cause
+        yield event, chain
+
+
+def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
+    """Find the error that a person should read among a failed run's events: ours, or else the innermost."""
+    for event, chain in _failures(result):
         ours = next((link for link in chain if link.cls_name in _OUR_ERRORS), None)
         if ours is None and any(link.cls_name == _FAILED_CHECK for link in chain):
             break

@@ -31,13 +31,15 @@ def run(
     """Materialize the graph of a recipe, from raw dumps to the evaluation report.
 
     Every dump is run, then everything that follows. What is unchanged since the last run is a cache hit.
-    The history is the one that `uv run dagster dev` shows.
+    The last line is the command that shows the history in the web UI.
 
     Example: `tonsai run --recipe my.yaml --select packed_shards`
     """
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph
+    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph, ui_command
 
     options = GraphOptions(home=home, data=data, num_workers=workers, engine=engine, force=force)
     loaded, workspace = open_workspace(recipe, options)
     names = [name.strip() for entry in select or [] for name in entry.split(",") if name.strip()]
+    look = ui_command(recipe, options)
     run_graph(loaded, workspace, options, names)
+    typer.echo(f"  look   {look}", err=True)

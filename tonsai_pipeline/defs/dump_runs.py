@@ -1,7 +1,11 @@
 """Many dumps in one run: each is brought up to date, told of, and remembered where it fails.
 
 dumps ──begin──▶ build every asset ──▶ materializations, checks ──told──▶ done
-                         └─TonsaiError──▶ the attempt's reason; the next dump goes on
+                         ├─TonsaiError──▶ the attempt's reason; the next dump goes on
+                         └─StorageError──▶ the run ends: the disk is full, and no dump is to blame
+
+Sensors come again, minutes later, and set a dump aside at its third failure. A run that goes on to the corpus, and
+`tonsai run`, set it aside at the first: the same bytes a second later fail in the same way.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +18,7 @@ from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import materialized
 from tonsai_pipeline.defs.stage_asset import Made, Pages
-from tonsai_pipeline.errors import TonsaiError
+from tonsai_pipeline.errors import StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import DUMP_ASSETS, Missing, find_missing
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
@@ -37,6 +41,9 @@ class DumpOptions(RunOptions):
     )
     assets: list[str] = Field(
         default=list(DUMP_ASSETS), max_length=100, description="Assets to make of them"
+    )
+    once: bool = Field(
+        default=False, description="Set a dump aside when it fails, not when it fails three times"
     )
 
 
@@ -70,45 +77,58 @@ class DumpRun:
             is_good=lambda *found: is_good(self._pages, *found),
         )
 
-    def once(
-        self, builder: Builder, dumps: Iterable[DumpKey], assets: Sequence[str] = DUMP_ASSETS
+    def bring(
+        self,
+        builder: Builder,
+        dumps: Iterable[DumpKey],
+        assets: Sequence[str] = DUMP_ASSETS,
+        *,
+        once: bool = False,
     ) -> Iterator[Event]:
-        """Try every dump once; yield what to tell Dagster."""
+        """Try every dump; yield what to tell Dagster.
+
+        Args:
+            builder: The recipe and its dumps.
+            dumps: The dumps to try.
+            assets: What to make of each.
+            once: Whether a dump that fails is set aside at once.
+
+        Raises:
+            StorageError: The disk refused, which is no dump's fault.
+        """
         for dump in dumps:
             version = builder.dumps.versions[dump]
+            before = self._attempts.of(dump, version)
             # What a lost process made may never have been told of.
-            tells_all = self._attempts.of(dump, version) is not None or self._options.force
+            tells_all = before is not None or self._options.force
             self._attempts.begin(dump, version)
             try:
                 yield from self._bring(builder, dump, assets, tells_all=tells_all)
+            except StorageError:
+                self._attempts.take_back(dump, before)
+                raise
             except TonsaiError as error:
-                self.failed[dump] = self._attempts.fail(dump, version, str(error))
+                self.failed[dump] = self._attempts.fail(dump, version, str(error), for_good=once)
             else:
                 # Behind the last event: a process killed before it is asked again, and then tells what it finds.
                 self._attempts.done(dump)
-                self.failed.pop(dump, None)
 
-    def until_settled(self, builder: Builder) -> Iterator[Event]:
-        """Try dumps that lack something until each is in or has failed for good.
+    def settle(self, builder: Builder) -> Iterator[Event]:
+        """Bring in the dumps that lack something, and set aside those that fail.
 
         Raises:
-            TonsaiError: A dump failed for good, and the recipe says to stop.
+            TonsaiError: A dump failed, and the recipe says to stop; or the disk refused.
         """
-        stops = self._graph.recipe.automation.on_bad_dump == "stop"
-        waiting = list(self.missing(builder).dumps)
-        while waiting:
-            yield from self.once(builder, waiting)
-            waiting = [dump for dump, last in self.failed.items() if not last.is_set_aside]
-        if self.failed and stops:
+        yield from self.bring(builder, self.missing(builder).dumps, once=True)
+        if self.failed and self._graph.recipe.automation.on_bad_dump == "stop":
             raise TonsaiError(f"{self.say_failed()}; automation.on_bad_dump is 'stop'")
 
     def say_failed(self) -> str:
         """Say which dumps failed, why, and the way out."""
         said = "; ".join(f"{dump}: {last.reason}" for dump, last in self.failed.items())
-        return (
-            f"{len(self.failed)} dump{'s' if len(self.failed) > 1 else ''} failed: {said}; "
-            f"what fails {MAX_ATTEMPTS} times is set aside"
-        )
+        num, are_set_aside = len(self.failed), all(a.is_set_aside for a in self.failed.values())
+        then = "set aside" if are_set_aside else f"what fails {MAX_ATTEMPTS} times is set aside"
+        return f"{num} dump{'s' if num > 1 else ''} failed: {said}; {then}"
 
     def _bring(
         self, builder: Builder, dump: DumpKey, assets: Sequence[str], *, tells_all: bool
@@ -184,7 +204,7 @@ def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
         dumps = here if wanted else list(run.missing(builder, config.assets).dumps)
         context.instance.add_dynamic_partitions(str(graph.dumps.name), dumps)
         assets = [name for name in DUMP_ASSETS if name in config.assets]
-        yield from run.once(builder, dumps, assets)
+        yield from run.bring(builder, dumps, assets, once=config.once)
         if run.failed:
             raise dg.Failure(run.say_failed(), allow_retries=False)
         yield dg.Output(None)
@@ -199,7 +219,7 @@ def settle_dumps(
     view = graph.view(of_catalog=True, run_id=context.run_id)
     run = DumpRun(graph, pages, options)
     builder = open_builder(graph.recipe, graph.store, view, engine=options.open_engine)
-    yield from run.until_settled(builder)
+    yield from run.settle(builder)
     if run.failed:
         context.log.warning("left out: %s", run.say_failed())
         yield run.materialization(CATALOG, graph.publish_catalog())

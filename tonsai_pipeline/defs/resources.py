@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import dagster as dg
+import yaml
 from pydantic import Field
 
 from tonsai_pipeline.engine import Engine, open_engine
@@ -23,8 +24,8 @@ from tonsai_pipeline.storage.layout import Layout, default_root
 from tonsai_pipeline.storage.store import Store
 
 _INSTANCE_FILE = "dagster.yaml"
-#: For a history in the data root; the project's own file says more.
-_QUIET_INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
+#: What has a place of its own below DAGSTER_HOME, and needs none named.
+_PLACED = ("storage", "compute_logs")
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,20 @@ def has_instance() -> bool:
     return bool(os.environ.get("DAGSTER_HOME")) or Path(_INSTANCE_FILE).is_file()
 
 
-def open_instance() -> dg.DagsterInstance:
+def own_instance_folder(root: Path | None) -> Path | None:
+    """Return the folder of the history that is kept in the data root; None where the process is set up with another.
+
+    Args:
+        root: The data root; None for TONSAI_HOME or ./tonsai_data.
+    """
+    return None if has_instance() else (root or default_root()).absolute() / "dagster"
+
+
+def open_instance(root: Path | None = None) -> dg.DagsterInstance:
     """Open the persistent Dagster instance: DAGSTER_HOME, `dagster.yaml` in the working folder, or the data root.
+
+    Args:
+        root: The data root; None for TONSAI_HOME or ./tonsai_data.
 
     Raises:
         StorageError: DAGSTER_HOME is no folder that can be used.
@@ -86,7 +99,7 @@ def open_instance() -> dg.DagsterInstance:
     given = os.environ.get("DAGSTER_HOME")
     if not given and Path(_INSTANCE_FILE).is_file():
         return dg.DagsterInstance.from_config(str(Path.cwd()), _INSTANCE_FILE)
-    home = Path(given) if given else default_root() / "dagster"
+    home = own_instance_folder(root) or Path(given or "")
     if not home.is_absolute():
         raise StorageError(
             f"DAGSTER_HOME={given}: write the whole path, for example {home.absolute()}"
@@ -96,9 +109,19 @@ def open_instance() -> dg.DagsterInstance:
     except OSError as error:
         raise StorageError(f"DAGSTER_HOME={home}: cannot be used: {error.strerror}") from error
     if not given and not (home / _INSTANCE_FILE).exists():
-        (home / _INSTANCE_FILE).write_text(_QUIET_INSTANCE)
+        (home / _INSTANCE_FILE).write_text(_project_instance())
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
+
+
+def _project_instance() -> str:
+    """Return the project's `dagster.yaml` as it is for a folder of its own: the same guard, limits and retries."""
+    packed = Path(__file__).with_name(_INSTANCE_FILE)
+    project = packed if packed.is_file() else Path(__file__).parents[2] / _INSTANCE_FILE
+    settings = yaml.safe_load(project.read_text())
+    kept = {name: value for name, value in settings.items() if name not in _PLACED}
+    kept["local_artifact_storage"]["config"] = {"base_dir": {"env": "DAGSTER_HOME"}}
+    return yaml.safe_dump(kept, sort_keys=False)
 
 
 class RunOptions(dg.Config):

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 
+from tonsai_pipeline.defs.code_server import keep_code_servers
 from tonsai_pipeline.defs.report_page import PREFIX, SECURITY_POLICY, read_page
 
 _OWN_HOSTS = {"localhost", "127.0.0.1", "::1"}
@@ -44,7 +45,7 @@ class GuardedStorage(LocalArtifactStorage):
 
 
 def guard_web_server(module: Any) -> None:
-    """Put the guard before every request of Dagster's web server; once."""
+    """Put the guard before every request of Dagster's web server, and have it watch its code servers; once."""
     from starlette.middleware import Middleware
 
     server = module.DagsterWebserver
@@ -53,6 +54,7 @@ def guard_web_server(module: Any) -> None:
         return
 
     def build_middleware(self: Any) -> list[Middleware]:
+        keep_code_servers(self._process_context)
         return [Middleware(WebGuard, hosts=allowed_hosts(os.environ)), *build(self)]
 
     build_middleware.guarded = True  # pyright: ignore[reportFunctionMemberAccess]

@@ -8,6 +8,7 @@ must write its files atomically and must depend on nothing but its payload.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import time
@@ -23,6 +24,7 @@ from tonsai_pipeline.engine.engine import Engine
 from tonsai_pipeline.errors import PartError, TonsaiError
 
 DONE_FOLDER = ".done"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def _run_part(call: _Call) -> dict[str, Any]:
     except TonsaiError as error:
         raise type(error)(f"{call.label}: part {call.part.name}: {error}") from error
     except Exception as error:
+        if getattr(error, "errno", None) in _NO_SPACE:
+            raise  # the store turns it into a StorageError: no fault of the part
         raise PartError(
             f"{call.label}: part {call.part.name}: {type(error).__name__}: {error}"
         ) from error

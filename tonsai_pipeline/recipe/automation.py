@@ -13,7 +13,7 @@ class AutomationConfig(Section):
     """What to do about a dump that cannot be used, and when a new model is worth its training."""
 
     on_bad_dump: Literal["leave_out", "stop"] = "leave_out"
-    """A dump that failed three times: the corpus is made without it, with a warning (`leave_out`), or not at all
+    """A dump that is set aside because it failed: the corpus is made without it, with a warning (`leave_out`), or not at all
     until a person decides (`stop`)."""
     min_growth_frac: float = Field(default=0.1, ge=0)
     """Training is asked for when the packed tokens grew by this share since the model was trained; 0: by any

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,12 +17,18 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.grpc_server_state_subscriber import (
+    LocationStateChangeEvent,
+    LocationStateChangeEventType,
+    LocationStateSubscriber,
+)
 
 from tonsai_pipeline.catalog.attempts import Attempts
 from tonsai_pipeline.defs.alive import hold, report_lost
 from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
 from tonsai_pipeline.defs.automation.new_dumps import SETTLE_S
 from tonsai_pipeline.defs.automation.upkeep import reasons
+from tonsai_pipeline.defs.code_server import keep_code_servers
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
@@ -65,8 +73,8 @@ class Place:
         requests = self.tick("new_dumps", cursor).run_requests or ()
         return [key for r in requests for key in r.run_config["ops"]["r__dumps"]["config"]["dumps"]]
 
-    def ingest(self, *dumps: str) -> bool:
-        config = {"dumps": list(dumps), "num_workers": 1}
+    def ingest(self, *dumps: str, once: bool = False) -> bool:
+        config = {"dumps": list(dumps), "num_workers": 1, "once": once}
         job = self.definitions.resolve_job_def("r__ingest_dumps")
         run_config = {"ops": {"r__dumps": {"config": config}}}
         return job.execute_in_process(
@@ -146,6 +154,33 @@ def test_a_bad_dump_is_left_out_after_three_failures_and_the_others_are_in(place
     )
     assert "'stop'" in str(stopped.tick("follow_dumps").skip_reason)
     assert stopped.wanted() == []
+
+
+def test_a_full_disk_is_no_fault_of_a_dump(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place.drop(A, english_prose(8, 1))
+    with monkeypatch.context() as full:
+        full.setattr("tonsai_pipeline.storage.store.write_manifest", refuse)
+        for _ in range(4):
+            assert not place.ingest(A)
+    assert not place.graph.find_dumps().set_aside
+    assert place.wanted() == [A]
+    assert place.ingest(A)
+    assert place.wanted() == []
+
+
+def test_a_run_that_makes_the_corpus_tries_a_bad_dump_once(place: Place) -> None:
+    (place.inbox / f"{A}.jsonl").write_text("{broken\n")
+    [found] = place.graph.find_dumps().dumps
+    assert not place.ingest(A, once=True)
+    assert "no document" in place.graph.find_dumps().set_aside[found.key]
+    attempt = Attempts(place.graph.store.layout.attempts, place.graph.recipe).of(
+        found.key, found.version
+    )
+    assert attempt is not None
+    assert attempt.is_set_aside
 
 
 def test_a_dump_whose_process_was_killed_behind_the_work_is_asked_for_again(place: Place) -> None:
@@ -231,6 +266,30 @@ def test_a_run_whose_process_was_killed_ends(tmp_path: Path, instance: dg.Dagste
     assert found is not None
     assert found.status is dg.DagsterRunStatus.FAILURE
     assert report_lost(tmp_path, instance) == []
+
+
+def test_a_code_server_that_stops_answering_is_loaded_again() -> None:
+    subscribed, reloaded = [], threading.Event()
+
+    class Workspace:
+        def add_state_subscriber(self, subscriber: LocationStateSubscriber) -> None:
+            subscribed.append(subscriber)
+
+        def reload_code_location(self, name: str) -> None:
+            assert name == "tonsai_pipeline"
+            reloaded.set()
+
+    keep_code_servers(Workspace())
+    [subscriber] = subscribed
+
+    def tell(kind: LocationStateChangeEventType) -> None:
+        subscriber.handle_event(LocationStateChangeEvent(kind, "tonsai_pipeline", ""))
+
+    tell(LocationStateChangeEventType.LOCATION_DISCONNECTED)
+    tell(LocationStateChangeEventType.LOCATION_UPDATED)
+    assert not reloaded.is_set(), "it came back by itself"
+    tell(LocationStateChangeEventType.LOCATION_ERROR)
+    assert reloaded.wait(60)
 
 
 def test_a_key_of_a_launch_form_is_a_dump_key(place: Place) -> None:

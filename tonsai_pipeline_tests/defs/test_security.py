@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
@@ -111,7 +114,8 @@ def test_the_project_s_dagster_yaml_puts_the_guard_before_the_web_server_once(
     try:
         for _ in range(2):
             dg.DagsterInstance.from_config(str(tmp_path)).dispose()
-        built = webserver.DagsterWebserver.build_middleware(object())  # pyright: ignore[reportArgumentType]
+        server: Any = SimpleNamespace(_process_context=Mock())
+        built = webserver.DagsterWebserver.build_middleware(server)
         assert [one.cls for one in built].count(WebGuard) == 1
         assert built[0].cls is WebGuard
     finally:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_any_other_error_names_stage_part_and_cause(
     ) as caught:
         map_parts(engine, write_text, parts("theirs", "b"), folder=tmp_path, label="write")
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("workers", ["engine", "two_workers"])
+def test_a_full_disk_is_told_as_such(
+    workers: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    engine: Engine = request.getfixturevalue(workers)
+    with pytest.raises(OSError, match="No space left") as caught:
+        map_parts(engine, write_text, parts("full", "b"), folder=tmp_path, label="write")
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_a_worker_that_is_killed_is_told_with_the_parts_it_may_have_been(tmp_path: Path) -> None:

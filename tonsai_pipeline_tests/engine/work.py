@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ def write_text(payload: str, folder: Path) -> Mapping[str, Any]:
         raise DataError("a.jsonl: row 3: broken")
     if payload.startswith("theirs"):
         raise ZeroDivisionError("division by zero")
+    if payload.startswith("full"):
+        raise OSError(errno.ENOSPC, "No space left on device")
     if payload.startswith("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     (folder / f"{payload}.txt").write_text(payload)

@@ -57,7 +57,7 @@ def follow_dumps(
             )
         if stopped:
             key, reason = next(iter(stopped.items()))
-            return Wanted(wait=f"{key} failed three times ({reason}), and on_bad_dump is 'stop'")
+            return Wanted(wait=f"{key} failed for good ({reason}), and on_bad_dump is 'stop'")
         return missing_corpus(graph)
 
     return _sensor(
