@@ -107,8 +107,10 @@ class Faults:
 def kill_worker(faults: Faults, stage: str) -> str:
     """The run's process is killed; Dagster starts the run again."""
     run_id, pid = faults.reach(stage)
+    num = len(faults.daemon.runs())
     os.kill(pid, signal.SIGKILL)
     faults.move_on()
+    faults.daemon.wait(lambda: len(faults.daemon.runs()) > num, "the run in its place")
     return faults.ends(run_id) + ", then " + faults.daemon.runs()[0]["status"]
 
 
