@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Reports = Mapping[str, Any]
+#: Pages shown before and after their conversion.
+_MAX_SAMPLES = 10
 
 
 def corpus_tables(corpus: Mapping[str, Sequence[Reports]]) -> dict[str, Any]:
@@ -23,6 +25,8 @@ def corpus_tables(corpus: Mapping[str, Sequence[Reports]]) -> dict[str, Any]:
     return {
         "funnel": _funnel(corpus) if corpus.get("raw_documents") else [],
         "reasons": _reasons(corpus),
+        "pages": _pages(corpus),
+        "converted_pages": _samples(corpus),
         "mixture": [{"source": name, **row} for name, row in sorted(sources.items())],
         "fertility": tokenizer.get("fertility") or {},
         "gpt2_fertility": tokenizer.get("gpt2_fertility") or {},
@@ -98,6 +102,28 @@ def _reasons(corpus: Mapping[str, Sequence[Reports]]) -> list[tuple[str, str, in
         for reason, count in row.get("dropped_by_reason", {}).items():
             found["scored", reason] += count
     return [(where, reason, n) for (where, reason), n in found.most_common() if n]
+
+
+def _pages(corpus: Mapping[str, Sequence[Reports]]) -> list[tuple[str, str, int]]:
+    """Return (where, what became of them, pages) of PDFs and of text in legacy fonts."""
+    found: Counter[tuple[str, str]] = Counter()
+    for report in corpus.get("raw_documents", ()):
+        for kind, count in report.get("pages_by_kind", {}).items():
+            found["PDF", kind] += count
+    for report in corpus.get("normalized_documents", ()):
+        legacy = report.get("legacy", {})
+        for family, count in legacy.get("converted_by_family", {}).items():
+            found["legacy font", f"converted from {family}"] += count
+        for reason, count in legacy.get("refused_by_reason", {}).items():
+            found["legacy font", reason] += count
+    return [(where, what, n) for (where, what), n in found.items() if n]
+
+
+def _samples(corpus: Mapping[str, Sequence[Reports]]) -> list[Mapping[str, Any]]:
+    """Return some pages before and after their conversion."""
+    reports = corpus.get("normalized_documents", ())
+    samples = [one for report in reports for one in report.get("legacy", {}).get("samples", ())]
+    return samples[:_MAX_SAMPLES]
 
 
 def _sum(corpus: Mapping[str, Sequence[Reports]], asset: str, name: str) -> int:

@@ -27,9 +27,13 @@ TRAINING = {
     "num_parameters": 1234, "step": 10, "tokens": 5120, "train_s": 2.0, "world_size": 2, "device": "cpu",
     "precision": "fp32", "backend": "deepspeed", "zero_stage": 1,
 }  # fmt: skip
+LEGACY = {
+    "converted_by_family": {"limon": 4}, "refused_by_reason": {"legacy_too_short": 1},
+    "samples": [{"doc_id": "a/7", "page": 2, "reason": None, "family": "limon", "before": "Pasa<b>", "after": "\u1797\u17b6\u179f\u17b6"}],
+}  # fmt: skip
 CORPUS = {
-    "raw_documents": [{"num_documents": 9, "num_bytes": 900, "bad_by_reason": {"not_json": 1}}],
-    "normalized_documents": [{"num_documents": 9, "num_rejected": 2, "num_bytes": 700, "rejected_by_reason": {"garbage_ocr": 2}}],
+    "raw_documents": [{"num_documents": 9, "num_bytes": 900, "bad_by_reason": {"not_json": 1}, "pages_by_kind": {"read": 8, "needs_ocr": 3}}],
+    "normalized_documents": [{"num_documents": 9, "num_rejected": 2, "num_bytes": 700, "rejected_by_reason": {"garbage_ocr": 2}, "legacy": LEGACY}],
     "deduplicated_documents": [{"by_source": {"a": {"num_documents": 7, "num_dropped": 1}}, "by_dump": {"a@1": {"num_exact": 1}}}],
     "packed_shards": [{"sources": {"a": {"lang": "khm", "num_tokens": 100, "target_share": 1.0, "share": 1.0, "epochs": 2.0}}}],
     "tokenizer": [{"fertility": {"khm": {"bytes_per_token": 9.1}}}],
@@ -109,6 +113,9 @@ def test_the_training_run_and_the_corpus_stand_in_the_page(results: Results) -> 
         "data:image/png;base64,cG5n",
         "garbage ocr 2",
         "9.10 bytes a token",
+        "3 needs ocr (PDF)",
+        "4 converted from limon (legacy font)",
+        "<td>Pasa&lt;b&gt;</td><td>\u1797\u17b6\u179f\u17b6</td>",
     ):
         assert wanted in page
 
@@ -120,7 +127,7 @@ def test_the_funnel_counts_what_is_left_and_why() -> None:
     ]  # fmt: skip
     assert ("deduplicated", "exact", 1) in tables["reasons"]
     assert corpus_tables({}) == {
-        "funnel": [], "reasons": [], "mixture": [], "fertility": {}, "gpt2_fertility": {},
+        "funnel": [], "reasons": [], "pages": [], "converted_pages": [], "mixture": [], "fertility": {}, "gpt2_fertility": {},
     }  # fmt: skip
 
 

@@ -1,12 +1,19 @@
 """raw_documents: a dump in any known format as document parts; what could not be read is in quarantine."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
+
+
+def _pictures(made: Made) -> dict[str, Any]:
+    pages = made.report["pages_by_kind"]
+    return {"pdf_pages": bar_chart(pages, title="Pages of PDFs", unit="pages")} if pages else {}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
@@ -44,4 +51,5 @@ PAGE = Page(
         ),
     ),
     checks=_checks,
+    pictures=_pictures,
 )

@@ -92,6 +92,7 @@ class Counts:
         is_last: No chunk follows.
         skipped: Records that are no documents though nothing is wrong with them, by reason.
         left_out: Fields beside the text that could not be kept, by name.
+        pages: Pages of PDFs by what they held.
         by_file: File index -> documents, bytes of text, bad rows, stored bytes lost beside single rows, and
             losses whose size nobody knows.
         losses: The first stretches that were lost, with file and position.
@@ -105,6 +106,7 @@ class Counts:
     bad_by_reason: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
     by_file: dict[str, list[int]] = field(default_factory=dict)
     losses: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -112,7 +114,7 @@ class Counts:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `asdict` would count the pairs of a Counter."""
-        counters = ("bad_by_reason", "skipped", "left_out")
+        counters = ("bad_by_reason", "skipped", "left_out", "pages")
         return {**vars(self), **{name: dict(getattr(self, name)) for name in counters}}
 
     def add(self, other: Mapping[str, Any]) -> None:
@@ -125,6 +127,7 @@ class Counts:
         self.bad_by_reason.update(other["bad_by_reason"])
         self.skipped.update(other["skipped"])
         self.left_out.update(other["left_out"])
+        self.pages.update(other["pages"])
         for file, counts in other["by_file"].items():
             self.count(int(file), *counts)
         self.losses = [*self.losses, *other["losses"]][:_MAX_LOSSES]
@@ -166,6 +169,7 @@ class Chunk:
         # The reader stands behind the chunk's last row: what it counted since the chunk before is the chunk's.
         self.counts.skipped.update(self._tally.skipped)
         self.counts.left_out.update(self._tally.left_out)
+        self.counts.pages.update(self._tally.pages)
         self._tally.clear()
 
     def _batches(self) -> Iterator[pa.RecordBatch]:

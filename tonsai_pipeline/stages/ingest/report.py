@@ -12,7 +12,7 @@ from typing import Any
 
 from tonsai_pipeline.stages.ingest.chunks import Counts, File
 from tonsai_pipeline.storage.dumps import location_bytes
-from tonsai_pipeline.storage.dumps.records import SKIP_REASONS
+from tonsai_pipeline.storage.dumps.records import PAGE_KINDS, SKIP_REASONS
 
 #: Files whose counts are listed in the report; more than that nobody reads.
 _MAX_LISTED_FILES = 500
@@ -23,7 +23,7 @@ _MAX_NAMED_LOSSES = 5
 class IngestReport:
     """What was found in one dump. Bytes are UTF-8 bytes of text, raw bytes those of the files.
 
-    `losses` are stretches of files that were lost beside single bad rows, worst first; `max_lost_frac` is the
+    `pages_by_kind` counts the pages of PDFs. `losses` are stretches of files that were lost beside single bad rows, worst first; `max_lost_frac` is the
     largest share of one file that was, None if a file was cut and nobody can know.
     """
 
@@ -34,6 +34,7 @@ class IngestReport:
     bad_by_reason: Mapping[str, int]
     skipped_by_reason: Mapping[str, int]
     fields_left_out: Mapping[str, int]
+    pages_by_kind: Mapping[str, int]
     num_files: int
     num_raw_bytes: int | None
     files: Sequence[Mapping[str, Any]]
@@ -73,6 +74,7 @@ def make_report(files: Sequence[File], results: Sequence[Mapping[str, Any]]) -> 
         bad_by_reason=dict(sorted(total.bad_by_reason.items())),
         skipped_by_reason=dict(sorted(total.skipped.items())),
         fields_left_out=dict(sorted(total.left_out.items())),
+        pages_by_kind={kind: total.pages[kind] for kind in PAGE_KINDS if total.pages[kind]},
         num_files=len(files),
         num_raw_bytes=None if None in sizes else sum(size or 0 for size in sizes),
         files=listed,

@@ -167,7 +167,7 @@ def _mark(folder: Path, first_file: int, chunk: int) -> Path:
 
 STAGE = Stage(
     "raw_documents",
-    version="4",
+    version="5",
     make=ingest,
     each_dump=True,
     fields={

@@ -69,6 +69,15 @@ SKIP_REASONS: Mapping[str, str] = {
     "repeated_header": "the header line of a file that was appended to this one",
 }
 
+#: What the pages of a PDF hold.
+PAGE_KINDS: Mapping[str, str] = {
+    "read": "text",
+    "needs_ocr": "pictures alone",
+    "broken_to_unicode": "characters that are not those that are drawn",
+    "broken_pdf": "damage: they cannot be read",
+    "blank": "nothing",
+}
+
 
 class RawRecord(NamedTuple):
     """One document as the dump had it.
@@ -134,15 +143,18 @@ class Tally:
     Attributes:
         skipped: Records by the reason (one of `SKIP_REASONS`) they are no documents for.
         left_out: Fields beside the text, by name, that could not be kept; their records are documents.
+        pages: Pages of PDFs by what they held, one of `PAGE_KINDS`.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
 
     def clear(self) -> None:
         """Forget what was counted."""
         self.skipped.clear()
         self.left_out.clear()
+        self.pages.clear()
 
     def skip(self, reason: str) -> None:
         """Count a record that is no document."""

@@ -53,121 +53,144 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, chars, gro
     to = 0
     for text in range(num_texts):
         at, end = offsets[text], offsets[text + 1]
-        num_codes, num_unknown, num_gaps, num_reread = 0, 0, 0, 0
-        # The open syllable: its base (0: none) and where it is, its vowel and where it is (-1: not yet written), whether it
-        # was put together from two halves; where U and whether AA is in it; the coeng RO that it waits for.
-        base, base_at, vowel, vowel_at, is_whole, u_at, has_aa = 0, 0, 0, -1, False, -1, False
-        ro, last_is_aa = False, False
-        # What was drawn left of the next base.
-        next_vowel, next_ro = 0, False
-        while at < end:
-            code_point, length = decode(data, at)
-            code = code_of[code_point] if code_point < len(code_of) else NO_CODE
-            entry, stop = singles[code] if code >= 0 else NO_CODE, at + length
-            if entry == _WALK:
-                entry, stop = _walk(data, at, end, code_of, children, entry_of)
-            is_text = entry < 0
-            if is_text:
-                stop = at + length
-                is_gap = code in (_SPACE, _HARD_SPACE, _LINE_FEED)
-                if (
-                    is_gap
-                    and base
-                    and _hangs(data, stop, end, code_of, children, entry_of, starts, chars)
-                ):
-                    num_gaps += 1  # kerning, or a line that ends inside a syllable
-                    at = stop
-                    continue
-                if code == _LINE_FEED and (next_vowel or next_ro):
-                    at = stop
-                    continue
-                num_codes += code > _SPACE and not is_gap
-                num_unknown += code > _SPACE and not is_gap
-            else:
-                num_codes += 1
-                # The comma of another font: no letter before it, a gap or a digit behind it.
-                is_text = code == _COMMA and base == 0 and _ends_word(data, stop, end)
-            first, last = (0, 1) if is_text else (starts[entry], starts[entry + 1])
-            is_coeng = not is_text and last - first == 2 and chars[first] == cp.COENG
-            if is_coeng and chars[first + 1] == cp.LETTER_RO:
-                next_ro = True
+        to = _convert_text(
+            data,
+            at,
+            end,
+            code_of,
+            singles,
+            children,
+            entry_of,
+            starts,
+            chars,
+            out,
+            to,
+            counts[text],
+        )
+        new_offsets[text + 1] = to
+    return out[:to], new_offsets, counts
+
+
+@njit(cache=True, nogil=True)
+def _convert_text(
+    data, at, end, code_of, singles, children, entry_of, starts, chars, out, to, counts
+):
+    """Convert `data[at:end]` to `out[to:]`; return where that ends.
+
+    One function: numba keeps these scalars in registers, and a state passed from helper to helper costs six times as much.
+    """
+    num_codes, num_unknown, num_gaps, num_reread = 0, 0, 0, 0
+    # The open syllable: its base (0: none) and where it is, its vowel and where it is (-1: not yet written), whether it
+    # was put together from two halves; where U and whether AA is in it; the coeng RO that it waits for.
+    base, base_at, vowel, vowel_at, is_whole, u_at, has_aa = 0, 0, 0, -1, False, -1, False
+    ro, last_is_aa = False, False
+    # What was drawn left of the next base.
+    next_vowel, next_ro = 0, False
+    while at < end:
+        code_point, length = decode(data, at)
+        code = code_of[code_point] if code_point < len(code_of) else NO_CODE
+        entry, stop = singles[code] if code >= 0 else NO_CODE, at + length
+        if entry == _WALK:
+            entry, stop = _walk(data, at, end, code_of, children, entry_of)
+        is_text = entry < 0
+        if is_text:
+            stop = at + length
+            is_gap = code in (_SPACE, _HARD_SPACE, _LINE_FEED)
+            if (
+                is_gap
+                and base
+                and _hangs(data, stop, end, code_of, children, entry_of, starts, chars)
+            ):
+                num_gaps += 1  # kerning, or a line that ends inside a syllable
                 at = stop
                 continue
+            if code == _LINE_FEED and (next_vowel or next_ro):
+                at = stop
+                continue
+            num_codes += code > _SPACE and not is_gap
+            num_unknown += code > _SPACE and not is_gap
+        else:
+            num_codes += 1
+            # The comma of another font: no letter before it, a gap or a digit behind it.
+            is_text = code == _COMMA and base == 0 and _ends_word(data, stop, end)
+        first, last = (0, 1) if is_text else (starts[entry], starts[entry + 1])
+        is_coeng = not is_text and last - first == 2 and chars[first] == cp.COENG
+        if is_coeng and chars[first + 1] == cp.LETTER_RO:
+            next_ro = True
             at = stop
-            while first < last:
-                char = code_point if is_text else chars[first]
+            continue
+        at = stop
+        while first < last:
+            char = code_point if is_text else chars[first]
+            first += 1
+            is_mark = not is_text and (cp.VOWEL_AA <= char <= cp.VIRIAM or char == cp.ATTHACAN)
+            if is_mark and base and not cp.VOWEL_E <= char <= cp.VOWEL_AI:
+                whole = 0
+                if vowel == cp.VOWEL_E and not is_whole:
+                    whole = _whole_vowel(char)
+                last_is_aa = char == cp.VOWEL_AA
+                if whole:
+                    vowel, is_whole = whole, True
+                    if vowel_at >= 0:
+                        encode(vowel, out, vowel_at)
+                    continue
+                if vowel_at < 0:
+                    to = _write_ro(ro, out, to)
+                    ro = False
+                    vowel_at = to
+                    to = encode(vowel, out, to) if vowel else to
+                if char == cp.VOWEL_U:
+                    u_at = to
+                has_aa = has_aa or last_is_aa
+                to = encode(char, out, to)
+            elif char == cp.COENG and base and first < last:
+                letter = chars[first]
                 first += 1
-                is_mark = not is_text and (cp.VOWEL_AA <= char <= cp.VIRIAM or char == cp.ATTHACAN)
-                if is_mark and base and not cp.VOWEL_E <= char <= cp.VOWEL_AI:
-                    whole = 0
-                    if vowel == cp.VOWEL_E and not is_whole:
-                        whole = _whole_vowel(char)
-                    last_is_aa = char == cp.VOWEL_AA
-                    if whole:
-                        vowel, is_whole = whole, True
+                if last_is_aa and base == _LETTER_PO:
+                    # PO and AA side by side are the upper half of NYO where a subscript stands below.
+                    base = _LETTER_NYO
+                    encode(base, out, base_at)
+                    num_reread += 1
+                    if is_whole:
+                        vowel, is_whole = cp.VOWEL_E, False
                         if vowel_at >= 0:
                             encode(vowel, out, vowel_at)
-                        continue
-                    if vowel_at < 0:
-                        to = _write_ro(ro, out, to)
-                        ro = False
-                        vowel_at = to
-                        to = encode(vowel, out, to) if vowel else to
-                    if char == cp.VOWEL_U:
-                        u_at = to
-                    has_aa = has_aa or last_is_aa
-                    to = encode(char, out, to)
-                elif char == cp.COENG and base and first < last:
-                    letter = chars[first]
-                    first += 1
-                    if last_is_aa and base == _LETTER_PO:
-                        # PO and AA side by side are the upper half of NYO where a subscript stands below.
-                        base = _LETTER_NYO
-                        encode(base, out, base_at)
-                        num_reread += 1
-                        if is_whole:
-                            vowel, is_whole = cp.VOWEL_E, False
-                            if vowel_at >= 0:
-                                encode(vowel, out, vowel_at)
-                        else:
-                            to -= 3
-                            has_aa = False
-                            vowel_at = -1 if vowel == 0 else vowel_at
-                    elif letter == cp.LETTER_BA and base == _LETTER_TO and to == base_at + 3:
-                        # TO above a subscript BA looks like LA, and is never a syllable of Khmer.
-                        base = _LETTER_LA
-                        encode(base, out, base_at)
-                        num_reread += 1
-                        continue
-                    last_is_aa = False
-                    to = encode(letter, out, encode(cp.COENG, out, to))
-                else:
-                    if base:
-                        to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
-                        base = 0
-                    if is_mark and cp.VOWEL_E <= char <= cp.VOWEL_AI:
-                        to = encode(next_vowel, out, to) if next_vowel else to
-                        next_vowel = char
-                        continue
-                    if not is_text and cp.KHMER_FIRST <= char <= _LAST_BASE:
-                        base, base_at, vowel, ro = char, to, next_vowel, next_ro
-                        vowel_at, is_whole, u_at, has_aa = -1, False, -1, False
-                        last_is_aa = False
                     else:
-                        to = _write_ro(
-                            next_ro, out, encode(next_vowel, out, to) if next_vowel else to
-                        )
-                        if char == _YUUKALEAPINTU and is_mark:
-                            char = cp.CAMNUC_PII_KUUH  # the dots are drawn alike
-                    next_vowel, next_ro = 0, False
-                    to = encode(char, out, to)
-        if base:
-            to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
-        to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
-        new_offsets[text + 1] = to
-        counts[text, NUM_CODES], counts[text, NUM_UNKNOWN] = num_codes, num_unknown
-        counts[text, NUM_GAPS], counts[text, NUM_REREAD] = num_gaps, num_reread
-    return out[:to], new_offsets, counts
+                        to -= 3
+                        has_aa = False
+                        vowel_at = -1 if vowel == 0 else vowel_at
+                elif letter == cp.LETTER_BA and base == _LETTER_TO and to == base_at + 3:
+                    # TO above a subscript BA looks like LA, and is never a syllable of Khmer.
+                    base = _LETTER_LA
+                    encode(base, out, base_at)
+                    num_reread += 1
+                    continue
+                last_is_aa = False
+                to = encode(letter, out, encode(cp.COENG, out, to))
+            else:
+                if base:
+                    to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
+                    base = 0
+                if is_mark and cp.VOWEL_E <= char <= cp.VOWEL_AI:
+                    to = encode(next_vowel, out, to) if next_vowel else to
+                    next_vowel = char
+                    continue
+                if not is_text and cp.KHMER_FIRST <= char <= _LAST_BASE:
+                    base, base_at, vowel, ro = char, to, next_vowel, next_ro
+                    vowel_at, is_whole, u_at, has_aa = -1, False, -1, False
+                    last_is_aa = False
+                else:
+                    to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
+                    if char == _YUUKALEAPINTU and is_mark:
+                        char = cp.CAMNUC_PII_KUUH  # the dots are drawn alike
+                next_vowel, next_ro = 0, False
+                to = encode(char, out, to)
+    if base:
+        to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
+    to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
+    counts[NUM_CODES], counts[NUM_UNKNOWN] = num_codes, num_unknown
+    counts[NUM_GAPS], counts[NUM_REREAD] = num_gaps, num_reread
+    return to
 
 
 @njit(cache=True, nogil=True)

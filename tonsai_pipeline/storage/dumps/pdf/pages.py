@@ -43,12 +43,13 @@ class Line(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page's lines, and its size in points; `has_images` tells a scanned page from an empty one."""
+    """A page's lines, and its size in points; `has_images` tells a scanned page from an empty one, `is_damaged` one that cannot be read."""
 
     lines: list[Line]
     width: float
     height: float
     has_images: bool
+    is_damaged: bool = False
 
 
 def read_pages(document: Any, fonts: dict[str, int]) -> Iterator[Page]:
@@ -58,10 +59,18 @@ def read_pages(document: Any, fonts: dict[str, int]) -> Iterator[Page]:
         document: The file.
         fonts: Gets the names of the fonts met, numbered.
     """
+    from pypdfium2 import PdfiumError
+
     for index in range(len(document)):
-        page = document[index]
+        try:
+            page = document[index]
+        except PdfiumError:
+            yield Page([], 0.0, 0.0, has_images=False, is_damaged=True)
+            continue
         try:
             yield _read_page(page, fonts)
+        except PdfiumError:
+            yield Page([], 0.0, 0.0, has_images=False, is_damaged=True)
         finally:
             page.close()
 

@@ -26,6 +26,8 @@ _MAX_WRONG_FRAC = 0.05
 _MAX_DAMAGED_FRAC = 0.1
 _MIN_CLUSTERS = 20
 _LOOK_CHARS = 4000
+#: Why a page has no text.
+PAGE_REASONS = ("needs_ocr", "broken_to_unicode", "broken_pdf")
 
 
 def read_in_process(
@@ -34,8 +36,8 @@ def read_in_process(
     """Read a PDF in another process.
 
     Returns:
-        `text`, `fonts`, `font_runs`, `page_starts`, `num_pages`, `title`, and lists of page numbers, `needs_ocr` and
-        `broken_to_unicode`; or `problem` (a reason of `BAD_ROW_REASONS`) and `detail`.
+        `text`, `fonts`, `font_runs`, `page_starts`, `num_pages`, `num_read`, `title`, and the numbers of the pages without text,
+        by reason: `PAGE_REASONS`; or `problem` (a reason of `BAD_ROW_REASONS`) and `detail`.
     """
     command = [sys.executable, "-m", __name__, path, str(max_bytes), str(max_s)]
     try:
@@ -44,7 +46,9 @@ def read_in_process(
         return _problem("pdf_too_costly", f"reading it took more than {max_s:,.0f} s")
     if done.returncode == 0:
         return json.loads(done.stdout)
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) or b"MemoryError" in done.stderr:
+    # pdfium aborts where it gets no more memory.
+    ends = (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT)
+    if done.returncode in ends or b"MemoryError" in done.stderr:
         return _problem(
             "pdf_too_costly", f"reading it took more than {max_bytes >> 20:,} MB or {max_s:,.0f} s"
         )
@@ -78,6 +82,7 @@ def read_file(path: str) -> dict[str, Any]:
     names = list(numbers)
     legacy = _legacy_fonts(pages, names)
     needs_ocr = [i for i, page in enumerate(pages, 1) if not page.lines and page.has_images]
+    damaged = [i for i, page in enumerate(pages, 1) if page.is_damaged]
     broken = [i for i, page in enumerate(pages, 1) if _is_broken(page, legacy)]
     for number in broken:
         pages[number - 1] = pages[number - 1]._replace(lines=[])
@@ -90,6 +95,8 @@ def read_file(path: str) -> dict[str, Any]:
     return {
         "text": "".join(out.pieces), "fonts": names, "font_runs": out.font_runs, "page_starts": out.page_starts,
         "num_pages": len(pages), "title": title or None, "needs_ocr": needs_ocr, "broken_to_unicode": broken,
+        "broken_pdf": damaged,
+        "num_read": sum(bool(page.lines) for page in pages),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tonsai_pipeline.storage.dumps.archives import on_disk
 from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
-from tonsai_pipeline.storage.dumps.pdf.process import read_in_process
+from tonsai_pipeline.storage.dumps.pdf.process import PAGE_REASONS, read_in_process
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,
@@ -43,8 +43,11 @@ def read_pdf_file(
     found = read_in_process(path)
     if "problem" in found:
         return BadRow(row, byte_offset, found["problem"], found["detail"], "")
+    num_refused = {name: len(found[name]) for name in PAGE_REASONS}
+    pages = {"read": found["num_read"], **num_refused}
+    options.tally.pages.update(pages, blank=found["num_pages"] - sum(pages.values()))
     text = found["text"].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    refused = {name: found[name] for name in ("needs_ocr", "broken_to_unicode") if found[name]}
+    refused = {name: found[name] for name in PAGE_REASONS if found[name]}
     if not text.strip():
         reason = next(iter(refused), "empty_pdf")
         detail = f"no text on {found['num_pages']:,} pages; {_named(refused)}"

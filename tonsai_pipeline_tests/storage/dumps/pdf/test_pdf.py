@@ -107,7 +107,8 @@ def test_paragraphs_go_on_over_lines_and_pages_but_not_over_cells_and_articles()
     assert "".join(lay_out(pages[1:], lambda _, __: True).pieces).startswith("Next page runson")
 
 
-def _scanned() -> bytes:
+def scanned_pdf() -> bytes:
+    """A page that is a picture."""
     from PIL import Image
 
     pdf = FPDF()
@@ -130,6 +131,13 @@ def _wrong_characters() -> bytes:
     return bytes(pdf.output())
 
 
+#: A tree of pages that hangs on itself.
+PAGES_OF_ITSELF = (
+    b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[2 0 R]/Count 1>>endobj\ntrailer<</Root 1 0 R>>"
+)
+
+
 def _blank() -> bytes:
     pdf = FPDF()
     pdf.add_page()
@@ -139,11 +147,12 @@ def _blank() -> bytes:
 @pytest.mark.parametrize(
     ("make", "reason", "detail"),
     [
-        (_scanned, "needs_ocr", "pages 1"),
+        (scanned_pdf, "needs_ocr", "pages 1"),
         (_encrypted, "encrypted_pdf", "assword"),
         (_wrong_characters, "broken_to_unicode", "pages 1"),
         (_blank, "empty_pdf", "blank"),
         (lambda: b"%PDF-1.7\nnothing", "broken_pdf", ""),
+        (lambda: PAGES_OF_ITSELF, "broken_pdf", "pages 1"),
     ],
 )
 def test_each_file_without_text_has_its_verdict(
