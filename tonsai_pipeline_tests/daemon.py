@@ -1,9 +1,11 @@
 """`dagster dev` as a person starts it, on an empty folder: dumps in, switches on, processes killed, documents counted.
 
-    with Daemon(folder) as daemon:
-        daemon.drop("news@20261101", documents)
-        daemon.switch_on("new_dumps", "follow_dumps")
-        daemon.wait(lambda: daemon.corpus_documents() == 40, "the corpus")
+    daemon = Daemon(folder)
+    daemon.start()
+    daemon.drop("news@20261101", documents(40, seed=1))
+    daemon.switch_on("new_dumps", "follow_dumps")
+    daemon.wait(lambda: daemon.corpus_documents() == 40, "the corpus")
+    daemon.kill("")
 
 All is asked through GraphQL and the data root. Every process that it starts, and whatever these start, bears a mark in its
 environment, so that none is left behind and none of another's is ended.
@@ -24,7 +26,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -88,7 +90,8 @@ class Daemon:
             yaml.safe_dump({"load_from": [{"python_module": place}]})
         )
         (folder / "recipe.yaml").write_text(recipe)
-        self._environment = {
+        #: Of every process; one thread, so that sums of floats are the same.
+        self.environment = {
             **{key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"},
             "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
             "TONSAI_HOME": str(folder / "data"),
@@ -99,13 +102,6 @@ class Daemon:
             **(environment or {}),
         }
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill("")
-
     def start(self) -> float:
         """Start `dagster dev`; return the seconds until it answers."""
         started = time.monotonic()
@@ -113,7 +109,7 @@ class Daemon:
             subprocess.Popen(
                 [sys.executable, "-m", "dagster", "dev", "-p", str(self._port)],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

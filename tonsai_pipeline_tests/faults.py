@@ -172,9 +172,18 @@ FAULTS: Mapping[str, Callable[[Faults, str], str]] = {
 
 
 def versions(root: Path) -> dict[str, str]:
-    """Return the data version of every published artifact; one that is half there raises."""
+    """Return what each published artifact holds, a model by its weights; one that is half there raises.
+
+    Logs and times belong to the files of models and their reports, and differ from run to run.
+    """
     folders = [path for path in (root / "artifacts").glob("*/*/*") if path.is_dir()]
-    return {artifact.place: artifact.data_version for artifact in map(load_artifact, folders)}
+    found = {}
+    for artifact in map(load_artifact, folders):
+        weights = [f.sha256 for f in artifact.manifest.files if f.path == "model/model.safetensors"]
+        of_models = artifact.manifest.asset in MODEL_ASSETS
+        said = str(artifact.report.get("bits_per_byte"))
+        found[artifact.place] = (weights or [said])[0] if of_models else artifact.data_version
+    return found
 
 
 def undisturbed(folder: Path, daemon: Daemon) -> dict[str, str]:
@@ -182,8 +191,7 @@ def undisturbed(folder: Path, daemon: Daemon) -> dict[str, str]:
     home = folder / "undisturbed"
     shutil.copytree(daemon.store.layout.inbox, home / "inbox" / "r")
     command = [sys.executable, "-m", "tonsai_pipeline", "run", "-r", "recipe.yaml", "--home", home]
-    environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
-    both = [subprocess.Popen(command, cwd=folder, env=environment) for _ in range(2)]
+    both = [subprocess.Popen(command, cwd=folder, env=daemon.environment) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0], "two runs at once"
     return versions(home)
 
