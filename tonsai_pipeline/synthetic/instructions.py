@@ -78,6 +78,21 @@ def write_instructions(path: Path, num: int, seed: int = 0) -> None:
     write_bytes(path, b"".join(lines))
 
 
+def write_tasks(folder: Path, num: int, seed: int = 0) -> dict[str, Path]:
+    """Write the same conversations, a file for each task of a last question: a source each is measured by itself.
+
+    Returns:
+        The files by task.
+    """
+    by_task: dict[str, list[bytes]] = {}
+    for row in draw_conversations(num, seed):
+        by_task.setdefault(row["task"], []).append(orjson.dumps(row) + b"\n")
+    files = {task: folder / f"{task}.jsonl" for task in sorted(by_task)}
+    for task, path in files.items():
+        write_bytes(path, b"".join(by_task[task]))
+    return files
+
+
 def _values(rng: Random, words: dict[str, Any]) -> dict[str, str]:
     digits = str.maketrans("0123456789", words["digits"])
     first, second = (rng.randint(*words["numbers"]) for _ in range(2))

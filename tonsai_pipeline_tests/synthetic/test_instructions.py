@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tonsai_pipeline.synthetic.instructions import draw_conversations, write_instructions
+from tonsai_pipeline.synthetic.instructions import (
+    draw_conversations,
+    write_instructions,
+    write_tasks,
+)
 from tonsai_pipeline.text import normalize
 
 ROWS = list(draw_conversations(500, seed=1))
@@ -16,6 +20,14 @@ def test_the_seed_decides(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert rows == list(draw_conversations(50, seed=4))
     assert rows != list(draw_conversations(50, seed=5))
+
+
+def test_a_file_a_task_holds_the_same_conversations(tmp_path: Path) -> None:
+    files = write_tasks(tmp_path, 50, seed=4)
+    found = {task: list(map(json.loads, path.open())) for task, path in files.items()}
+    assert all(row["task"] == task for task, rows in found.items() for row in rows)
+    together = [row for rows in found.values() for row in rows]
+    assert sorted(map(str, together)) == sorted(map(str, draw_conversations(50, seed=4)))
 
 
 def test_no_instruction_is_asked_twice() -> None:
