@@ -186,16 +186,13 @@ class Damage(NamedTuple):
 
 def find_damage(texts: Texts) -> Damage:
     """Judge the lines of the texts that have strange words."""
-    lines = split_lines(batch_of_arrow(texts))
-    counts = sw.count_words(lines.batch)
-    whole = lines.sums(counts)
+    whole = sw.count_words(batch_of_arrow(texts))
     rows = np.flatnonzero(
         (whole[:, sw.STRANGE] >= _MIN_STRANGE_WORDS)
         & (whole[:, sw.STRANGE] >= _MIN_STRANGE_FRAC * whole[:, sw.WORDS])
     )
-    wanted = np.isin(lines.text_of(), rows)
-    lines = lines.take(rows)
-    signs = _measure(lines, counts[wanted])
+    lines = split_lines(batch_of_arrow(texts.take(pa.array(rows))))
+    signs = _measure(lines)
     verdicts = _ask_pages(lines, signs, *_judge_lines(lines, signs))
     is_bad = verdicts >= _LEGACY
     size = signs.letters + signs.clusters
@@ -212,8 +209,8 @@ def find_damage(texts: Texts) -> Damage:
 # --- lines --------------------------------------------------------------------------------------
 
 
-def _measure(lines: Lines, counts: npt.NDArray[np.int64]) -> LineSigns:
-    words, strange, letters, clusters, blurred = counts.T
+def _measure(lines: Lines) -> LineSigns:
+    words, strange, letters, clusters, blurred = sw.count_words(lines.batch).T
     is_long = letters >= _MIN_LETTERS_TO_JUDGE
     english_odds, legacy_odds = log_odds_of(("english", "legacy"), lines.batch, is_long)
     english = _lexicon().count_in(lines.batch)[:, 0]

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from tonsai_pipeline.text.utf8 import Utf8Batch, arrow_of_batch, batch_of_arrow, frozen
+from tonsai_pipeline.text.utf8 import Utf8Batch, frozen
 
 _LINE_FEED = 0x0A
 
@@ -22,28 +21,20 @@ class Lines(NamedTuple):
     Args:
         batch: A line a text, without its line feed.
         firsts: Number of the first line of each text, and of all lines; shape (num_texts + 1,).
-        starts: Where a line begins in the data of the texts.
+        data: Of the texts.
+        starts: Where a line begins in that data.
         ends: Where it ends, before its line feed.
     """
 
     batch: Utf8Batch
     firsts: npt.NDArray[np.int64]
+    data: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
 
     def text_of(self) -> npt.NDArray[np.int64]:
         """Return the number of the text that each line is of."""
         return np.repeat(np.arange(len(self.firsts) - 1), np.diff(self.firsts))
-
-    def take(self, texts: npt.NDArray[np.int64]) -> Lines:
-        """Return the lines of some of the texts, in order."""
-        if len(texts) == len(self.firsts) - 1:
-            return self
-        sizes = np.diff(self.firsts)[texts]
-        firsts = np.concatenate([[0], np.cumsum(sizes)])
-        rows = np.repeat(self.firsts[texts] - firsts[:-1], sizes) + np.arange(firsts[-1])
-        taken = arrow_of_batch(self.batch, pa.nulls(0)).take(pa.array(rows))
-        return Lines(batch_of_arrow(taken), firsts, self.starts[rows], self.ends[rows])
 
     def sums(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
         """Add what was counted in each line over each text; shape (num_texts, ...)."""
@@ -63,4 +54,4 @@ def split_lines(batch: Utf8Batch) -> Lines:
     firsts = np.arange(len(offsets)) + np.searchsorted(feeds, offsets)
     line_offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     bare = np.delete(data[first:last], feeds - first)
-    return Lines(Utf8Batch(frozen(bare), frozen(line_offsets)), firsts, starts, ends)
+    return Lines(Utf8Batch(frozen(bare), frozen(line_offsets)), firsts, data, starts, ends)

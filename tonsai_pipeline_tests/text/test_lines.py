@@ -31,8 +31,6 @@ def test_lines_are_those_of_split(texts: list[str], skipped: int) -> None:
     assert lines.text_of().tolist() == [i for i, text in enumerate(expected) for _ in text]
     sizes = np.diff(lines.batch.offsets)
     assert lines.sums(sizes).tolist() == [sum(len(x.encode()) for x in text) for text in expected]
-    odd = np.arange(len(texts))[1::2]
-    assert _texts(lines.take(odd)) == [line for i in odd for line in expected[i]]
 
 
 def _texts(lines) -> list[str]:

@@ -6,7 +6,7 @@ sheets ──codes of one family──▶ trials ──convert, score with one t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -150,7 +150,7 @@ def _convert(number: int, table: FontTable, trials: Sequence[_Trial]) -> None:
         trial.results.append(_Result(number, text, score, count))
 
 
-def _judge(sheet: Sheet, trials: Iterable[_Trial], gate: Gate, usual: str | None) -> None:
+def _judge(sheet: Sheet, trials: Sequence[_Trial], gate: Gate, usual: str | None) -> None:
     """Choose each family's best conversion, and pass or refuse the page."""
     sheet.converted, sheet.reason, sheet.scores = {}, None, None
     total = sum(len(trial.codes) for trial in trials)

@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from tonsai_pipeline.text.legacy.font_tables import FontTable, family_of_font
 from tonsai_pipeline.text.legacy_fonts import Damage, find_damage, legacy_font_batch
-from tonsai_pipeline.text.utf8 import batch_of_arrow
 
 #: The family of a piece that no font name tells.
 UNKNOWN = "?"
@@ -117,11 +116,10 @@ def _families(text: str, layout: Layout, tables: Sequence[FontTable]) -> list[st
 
 def pieces_by_look(texts: Sequence[str]) -> list[list[Piece]]:
     """Cut texts whose fonts nobody knows into lines that look legacy and others."""
-    array = pa.array([_undo_symbols(text) for text in texts], pa.large_string())
-    found, data = find_damage(array), batch_of_arrow(array).data
+    found = find_damage(pa.array([_undo_symbols(text) for text in texts], pa.large_string()))
     lines, is_lost = found.lines, found.rejected > 0
     is_legacy = (found.is_cut | is_lost[lines.text_of()]) & ~_is_spoken(found)
-    is_legacy = _with_blank_lines(found, is_legacy, data)
+    is_legacy = _with_blank_lines(found, is_legacy)
     is_new = np.append(True, is_legacy[1:] != is_legacy[:-1])[: len(is_legacy)]
     is_new[lines.firsts[:-1]] = True
     # A line feed between two pieces belongs to the second one.
@@ -134,7 +132,7 @@ def pieces_by_look(texts: Sequence[str]) -> list[list[Piece]]:
         first, last = spans[number : number + 2].tolist()
         cuts = [*borders[first:last].tolist(), int(lines.ends[lines.firsts[number + 1] - 1])]
         pieces[found.rows[number]] = [
-            Piece(data[start:end].tobytes().decode(), kind)
+            Piece(lines.data[start:end].tobytes().decode(), kind)
             for (start, end), kind in zip(pairwise(cuts), kinds[first:last], strict=True)
         ]
     return pieces
@@ -147,14 +145,14 @@ def _is_spoken(found: Damage) -> npt.NDArray[np.bool_]:
     return (signs.clusters > signs.letters) | (signs.english_odds > 0) | is_english
 
 
-def _with_blank_lines(
-    found: Damage, is_legacy: npt.NDArray[np.bool_], data: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.bool_]:
+def _with_blank_lines(found: Damage, is_legacy: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Make blank lines of the kind above."""
     lines = found.lines
     is_blank = (found.signs.words == 0) & (found.signs.clusters == 0)
     for row in np.flatnonzero(is_blank & (lines.ends > lines.starts)).tolist():
-        is_blank[row] = not data[lines.starts[row] : lines.ends[row]].tobytes().decode().strip()
+        is_blank[row] = (
+            not lines.data[lines.starts[row] : lines.ends[row]].tobytes().decode().strip()
+        )
     is_blank[lines.firsts[:-1]] = False
     rows = np.where(is_blank, 0, np.arange(len(is_blank)))
     return is_legacy[np.maximum.accumulate(rows)]
