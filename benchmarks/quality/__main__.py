@@ -29,6 +29,7 @@ SECTIONS = (
     "drops",
     "classifier",
     "known",
+    "line",
     "speed",
     "shares",
 )
@@ -89,6 +90,10 @@ def run(name: str, options: argparse.Namespace, work: Path) -> list[dict[str, An
         from benchmarks.quality import classifier
 
         return classifier.measure_known(options.data, work / "corpus")
+    if name == "line":
+        from benchmarks.quality import line
+
+        return line.measure_line(options.data, work / "line")
     if name == "speed":
         from benchmarks.quality import speed
 

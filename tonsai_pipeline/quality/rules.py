@@ -20,14 +20,13 @@ from tonsai_pipeline.quality.signals import Signal, Signals
 from tonsai_pipeline.quality.units import CLUSTERS_PER_WORD
 
 #: Bumped when the same signals and limits would get another verdict.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 
 class DropReason(StrEnum):
     """Why a document was dropped: a closed list."""
 
     wrong_language = auto()
-    legacy_font = auto()
     broken_khmer = auto()
     listed_words = auto()
     too_few_words = auto()
@@ -98,11 +97,6 @@ class Limits:
 
 #: Names of `Limits`.
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))
-#: A Latin text in which this share of words has a capital after a small letter is text in a legacy font
-#: (measured: Limon pages 0.49 and more, English prose 0.04 and less, both at the 3rd percentile or 97th).
-_LEGACY_INNER_CAPITAL_FRAC = 0.30
-_LEGACY_MAX_STOP_WORD_FRAC = 0.20
-_MIN_WORDS_OF_LEGACY = 8
 #: How sure a rate must be: the chance that text at the limit itself has a count as extreme as the one seen.
 #: 2 % is one wrong verdict in fifty at the very limit; text inside it is accused less often.
 _Z = 2.054  # the normal deviate of 2 %
@@ -227,13 +221,6 @@ def _checks(
     bad = np.zeros(len(words)) if bad_clusters_frac is None else bad_clusters_frac
     clusters = words * CLUSTERS_PER_WORD
     return [
-        (
-            DropReason.legacy_font,
-            (of(Signal.inner_capital_frac) > _LEGACY_INNER_CAPITAL_FRAC)
-            & (of(Signal.stop_word_frac) < _LEGACY_MAX_STOP_WORD_FRAC)
-            & spaced
-            & (words >= _MIN_WORDS_OF_LEGACY),
-        ),
         (
             DropReason.broken_khmer,
             too_many(bad * clusters, limits.max_bad_clusters_frac * clusters),

@@ -114,7 +114,7 @@ LIMITS_OF_KINDS: dict[Kind, dict[str, float]] = {
     "prose": {},
     "sentences": {"max_short_char_frac": 1.0, "max_interface_word_frac": 1.0},
     "headlines": {
-        "min_words": 3,
+        "min_words": 2,
         "min_clause_words": 0,
         "min_stop_word_frac": 0.0,
         "min_sentences_per_1000_chars": 0.0,
@@ -193,7 +193,8 @@ class ClassifierConfig(Section):
     max_lost_frac: Fraction = 0.0
     """Share of the bytes of good text that may be lost to `low_score`: the score below which that share of the held-out
     positives lies is the least that a document needs, where `min_score` does not ask for more. 0: nothing is dropped for
-    its score. The line, and texts on both sides of it, are in the classifier's `evaluation.json` and on its page."""
+    its score. The line is for sources of the kind `prose`: of a sentence alone the score says little. It, and texts on both
+    sides of it, are in the classifier's `evaluation.json` and on its page."""
     held_out: tuple[Name, ...] = ()
     """Sources among the two that are not trained on and only measured: a classifier that knows its sources by
     heart shows here. Empty: a tenth of the documents of each source is held out instead."""

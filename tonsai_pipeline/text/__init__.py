@@ -18,6 +18,7 @@ from tonsai_pipeline.text.clusters import (
     words,
 )
 from tonsai_pipeline.text.dedup_key import dedup_key, dedup_key_batch
+from tonsai_pipeline.text.label import Labelled, label_batch
 from tonsai_pipeline.text.legacy_fonts import (
     GARBAGE_OCR,
     LEGACY_KHMER_FONT,
@@ -53,6 +54,7 @@ __all__ = [
     "LEGACY_KHMER_FONT",
     "NORMALIZER_VERSION",
     "RULE_NAMES",
+    "Labelled",
     "Language",
     "LanguageModel",
     "Lexicon",
@@ -66,6 +68,7 @@ __all__ = [
     "cut_damage_batch",
     "dedup_key",
     "dedup_key_batch",
+    "label_batch",
     "language",
     "languages_batch",
     "legacy_font_batch",

@@ -15,11 +15,10 @@ from tonsai_pipeline.text import scan
 from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.repair import STRIP_JOINERS
 from tonsai_pipeline.text.scan import (
-    add_span,
     ascii_run,
     class_of,
     khmer_index,
-    next_state,
+    last_index,
     symbol_of_foreign,
 )
 from tonsai_pipeline.text.utf8 import copy_bytes, decode, encode
@@ -34,47 +33,43 @@ _ELSE, _KHMER, _UNSPACED, _SPACED = range(4)
 
 
 @njit(cache=True, nogil=True)
-def clean(data, offsets, needs, spans, kinds, symbols, transitions, combining, switches, capacity):
+def clean(data, offsets, needs, spans, tables, switches, out, found):
     """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
 
     A zero-width space stays only between two letters of another script that writes no spaces, such
     as Thai, and is a space between two words of Latin letters and the like. Marks of direction and the word joiner
     go between two characters of Khmer. A joiner outside a syllable goes where it is beside Khmer; emoji and Persian keep it.
 
-    `needs` and `spans` are what `scan` found, `kinds` is `characters.character_kinds()`, `capacity`
-    the bytes that the result may take; the rest is as for `scan`.
+    `needs` and `spans` are what `scan` found; `tables` are `characters.character_kinds()`, and symbols, steps and
+    combining classes as for `scan`; the new texts are written to `out`, uint8, their spans to `found`, int64 (any, 2).
 
     Returns:
-        data and offsets of the new batch; needs and spans as a scan would find them, but that
+        offsets of the new batch; needs and number of spans as a scan would find them, but that
         `UNCOMPOSED` is only a suspicion, and `UNCLEAN` asks for a scan; the counts, int32, shape
         (num_texts, len(CLEANED)).
     """
     num_texts = len(offsets) - 1
-    out = np.empty(capacity, dtype=np.uint8)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     new_needs = needs.copy()
     counts = np.zeros((num_texts, _NUM_CLEANED), dtype=np.int32)
-    found, num_found, span, to = np.empty((len(spans) + 1, 2), dtype=np.int64), 0, 0, 0
-    tables = (kinds, symbols, transitions, combining)
+    num_found, span, to = 0, 0, 0
     for text in range(num_texts):
         start, end = offsets[text], offsets[text + 1]
-        unclean = needs[text] & scan.UNCLEAN != 0
-        while span < len(spans) and spans[span, 0] < end:
-            if not unclean:
-                shift = to - start
-                first, last = spans[span, 0] + shift, spans[span, 1] + shift
-                found, num_found = add_span(found, num_found, first, last)
-            span += 1
-        if unclean:
+        if needs[text] & scan.UNCLEAN:
             num_before = num_found
-            to, need, found, num_found = _clean_text(
+            to, need, num_found = _clean_text(
                 data, start, end, out, to, tables, switches, counts[text], found, num_found
             )
             new_needs[text] = need | scan.UNORDERED * (num_found > num_before)
         else:
+            shift = to - start
+            while span < len(spans) and spans[span, 0] < end:
+                found[num_found, 0], found[num_found, 1] = spans[span] + shift
+                num_found += 1
+                span += 1
             to = copy_bytes(data, start, end, out, to)
         new_offsets[text + 1] = to
-    return out[:to], new_offsets, new_needs, found[:num_found], counts
+    return new_offsets, new_needs, num_found, counts
 
 
 @njit(cache=True, nogil=True)
@@ -83,29 +78,40 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
 
     Returns:
         The byte after it; `UNCOMPOSED` if it has combining marks beside coeng, and `UNCLEAN` if a letter
-        was folded and the spans are not to be trusted; the spans and their number.
+        was folded and the spans are not to be trusted; the number of spans.
     """
-    _, symbols, transitions, _ = tables
-    copied, state, start = at, fsm.OUT, to
+    _, symbols, steps, _ = tables
+    strip_zwsp = switches & scan.STRIP_ZWSP != 0
+    state, start = scan.OUT, to
     before, known_until, after = _ELSE, at, _ELSE
     held, marks, stale = False, False, False
     while at < end:
-        # `to - copied + at` is where the character at `at` will stand, once what is pending is copied.
+        first, combining = at, scan.IS_COMBINING
         index = khmer_index(data, at, end)
         while index >= 0 and not symbols[index] & scan.IS_DEPRECATED:
-            following = next_state(transitions, state, symbols[index] & scan.SYMBOL_BITS)
-            if state >= fsm.DIRTY and following < fsm.DIRTY:
-                spans, num_spans = add_span(spans, num_spans, start, to - copied + at)
-            start = to - copied + at if following == fsm.AT_BASE else start
-            combines = symbols[index] & scan.IS_COMBINING != 0
-            held, before = index == _COENG_INDEX, before if combines else _KHMER
-            marks = marks or (combines and not held)
-            state = following
-            at += 3
+            symbol = symbols[index]
+            step = steps[state | (symbol & scan.SYMBOL_BITS)]
+            if step & scan.ENDS_DIRT:
+                spans[num_spans, 0], spans[num_spans, 1] = start, to
+                num_spans += 1
+            start = to if step & scan.STARTS else start
+            state = np.int64(step & scan.STATE_BITS)
+            combining &= symbol
+            marks = marks or symbol & scan.IS_RARE != 0
+            out[to], out[to + 1], out[to + 2] = data[at], data[at + 1], data[at + 2]
+            at, to = at + 3, to + 3
             index = khmer_index(data, at, end)
+        if at > first:
+            held = last_index(data, at) == _COENG_INDEX
+            before = before if combining else _KHMER
         if at == end:
             break
-        here, following, length = to - copied + at, fsm.OUT, ascii_run(data, at, end)
+        if before == _KHMER and strip_zwsp and is_zwsp(data, at, end):
+            counts[_ZWSP] += 1
+            at += 3
+            continue
+        following, length, folded = scan.OUT, ascii_run(data, at, end), False
+        code_point = 0
         if length > 0:
             held = False
             last = data[at + length - 1] | 0x20
@@ -115,32 +121,41 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
             asks = is_invisible(code_point) and (before != _KHMER or scan.is_idle_mark(code_point))
             if asks and at >= known_until:
                 known_until, after = _surroundings_after(data, at, end, tables)
-            meant = state >= fsm.AT_BASE and not held and _may_join(code_point, data, at, end)
+            meant = state >= scan.AT_BASE and not held and _may_join(code_point, data, at, end)
             rule = _rule_for(code_point, before, after, meant, switches)
             before, marks = _after_foreign(code_point, before, marks, tables)
+            folded = rule == _SPACE
             if rule >= 0:
                 counts[rule] += 1
-                to = copy_bytes(data, copied, at, out, to)
-                if rule != _ZWSP:
-                    to = _write_fold(code_point, out, to)
-                copied = at + length
-                before = _ELSE if rule == _SPACE else before
-            if rule >= 0 and rule != _SPACE:
+                before = _ELSE if folded else before
+            if rule >= 0 and not folded:
+                to = to if rule == _ZWSP else _write_fold(code_point, out, to)
                 stale = stale or rule == _DEPRECATED
-                state, held = _state_after(code_point, state, held, transitions)
+                state, held = _state_after(code_point, state, held, steps)
                 at += length
                 continue
-            following = next_state(transitions, state, symbol_of_foreign(code_point))
+            following = np.int64(steps[state | symbol_of_foreign(code_point)] & scan.STATE_BITS)
             held = False
-        if state >= fsm.DIRTY and following < fsm.DIRTY:
-            spans, num_spans = add_span(spans, num_spans, start, here)
+        if state >= scan.DIRTY and following < scan.DIRTY:
+            spans[num_spans, 0], spans[num_spans, 1] = start, to
+            num_spans += 1
         state = following
+        if folded:
+            to = _write_fold(code_point, out, to)
+        else:
+            to = copy_bytes(data, at, at + length, out, to)
         at += length
-    to = copy_bytes(data, copied, end, out, to)
-    if state >= fsm.DIRTY:
-        spans, num_spans = add_span(spans, num_spans, start, to)
+    if state >= scan.DIRTY:
+        spans[num_spans, 0], spans[num_spans, 1] = start, to
+        num_spans += 1
     need = scan.UNCOMPOSED * marks | scan.UNCLEAN * stale
-    return to, need, spans, num_spans
+    return to, need, num_spans
+
+
+@njit(cache=True, nogil=True)
+def is_zwsp(data, at, end):
+    """Tell whether a zero-width space starts at `at`."""
+    return at + 2 < end and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x8B
 
 
 @njit(cache=True, nogil=True)
@@ -203,14 +218,14 @@ def _write_fold(code_point, out, to):
 
 
 @njit(cache=True, nogil=True)
-def _state_after(code_point, state, held, transitions):
+def _state_after(code_point, state, held, steps):
     """Return the state, and whether a coeng is open, after what a character was folded to."""
     if code_point in (cp.INDEPENDENT_QAQ, cp.INDEPENDENT_QAA):
-        state = next_state(transitions, state, fsm.BASE)
+        state = np.int64(steps[state | fsm.BASE] & scan.STATE_BITS)
         if code_point == cp.INDEPENDENT_QAA:
-            state = next_state(transitions, state, fsm.VOWEL)
+            state = np.int64(steps[state | fsm.VOWEL] & scan.STATE_BITS)
         return state, False
-    return (fsm.OUT, False) if code_point == cp.BEYYAL else (state, held)
+    return (scan.OUT, False) if code_point == cp.BEYYAL else (state, held)
 
 
 @njit(cache=True, nogil=True)

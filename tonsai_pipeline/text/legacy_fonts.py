@@ -25,11 +25,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tonsai_pipeline.text import strange_words as sw
 from tonsai_pipeline.text.lexicon import Lexicon
 from tonsai_pipeline.text.lines import Lines, split_lines
 from tonsai_pipeline.text.ngrams import log_odds_of
 from tonsai_pipeline.text.stop_words import ENGLISH, STOP_WORDS
+from tonsai_pipeline.text.tally import BLURRED, CLUSTERS, LATIN, LATIN_WORDS, STRANGE, Tally
 from tonsai_pipeline.text.utf8 import Texts, arrow_of_batch, batch_of_arrow
 
 LEGACY_KHMER_FONT = "legacy_khmer_font"
@@ -117,10 +117,15 @@ def cut_damage_batch(texts: Texts) -> Undamaged:
     >>> cut_damage_batch(pa.array([page])).texts[0].as_py() == f"{above}\n{below}"
     True
     """
+    return cut_damage(texts)
+
+
+def cut_damage(texts: Texts, tally: Tally | None = None) -> Undamaged:
+    """Do what `cut_damage_batch` does; `tally` is what was counted in the texts, if it is known."""
     kept = texts.cast(pa.large_string())
     cut_lines = {reason: np.zeros(len(texts), np.int32) for reason in _REASONS.values()}
     cut_bytes = np.zeros(len(texts), np.int64)
-    found = find_damage(texts)
+    found = find_damage(texts, tally)
     reasons = np.full(len(texts), None, dtype=object)
     for code, reason in _REASONS.items():
         reasons[found.rows[found.rejected == code]] = reason
@@ -184,13 +189,11 @@ class Damage(NamedTuple):
     rejected: npt.NDArray[np.int64]
 
 
-def find_damage(texts: Texts) -> Damage:
-    """Judge the lines of the texts that have strange words."""
-    whole = sw.count_words(batch_of_arrow(texts))
-    rows = np.flatnonzero(
-        (whole[:, sw.STRANGE] >= _MIN_STRANGE_WORDS)
-        & (whole[:, sw.STRANGE] >= _MIN_STRANGE_FRAC * whole[:, sw.WORDS])
-    )
+def find_damage(texts: Texts, tally: Tally | None = None) -> Damage:
+    """Judge the lines of the texts that have strange words; `tally` is what was counted in the texts, if it is known."""
+    tally = tally or _lexicon().tally(batch_of_arrow(texts))
+    words, strange = tally.of(LATIN_WORDS), tally.of(STRANGE)
+    rows = np.flatnonzero((strange >= _MIN_STRANGE_WORDS) & (strange >= _MIN_STRANGE_FRAC * words))
     lines = split_lines(batch_of_arrow(texts.take(pa.array(rows))))
     signs = _measure(lines)
     verdicts = _ask_pages(lines, signs, *_judge_lines(lines, signs))
@@ -210,11 +213,11 @@ def find_damage(texts: Texts) -> Damage:
 
 
 def _measure(lines: Lines) -> LineSigns:
-    words, strange, letters, clusters, blurred = sw.count_words(lines.batch).T
-    is_long = letters >= _MIN_LETTERS_TO_JUDGE
+    tally = _lexicon().tally(lines.batch)
+    counts = [tally.of(column) for column in (LATIN_WORDS, STRANGE, LATIN, CLUSTERS, BLURRED)]
+    is_long = tally.of(LATIN) >= _MIN_LETTERS_TO_JUDGE
     english_odds, legacy_odds = log_odds_of(("english", "legacy"), lines.batch, is_long)
-    english = _lexicon().count_in(lines.batch)[:, 0]
-    return LineSigns(words, strange, letters, clusters, blurred, english, english_odds, legacy_odds)
+    return LineSigns(*counts, tally.listed[:, 0], english_odds, legacy_odds)
 
 
 def _judge_lines(lines: Lines, signs: LineSigns) -> tuple[npt.NDArray[Any], ...]:

@@ -9,24 +9,23 @@ import numpy as np
 from numba import njit
 
 from tonsai_pipeline.text import automaton as fsm
-from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.text import repair, structure
+from tonsai_pipeline.text import repair, scan
 from tonsai_pipeline.text.rewrite import read_syllable
-from tonsai_pipeline.text.scan import SYMBOL_BITS, khmer_index, next_state, symbol_of_foreign
+from tonsai_pipeline.text.scan import ascii_run, khmer_index, symbol_of_foreign
 from tonsai_pipeline.text.structure import is_modern_syllable
 from tonsai_pipeline.text.utf8 import decode
 
 #: Stands in for a base where a mark is shown by itself, as in dictionaries.
 _DOTTED_CIRCLE = 0x25CC
 _MAX_SYLLABLE = repair.MAX_SYLLABLE
+_AT_COENG, _AT_SECOND_COENG = fsm.AT_COENG << 4, fsm.AT_SECOND_COENG << 4
 
 
 @njit(cache=True, nogil=True)
-def measure(data, offsets, symbols, transitions):
+def measure(data, offsets, symbols, steps):
     """Count syllables, marks without a base and broken syllables of valid UTF-8.
 
-    `symbols` is `scan.packed_symbols()`, `transitions` the `automaton.transition_table` that does not
-    fold coeng DA.
+    `symbols` is `scan.packed_symbols()`, `steps` the `scan.packed_steps` that do not fold coeng DA.
 
     Returns:
         int32, shape (num_texts, 3): num_clusters, num_orphan_marks, num_invalid_clusters. A
@@ -36,30 +35,35 @@ def measure(data, offsets, symbols, transitions):
     counts = np.zeros((num_texts, 3), dtype=np.int32)
     syllable = np.empty(_MAX_SYLLABLE, dtype=np.int32)
     for text in range(num_texts):
-        at, end, start, state = offsets[text], offsets[text + 1], offsets[text], fsm.OUT
-        while at <= end:
-            if state == fsm.OUT:
-                while at < end and data[at] < 0x80:
-                    at += 1
-            following, length, orphan, hosted = fsm.OUT, 1, False, False
-            if at < end and data[at] >= 0x80:
+        at, end, start, state = offsets[text], offsets[text + 1], offsets[text], scan.OUT
+        num_clusters, num_orphans, num_broken = 0, 0, 0
+        while at < end:
+            index = khmer_index(data, at, end)
+            while index >= 0:
+                step = steps[state | (symbols[index] & scan.SYMBOL_BITS)]
+                if step & scan.ENDS_BROKEN:
+                    num_broken += _is_broken(data, start, at, state, syllable)
+                num_clusters += step & scan.STARTS != 0
+                num_orphans += step & scan.ORPHAN != 0
+                start = at if step & scan.STARTS else start
+                state = np.int64(step & scan.STATE_BITS)
+                at += 3
                 index = khmer_index(data, at, end)
-                length = 3
-                if index >= 0:
-                    following = next_state(transitions, state, symbols[index] & SYMBOL_BITS)
-                    orphan = max(state, following) <= fsm.OUT_OPEN and _is_mark(index)
-                else:
-                    code_point, length = decode(data, at)
-                    following = next_state(transitions, state, symbol_of_foreign(code_point))
-                    hosted = code_point == _DOTTED_CIRCLE
-            if following <= fsm.AT_BASE and state > fsm.AT_BASE:
-                counts[text, 2] += _is_broken(data, start, at, state, syllable)
-            counts[text, 1] += orphan
-            if following == fsm.AT_BASE or hosted:
-                counts[text, 0] += not hosted
-                start = at
-            state = fsm.AT_BASE if hosted else following
+            if at == end:
+                break
+            following, length, hosted = scan.OUT, ascii_run(data, at, end), False
+            if length == 0:
+                code_point, length = decode(data, at)
+                following = np.int64(steps[state | symbol_of_foreign(code_point)] & scan.STATE_BITS)
+                hosted = code_point == _DOTTED_CIRCLE
+            if following <= scan.AT_BASE and state > scan.AT_BASE:
+                num_broken += _is_broken(data, start, at, state, syllable)
+            start = at if hosted else start
+            state = scan.AT_BASE if hosted else following
             at += length
+        if state > scan.AT_BASE:
+            num_broken += _is_broken(data, start, end, state, syllable)
+        counts[text, 0], counts[text, 1], counts[text, 2] = num_clusters, num_orphans, num_broken
     return counts
 
 
@@ -75,17 +79,11 @@ def count_zwsp(data, offsets):
 
 
 @njit(cache=True, nogil=True)
-def _is_mark(index):
-    """Tell whether a character of the Khmer block must hang on a base."""
-    return structure.slot_of(cp.KHMER_FIRST + index) > structure.BASE
-
-
-@njit(cache=True, nogil=True)
 def _is_broken(data, start, end, state, syllable):
     """Tell whether the syllable that ends in `state` is none of Modern Khmer."""
-    if state in (fsm.AT_COENG, fsm.AT_SECOND_COENG):
+    if state in (_AT_COENG, _AT_SECOND_COENG):
         return True
-    if state < fsm.DIRTY:
+    if state < scan.DIRTY:
         return False
     size, _ = read_syllable(data, start, end, syllable, 0)
     return not is_modern_syllable(syllable, size)

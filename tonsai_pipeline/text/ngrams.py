@@ -98,25 +98,44 @@ def _write_slots(data, at, end, kinds, slots):
 
     Letters are read in lower case (ASCII); a run of anything else is one space.
     """
-    recent = np.zeros(MAX_N, dtype=np.uint64)  # the last characters, newest first
+    # The last characters, newest first: as numbers of their own they stay in registers.
+    first, second, third, fourth = np.uint64(0x20), np.uint64(0), np.uint64(0), np.uint64(0)
     num, known = 0, 1
-    recent[0] = 0x20
     while at < end and num + MAX_N <= len(slots):
-        code_point, length = decode(data, at)
+        code_point, length = np.int64(data[at]), 1
+        if code_point >= 0x80:
+            code_point, length = decode(data, at)
         at += length
         is_letter = kind_of(code_point, kinds) == ch.LATIN
-        if not is_letter and recent[0] == 0x20:
+        if not is_letter and first == 0x20:
             continue
         if 0x41 <= code_point <= 0x5A:
             code_point |= 0x20
-        for i in range(MAX_N - 1, 0, -1):
-            recent[i] = recent[i - 1]
-        recent[0] = code_point if is_letter else 0x20
+        fourth, third, second = third, second, first
+        first = np.uint64(code_point if is_letter else 0x20)
         known = min(known + 1, MAX_N)
-        hashed = np.uint64(0)
-        for n in range(known):
-            hashed = (hashed + recent[n] + np.uint64(1)) * _PRIME
-            hashed ^= hashed >> np.uint64(29)
-            slots[num] = np.int64((hashed >> np.uint64(17)) & _MASK)
+        hashed = _hash_on(np.uint64(0), first)
+        slots[num] = _slot(hashed)
+        hashed = _hash_on(hashed, second)
+        slots[num + 1] = _slot(hashed)
+        num += 2
+        if known > 2:
+            hashed = _hash_on(hashed, third)
+            slots[num] = _slot(hashed)
+            num += 1
+        if known > 3:
+            slots[num] = _slot(_hash_on(hashed, fourth))
             num += 1
     return num
+
+
+@njit(cache=True, nogil=True)
+def _hash_on(hashed, character):
+    """Return the hash of an n-gram with one more character in front."""
+    hashed = (hashed + character + np.uint64(1)) * _PRIME
+    return hashed ^ (hashed >> np.uint64(29))
+
+
+@njit(cache=True, nogil=True)
+def _slot(hashed):
+    return np.int64((hashed >> np.uint64(17)) & _MASK)

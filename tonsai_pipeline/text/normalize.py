@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tonsai_pipeline.text import automaton, repair, scan
+from tonsai_pipeline.text import repair, scan
 from tonsai_pipeline.text.characters import character_kinds
 from tonsai_pipeline.text.clean import CLEANED, clean
 from tonsai_pipeline.text.composition import combining_classes, compose_texts
@@ -146,7 +146,7 @@ def normalize_batch_report(
     """
     batch = batch_of_arrow(texts)
     result = _normalize(batch, options)
-    found = measure(*result.batch, _symbols(), _transitions(False))
+    found = measure(*result.batch, _symbols(), _steps(False))
     columns = [*result.counts.T, count_zwsp(*batch), *found.T]
     names = [f"num_{rule}" for rule in RULE_NAMES]
     names += ["num_zwsp", "num_clusters", "num_orphan_marks", "num_invalid_clusters"]
@@ -198,6 +198,8 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
             break
         batch, found = composed, _scan(composed, options)
         counts[changed, 0] = 1
+    if found.some_need(scan.UNCLEAN):  # what stays invisible, as a joiner that is meant
+        found = _scan(batch, options, cleans=False)
     if len(found.spans):
         *repaired, seen = rewrite(
             *batch, frozen(found.spans), combining_classes(), _switches(options)
@@ -212,16 +214,17 @@ def _normalize(batch: Utf8Batch, options: NormalizeOptions) -> _Normalized:
 def _clean(
     batch: Utf8Batch, found: _Found, options: NormalizeOptions
 ) -> tuple[Utf8Batch, _Found, npt.NDArray[np.int32]]:
-    capacity = int(batch.offsets[-1] - batch.offsets[0] + found.place.sum())
-    tables = character_kinds(), _symbols(), _transitions(_folds(options)), combining_classes()
-    needs, spans = frozen(found.needs), frozen(found.spans)
-    data, offsets, needs, spans, seen = clean(
-        *batch, needs, spans, *tables, _switches(options), capacity
+    tables = character_kinds(), *_tables(options)
+    out = np.empty(int(batch.offsets[-1] - batch.offsets[0] + found.place.sum()), dtype=np.uint8)
+    spans = np.empty((scan.room_for_spans(len(out)), 2), dtype=np.int64)
+    needs, before = frozen(found.needs), frozen(found.spans)
+    offsets, needs, num_spans, seen = clean(
+        *batch, needs, before, tables, _switches(options), out, spans
     )
-    batch = Utf8Batch(frozen(data), frozen(offsets))
+    batch = Utf8Batch(frozen(out[: offsets[-1]]), frozen(offsets))
     if (needs & scan.UNCLEAN).any():
         return batch, _scan(batch, options), seen
-    return batch, _Found(needs, found.place, spans), seen
+    return batch, _Found(needs, found.place, spans[:num_spans].copy()), seen
 
 
 class _Found(NamedTuple):
@@ -235,9 +238,13 @@ class _Found(NamedTuple):
         return bool((self.needs & bit).any())
 
 
-def _scan(batch: Utf8Batch, options: NormalizeOptions) -> _Found:
-    tables = _symbols(), _transitions(_folds(options)), combining_classes()
-    return _Found(*scan.scan(*batch, *tables, _switches(options)))
+def _scan(batch: Utf8Batch, options: NormalizeOptions, *, cleans: bool = True) -> _Found:
+    """Scan a batch; `cleans=False` finds nothing unclean, and so every syllable to repair."""
+    num_bytes = int(batch.offsets[-1] - batch.offsets[0])
+    spans = np.empty((scan.room_for_spans(num_bytes), 2), dtype=np.int64)
+    switches = _switches(options) if cleans else _switches(options) & ~scan.CLEANS
+    needs, place, num_spans = scan.scan(*batch, *_tables(options), switches, spans)
+    return _Found(needs, place, spans[:num_spans].copy())
 
 
 def _compact(batch: Utf8Batch) -> Utf8Batch:
@@ -258,8 +265,14 @@ def _symbols() -> npt.NDArray[np.uint8]:
 
 
 @cache
-def _transitions(fold_coeng_da: bool) -> npt.NDArray[np.uint8]:
-    return frozen(automaton.transition_table(fold_coeng_da=fold_coeng_da))
+def _steps(fold_coeng_da: bool) -> npt.NDArray[np.uint8]:
+    return frozen(scan.packed_steps(fold_coeng_da=fold_coeng_da))
+
+
+def _tables(
+    options: NormalizeOptions,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
+    return _symbols(), _steps(_folds(options)), combining_classes()
 
 
 @cache

@@ -13,15 +13,22 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
-from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.text.clusters import CLUSTER, WORD, count_units, kind_of
 from tonsai_pipeline.text.lexicon import Lexicon
 from tonsai_pipeline.text.ngrams import ngram_log_odds
-from tonsai_pipeline.text.stop_words import ENGLISH, KHMER, SPACED_KHMER, STOP_WORDS
-from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, batch_of_text, decode
+from tonsai_pipeline.text.stop_words import ENGLISH, SPACED_KHMER, STOP_WORDS
+from tonsai_pipeline.text.stop_words import KHMER as KHMER_WORDS
+from tonsai_pipeline.text.tally import (
+    ACCENTED,
+    CLUSTERS,
+    KHMER,
+    LATIN,
+    ODD,
+    OTHER,
+    WORDS,
+    Tally,
+)
+from tonsai_pipeline.text.utf8 import Texts, Utf8Batch, batch_of_arrow, batch_of_text
 
 Language = Literal["khm", "eng", "mixed", "other"]
 
@@ -68,9 +75,13 @@ def script_shares_batch(texts: Texts) -> pa.StructArray:
         Structs of khmer_frac, latin_frac (float64, of all letters; 0 without letters) and
         num_letters (int64). Khmer vowels and signs count as letters: they are written like them.
     """
-    letters = _count_letters(*batch_of_arrow(texts), ch.character_kinds())
-    total = letters[:, _KHMER : _OTHER + 1].sum(axis=1)
-    shares = letters[:, [_KHMER, _LATIN]] / np.maximum(total, 1)[:, None]
+    return script_shares(tally_batch(texts))
+
+
+def script_shares(tally: Tally) -> pa.StructArray:
+    """Return what `script_shares_batch` does of texts of which the tally is known."""
+    total = _num_letters(tally)
+    shares = tally.counts[:, [KHMER, LATIN]] / np.maximum(total, 1)[:, None]
     columns = [pa.array(np.ascontiguousarray(shares[:, column])) for column in (0, 1)]
     names = ["khmer_frac", "latin_frac", "num_letters"]
     return pa.StructArray.from_arrays([*columns, pa.array(total)], names)
@@ -86,12 +97,17 @@ def languages_batch(texts: Texts, model: LanguageModel | None = None) -> pa.Stri
         model: asked about texts that the words call khm or eng; where it is sure of another
             language the text is `other`.
     """
+    return languages(texts, tally_batch(texts), model)
+
+
+def languages(texts: Texts, tally: Tally, model: LanguageModel | None = None) -> pa.StringArray:
+    """Return what `languages_batch` does of texts of which the tally (`tally_batch`) is known."""
     batch = batch_of_arrow(texts)
-    languages = _languages(_features(batch)).astype(object)
+    names = _decide(batch, tally).astype(object)
     if model is not None:
-        _ask_model(batch, languages, model)
+        _ask_model(batch, names, model)
     mask = texts.is_null().to_numpy(zero_copy_only=False) if texts.null_count else None
-    return pa.array(languages, type=pa.string(), mask=mask)
+    return pa.array(names, type=pa.string(), mask=mask)
 
 
 def language(text: str, model: LanguageModel | None = None) -> Language:
@@ -155,18 +171,8 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-_KHMER, _LATIN, _OTHER, _ACCENTED, _ODD = range(5)
 _NAMES: npt.NDArray[np.str_] = np.array(["other", "khm", "eng", "mixed"])
 _OTHER_LANGUAGE, _KHM, _ENG, _MIXED = range(4)
-
-
-class _Features(NamedTuple):
-    """What is counted in each text: letters by kind, units by kind, words by list; log-odds of English."""
-
-    letters: npt.NDArray[np.int64]
-    units: npt.NDArray[np.int64]
-    words: npt.NDArray[np.int32]
-    english: npt.NDArray[np.float64]
 
 
 @cache
@@ -174,62 +180,64 @@ def _lexicon() -> Lexicon:
     return Lexicon(STOP_WORDS, SPACED_KHMER)
 
 
-def _features(batch: Utf8Batch) -> _Features:
-    kinds = ch.character_kinds()
-    letters = _count_letters(*batch, kinds)
-    latin = letters[:, _LATIN] > letters[:, _KHMER] + letters[:, _OTHER]
-    english = ngram_log_odds("english", batch, latin)
-    return _Features(letters, count_units(*batch, kinds), _lexicon().count_in(batch), english)
+def tally_batch(texts: Texts) -> Tally:
+    """Return what `languages`, `script_shares` and `legacy_fonts.cut_damage` decide by."""
+    return _lexicon().tally(batch_of_arrow(texts))
 
 
-def _languages(features: _Features) -> npt.NDArray[np.str_]:
+def _num_letters(tally: Tally) -> npt.NDArray[np.int64]:
+    return tally.of(KHMER) + tally.of(LATIN) + tally.of(OTHER)
+
+
+def _decide(batch: Utf8Batch, tally: Tally) -> npt.NDArray[np.str_]:
     """Decide by script, then by words."""
-    letters = features.letters
-    total = np.maximum(letters[:, _KHMER : _OTHER + 1].sum(axis=1), 1)
-    khmer_frac, latin_frac = letters[:, _KHMER] / total, letters[:, _LATIN] / total
-    found = np.full(len(letters), _OTHER_LANGUAGE)
+    total = np.maximum(_num_letters(tally), 1)
+    khmer_frac, latin_frac = tally.of(KHMER) / total, tally.of(LATIN) / total
+    found = np.full(len(total), _OTHER_LANGUAGE)
     found[(khmer_frac < MIN_MIXED_FRAC) & (latin_frac >= _MIN_LATIN_FRAC)] = _ENG
     found[khmer_frac >= MIN_MIXED_FRAC] = _MIXED
     found[khmer_frac >= MIN_KHMER_FRAC] = _KHM
-    found[(found == _KHM) & _is_not_khmer(features)] = _OTHER_LANGUAGE
-    found[(found == _ENG) & _is_not_english(features)] = _OTHER_LANGUAGE
+    found[(found == _KHM) & _is_not_khmer(tally)] = _OTHER_LANGUAGE
+    latin = tally.of(LATIN) > tally.of(KHMER) + tally.of(OTHER)
+    english = ngram_log_odds("english", batch, latin)
+    found[(found == _ENG) & _is_not_english(tally, english)] = _OTHER_LANGUAGE
     return _NAMES[found]
 
 
-def _is_not_khmer(features: _Features) -> npt.NDArray[np.bool_]:
+def _is_not_khmer(tally: Tally) -> npt.NDArray[np.bool_]:
     """Tell which texts in Khmer script are in Pali or a minority language."""
-    khmer, foreign = _words_for_and_against(features, KHMER)
-    clusters = np.maximum(features.units[:, CLUSTER], 1)
+    khmer, foreign = _words_for_and_against(tally, KHMER_WORDS)
+    clusters = np.maximum(tally.of(CLUSTERS), 1)
     by_words = (foreign >= _MIN_FOREIGN_WORDS) & (foreign > khmer)
     wordless = khmer / clusters < _MIN_KHMER_WORDS_PER_CLUSTER
-    odd = features.letters[:, _ODD]
+    odd = tally.of(ODD)
     by_letters = (odd >= _MIN_ODD_LETTERS) & (odd / clusters >= _MIN_ODD_PER_CLUSTER)
     silent = wordless & (clusters >= _MIN_CLUSTERS_TO_JUDGE)
     return by_words | silent | (by_letters & (odd > khmer))
 
 
-def _is_not_english(features: _Features) -> npt.NDArray[np.bool_]:
-    """Tell which texts in Latin letters are in another language, or in none."""
-    english, foreign = _words_for_and_against(features, ENGLISH)
-    words = np.maximum(features.units[:, WORD], 1)
-    latin = np.maximum(features.letters[:, _LATIN], 1)
-    accented = features.letters[:, _ACCENTED] / latin > _MAX_ACCENTED_FRAC
+def _is_not_english(tally: Tally, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which texts in Latin letters are in another language, or in none; `log_odds` of English by n-grams."""
+    english, foreign = _words_for_and_against(tally, ENGLISH)
+    words = np.maximum(tally.of(WORDS), 1)
+    latin = np.maximum(tally.of(LATIN), 1)
+    accented = tally.of(ACCENTED) / latin > _MAX_ACCENTED_FRAC
     by_words = (foreign >= _MIN_FOREIGN_WORDS) & (foreign > english)
     wordless = english / words < _MIN_ENGLISH_WORD_FRAC
-    weight = np.minimum(features.letters[:, _LATIN] / _LETTERS_OF_FULL_WEIGHT, 1.0)
-    by_ngrams = features.english * weight < _MAX_FOREIGN_LOG_ODDS
+    weight = np.minimum(tally.of(LATIN) / _LETTERS_OF_FULL_WEIGHT, 1.0)
+    by_ngrams = log_odds * weight < _MAX_FOREIGN_LOG_ODDS
     by_ngrams &= english / words < _ENGLISH_BEYOND_DOUBT
     return by_words | by_ngrams | (wordless & (accented | (words >= _MIN_WORDS_TO_JUDGE)))
 
 
 def _words_for_and_against(
-    features: _Features, name: str
+    tally: Tally, name: str
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the hits of one list, and of the best list that stands for `other`."""
     names = _lexicon().names
-    own = features.words[:, names.index(name)]
-    others = [index for index, other in enumerate(names) if other not in (KHMER, ENGLISH)]
-    return own, features.words[:, others].max(axis=1)
+    own = tally.listed[:, names.index(name)]
+    others = [index for index, other in enumerate(names) if other not in (KHMER_WORDS, ENGLISH)]
+    return own, tally.listed[:, others].max(axis=1)
 
 
 def _ask_model(batch: Utf8Batch, languages: npt.NDArray[np.object_], model: LanguageModel) -> None:
@@ -246,30 +254,3 @@ def _ask_model(batch: Utf8Batch, languages: npt.NDArray[np.object_], model: Lang
     for row, label, probability in zip(asked, labels, probabilities, strict=True):
         if label[0] not in expected[str(languages[row])] and probability[0] >= _MIN_CONFIDENCE:
             languages[row] = "other"
-
-
-@njit(cache=True, nogil=True)
-def _count_letters(data, offsets, kinds):
-    """Count letters by kind; int64, shape (num_texts, 5).
-
-    The last two are Latin letters outside ASCII, and the letters SHA and SSO and the sign ATTHACAN,
-    which Modern Khmer does not use and minority languages, Sanskrit and inscriptions do.
-    """
-    num_texts = len(offsets) - 1
-    counts = np.zeros((num_texts, 5), dtype=np.int64)
-    for text in range(num_texts):
-        at, end = offsets[text], offsets[text + 1]
-        while at < end:
-            code_point, length = decode(data, at)
-            at += length
-            kind = kind_of(code_point, kinds)
-            if kind in (ch.KHMER_BASE, ch.KHMER_MARK):
-                counts[text, _KHMER] += 1
-                sibilant = code_point in (cp.LETTER_SHA, cp.LETTER_SSO)
-                counts[text, _ODD] += sibilant or code_point == cp.ATTHACAN
-            elif kind == ch.LATIN:
-                counts[text, _LATIN] += 1
-                counts[text, _ACCENTED] += length > 1
-            elif kind in (ch.LETTER, ch.IDEOGRAPH):
-                counts[text, _OTHER] += 1
-    return counts

@@ -1,54 +1,26 @@
-"""Texts -> how many of their words no language writes: what a lost font or a failed OCR leaves.
+"""One word in Latin letters -> whether it looks strange: as in text of a legacy font, or of failed text recognition.
 
-"BIkarRbKl" "ck9x" "brdgtw" ──count_words──▶ (words, strange, letters, clusters, blurred)
+A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a capital, a
+digit between two small letters, three letters and more without a vowel, or five consonants in a row. It is blurred if it
+is strange for one of the last three without a capital inside, as abbreviated names in program text have.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, WORD, next_unit
-from tonsai_pipeline.text.utf8 import Utf8Batch, decode
-
-#: Columns of the counts.
-WORDS, STRANGE, LETTERS, CLUSTERS, BLURRED = range(5)
-
-
-def count_words(batch: Utf8Batch) -> npt.NDArray[np.int64]:
-    """Count in each text: Latin words, strange ones, letters, Khmer clusters, blurred words; shape (num_texts, 5).
-
-    A word is strange if it has a capital after a small letter and is no camelCase, a letter of Latin-1 beside a
-    capital, a digit between two small letters, three letters and more without a vowel, or five consonants in a row. It is blurred if it is strange for one of the last three without a
-    capital inside, as abbreviated names in program text have.
-    """
-    return _count_words(*batch, ch.character_kinds())
+from tonsai_pipeline.text.utf8 import decode
 
 
 @njit(cache=True, nogil=True)
-def _count_words(data, offsets, kinds):
-    num_texts = len(offsets) - 1
-    counts = np.zeros((num_texts, 5), dtype=np.int64)
-    for text in range(num_texts):
-        end = offsets[text + 1]
-        start, stop, kind = next_unit(data, offsets[text], end, kinds)
-        while kind != NO_UNIT:
-            if kind == CLUSTER:
-                counts[text, CLUSTERS] += 1
-            elif kind == WORD:
-                letters, strange, blurred = _read_word(data, start, stop, kinds)
-                counts[text, WORDS] += letters > 0
-                counts[text, STRANGE] += strange
-                counts[text, BLURRED] += blurred
-                counts[text, LETTERS] += letters
-            start, stop, kind = next_unit(data, stop, end, kinds)
-    return counts
+def lacks_vowels(letters, capitals, vowels, longest):
+    """Tell whether letters are no word; `longest` is the longest run of consonants. Acronyms are."""
+    return capitals < letters and ((letters >= 3 and vowels == 0) or longest >= 5)
 
 
 @njit(cache=True, nogil=True)
-def _read_word(data, at, stop, kinds):
+def read_word(data, at, stop, kinds):
     """Return a word's Latin letters, whether it is strange, and whether it is blurred.
 
     camelCase is parts of two letters and more with a vowel each ("getElementById", "YouTube"); a legacy font puts
@@ -83,8 +55,7 @@ def _read_word(data, at, stop, kinds):
         enclosed = enclosed or (after_digit and small)
         after_digit = False
     camel = camel and part >= 2 and part_vowels > 0
-    damaged = enclosed or (letters >= 3 and vowels == 0 and capitals < letters)
-    damaged = damaged or (longest >= 5 and capitals < letters)
+    damaged = enclosed or lacks_vowels(letters, capitals, vowels, longest)
     strange = (inner and not camel) or damaged
     strange = strange or (high > 0 and capitals > 0 and inner)
     strange = strange or (digits > 0 and letters > 1 and inner)

@@ -47,9 +47,7 @@ TITLES = "\n".join(
     f"{a.title()} {b} {c} of broken {d}"
     for a, b, c, d in zip(*[iter(words_of(1, 160))] * 4, strict=True)
 )
-LEGACY = "RkmrdæbevNI siT§ieRCIserIs tavkalik BIkarRbKl karpþl;siT§i EdlmanbBaØtþi " * 6
 EXAMPLES = {
-    DropReason.legacy_font: LEGACY,
     DropReason.too_few_words: "Save the file.",
     DropReason.too_few_letters: PROSE + " -- .. ,, ;;" * 80,
     DropReason.too_many_symbols: tagged_titles(1),
@@ -98,6 +96,14 @@ def test_repeated_passages_are_seen_where_no_phrase_dominates() -> None:
     page = english_prose(40, 5).replace("\n", " ")
     assert reason(page + "\n" + page) in (DropReason.repeated_lines, DropReason.repeated_passages)
     assert reason(page + " " + page) == DropReason.repeated_passages
+
+
+def test_program_text_goes_for_its_words() -> None:
+    code = (
+        "def findNode(self, elemId): nodeList = docRoot.childNodes; lastNode = nodeList.popItem() "
+    )
+    code += "while lastNode.nodeType: nextNode = nodeList.takeItem(); lastNode.addChild(nextNode)"
+    assert reason(code) == DropReason.too_few_stop_words
 
 
 def test_broken_khmer_is_told_by_the_normalizers_counts() -> None:
@@ -241,6 +247,11 @@ def test_each_kind_keeps_what_prose_drops() -> None:
     ):
         assert of_kind(kind, text) is None, kind
         assert of_kind("prose", text) is not None, kind
+
+
+@pytest.mark.parametrize("text", ["ថៃបិទព្រំដែន", "តម្លៃសាំងឡើងថ្លៃ"])
+def test_the_shortest_headlines_stay_where_a_source_has_headlines(text: str) -> None:
+    assert of_kind("headlines", text) is None
 
 
 def test_ten_lines_of_verse_with_a_khan_at_the_end_stay_in_prose() -> None:

@@ -199,6 +199,23 @@ def test_a_classifier_tells_a_source_it_has_never_seen(store: Store, engine: Eng
     assert menus.max() < news.max()
 
 
+def test_the_line_of_a_classifier_is_for_pages_alone(store: Store, engine: Engine) -> None:
+    khmer = CLASSIFIED.classifiers["khm"].model_copy(update={"max_lost_frac": 0.5})
+    pages = QualityConfig(classifiers={"khm": khmer})
+    sentences = pages.model_copy(update={"short_text": ("khm_news",)})
+    low = [
+        score_corpus(small_corpus(), store, engine, quality).report["by_source"]
+        for quality in (pages, sentences)
+    ]
+    dropped = [
+        {name: source["dropped_by_reason"].get("low_score", 0) for name, source in found.items()}
+        for found in low
+    ]
+    assert min(dropped[0]["khm_news"], dropped[0]["khm_web"]) > 0
+    assert dropped[1]["khm_news"] == 0
+    assert dropped[1]["khm_web"] == dropped[0]["khm_web"]
+
+
 def test_training_twice_gives_the_same_file(tmp_path: Path, engine: Engine) -> None:
     hashes = []
     for name in ("one", "two"):

@@ -39,11 +39,9 @@ from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
     LanguageModel,
-    cut_damage_batch,
-    languages_batch,
+    label_batch,
     normalize_batch_report,
     paragraph_languages_batch,
-    script_shares_batch,
 )
 from tonsai_pipeline.text.legacy import RULES_VERSION, FontTable, shipped_tables
 from tonsai_pipeline.text.ngrams import NGRAMS_VERSION
@@ -245,17 +243,16 @@ def _normalize_batch(
     before = raw.column("text")
     text, seen = normalize_batch_report(before, config.options())
     whole = text
-    text, damage, cut_lines, cut_bytes = cut_damage_batch(text)
+    (text, damage, cut_lines, cut_bytes), languages, shares = label_batch(text, model)
     reasons = pc.if_else(
         pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty", damage
     )
     reasons = pc.coalesce(unconverted, reasons)
-    shares = script_shares_batch(text)
     columns = {name: raw.column(name) for name in ("doc_id", "source", "dump", "url", "title")}
     columns |= {
         "meta": without_layout(raw.column("meta")),
         "text": text,
-        "lang": languages_batch(text, model),
+        "lang": languages,
         "khmer_frac": shares.field("khmer_frac"),
         "num_bytes": pc.binary_length(text),
         "num_repairs": _row_sum(seen, _rules(seen)),

@@ -164,13 +164,17 @@ def drift(previous: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, 
 def _rules(
     source: Source, config: QualityConfig, classifiers: Artifact
 ) -> dict[str, LanguageRules]:
-    """Return what decides about the documents of a source, by language."""
+    """Return what decides about the documents of a source, by language.
+
+    The line that a classifier draws is for pages: of a sentence or a verse alone its score says little.
+    """
     rules = {}
+    kind = config.kind_of(source)
     for language in ("khm", "eng"):
-        limits = config.of(language, config.kind_of(source))
+        limits = config.of(language, kind)
         folder = classifiers.path / language
         min_score = limits.min_score
-        if folder.is_dir():
+        if folder.is_dir() and kind == "prose":
             min_score = max(
                 min_score,
                 cast("dict[str, Any]", read_json(folder / "calibration.json"))["min_score"],
@@ -200,7 +204,7 @@ def _word_list(language: str, config: QualityConfig) -> tuple[str, ...]:
 DUMP = Stage(
     "scored_documents_of_dump",
     version=(
-        f"3+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+form{FORM_VERSION}+features{FEATURES_VERSION}"
+        f"4+signals{SIGNALS_VERSION}+rules{RULES_VERSION}+form{FORM_VERSION}+features{FEATURES_VERSION}"
         f"+classifier{CLASSIFIER_VERSION}+pii{PII_VERSION}"
     ),
     make=score_dump,

@@ -20,8 +20,8 @@ from numba import njit
 
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, next_unit
-from tonsai_pipeline.text.lexicon import join_hashes, unit_hash
 from tonsai_pipeline.text.normalize import normalize_batch_report
+from tonsai_pipeline.text.tally import join_hashes, unit_hash
 from tonsai_pipeline.text.utf8 import batch_of_arrow, batch_of_text, frozen
 
 #: Clusters of the longest sequence; a power of two.
