@@ -98,12 +98,12 @@ def test_repeated_passages_are_seen_where_no_phrase_dominates() -> None:
     assert reason(page + " " + page) == DropReason.repeated_passages
 
 
-def test_program_text_goes_for_its_words() -> None:
+def test_program_text_is_not_accused_of_a_legacy_font() -> None:
     code = (
         "def findNode(self, elemId): nodeList = docRoot.childNodes; lastNode = nodeList.popItem() "
     )
     code += "while lastNode.nodeType: nextNode = nodeList.takeItem(); lastNode.addChild(nextNode)"
-    assert reason(code) == DropReason.too_few_stop_words
+    assert reason(code) == DropReason.short_without_sentence
 
 
 def test_broken_khmer_is_told_by_the_normalizers_counts() -> None:
