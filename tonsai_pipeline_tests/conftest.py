@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
@@ -17,6 +18,9 @@ from tonsai_pipeline.storage.store import Store
 # Images of containers often forbid bytecode; every process of the tests would then compile Dagster and torch anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Nothing is wrong with a test that takes long on a busy machine, or where it compiles first.
+settings.register_profile("tonsai", deadline=None)
+settings.load_profile("tonsai")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.quality import classifier
-from benchmarks.quality.corpus import TextFile, read_files
+from benchmarks.quality.corpus import TextFile, read_file
 from benchmarks.quality.drops import KINDS, verdict
 from benchmarks.quality.form import half
 from tonsai_pipeline.quality.evaluation import quantile_by_weight
@@ -31,18 +31,19 @@ _MAX_LOST = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 def measure_line(data: Path, work: Path) -> list[dict[str, Any]]:
     """Return a row for each side of the good files and each line: posts kept, bytes lost of pages and of each other file."""
-    files = read_files(data)
+    junk = [name for names in classifier.KINDS.values() for name in names if name.startswith("eng")]
+    names = {*PAGES, *OTHERS, *junk}
+    files = {name: read_file(name, data / f"{name}.jsonl.gz") for name in sorted(names)}
     first = {name: _half(file, 0) for name, file in files.items()}
     second = {name: _half(files[name], 1) for name in (FORUM, *PAGES, *OTHERS)}
-    junk = [name for names in classifier.KINDS.values() for name in names]
     rows = []
-    for side, good in enumerate(classifier.GOOD):
+    for side, both in enumerate(classifier.GOOD):
+        good = [name for name in both if name in files]
         folder = classifier.train("eng", good, junk, first, work / f"line-{side}")
         found = {name: _Judged([file], folder) for name, file in second.items()}
         found["pages"] = _Judged([second[name] for name in PAGES], folder)
-        trained = [name for name in good if name in second]
-        own = _Judged([second[name] for name in trained], folder)
-        seen = ", ".join(name[4:] for name in trained)
+        own = _Judged([second[name] for name in good], folder)
+        seen = ", ".join(name[4:] for name in good)
         rows += [{"trained on": seen} | _row(found, own, share) for share in _MAX_LOST]
     return rows
 

@@ -214,10 +214,18 @@ def find_damage(texts: Texts, tally: Tally | None = None) -> Damage:
 
 def _measure(lines: Lines) -> LineSigns:
     tally = _lexicon().tally(lines.batch)
-    counts = [tally.of(column) for column in (LATIN_WORDS, STRANGE, LATIN, CLUSTERS, BLURRED)]
     is_long = tally.of(LATIN) >= _MIN_LETTERS_TO_JUDGE
     english_odds, legacy_odds = log_odds_of(("english", "legacy"), lines.batch, is_long)
-    return LineSigns(*counts, tally.listed[:, 0], english_odds, legacy_odds)
+    return LineSigns(
+        words=tally.of(LATIN_WORDS),
+        strange=tally.of(STRANGE),
+        letters=tally.of(LATIN),
+        clusters=tally.of(CLUSTERS),
+        blurred=tally.of(BLURRED),
+        english=tally.listed[:, 0],
+        english_odds=english_odds,
+        legacy_odds=legacy_odds,
+    )
 
 
 def _judge_lines(lines: Lines, signs: LineSigns) -> tuple[npt.NDArray[Any], ...]:
