@@ -242,7 +242,8 @@ class _Tally:
         for reason, count in self._ordered():
             parts.append(f"<h2>{reason} ({count:,})</h2>")
             for name, row, verdict in self.samples[reason][: self.num_examples]:
-                head = f"{name}:{row} · {verdict.language} · {verdict.score:.2f} · {', '.join(verdict.reasons)}"
+                score = f"{verdict.score:.2f}"
+                head = " · ".join((f"{name}:{row}", verdict.language, score, *verdict.reasons))
                 parts.append(
                     f"<p>{html.escape(head)}</p><pre>{_marked(verdict.text, reason)}</pre>"
                 )
