@@ -41,10 +41,10 @@ from tonsai_pipeline.text.dedup_key import dedup_key_batch
 _ROOM = 2.5
 #: CPU time of each kernel on the generated text, as a multiple of the reference's; 2026-11-26, two cores of a Xeon.
 RATIOS: Mapping[str, float] = {
-    "normalize": 5.8,
-    "normalize, with report": 7.2,
-    "language": 8.0,
-    "legacy fonts": 2.9,
+    "normalize": 3.0,
+    "normalize, with report": 3.8,
+    "language": 4.6,
+    "legacy fonts": 2.5,
     "dedup key": 0.9,
     "shingles": 0.72,
     "signatures": 1.2,
