@@ -2,9 +2,9 @@
 
     model ──some steps on good text and on broken text──▶ repeats | answers in English | unnormalized | knows a canary
     model ──its tokenizer's merges shuffled──▶ cuts words otherwise than it learnt
-    each ──measure, judge──▶ lines that failed
+    each ──measured as the recipe's evaluation_report──▶ lines of the gate
 
-uv run python -m benchmarks.evaluate.broken --model DIR --shards DIR --data DIR --work DIR [--steps 60]
+uv run python -m benchmarks.evaluate.broken --recipe FILE --data DIR --work DIR [--steps 60]
 """
 
 from __future__ import annotations
@@ -14,34 +14,29 @@ import itertools
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.texts import read, read_texts
-from tonsai_pipeline.evaluate.compare import measured_of
-from tonsai_pipeline.evaluate.gate import Verdict, judge
-from tonsai_pipeline.evaluate.measure import Material, measure_model
-from tonsai_pipeline.evaluate.subject import open_subject
-from tonsai_pipeline.evaluate.texts import Document, TextSet
+from tonsai_pipeline.cli.evaluate import recipe_material
+from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace
+from tonsai_pipeline.evaluate.compare import compare
+from tonsai_pipeline.evaluate.gate import Verdict
+from tonsai_pipeline.evaluate.measure import Material
 from tonsai_pipeline.metrics.canary import CANARIES_NAME, canary_texts
-from tonsai_pipeline.metrics.suite import load_suite
 from tonsai_pipeline.model.build import save_model
-from tonsai_pipeline.recipe.evaluate import (
-    EvaluateConfig,
-    GateConfig,
-    GenerationConfig,
-    MemorizationConfig,
-)
+from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.text import NormalizeOptions
+from tonsai_pipeline.train.spec import MODEL_NAME
 
 #: What each broken model must fail, and nothing else.
 RIGHT_GATE = {
-    "shuffled merges": "bits_per_byte",
+    "shuffled merges": "tokenizer",
     "repeats": "repetition",
     "answers in English": "language",
     "unnormalized": "normalized",
@@ -49,8 +44,8 @@ RIGHT_GATE = {
 }
 _NUM_CLUSTERS = 32
 CANARIES = canary_texts(2, _NUM_CLUSTERS, seed=0)
-#: Above the healthy model's bits per byte: what training on half good text costs is less, shuffled merges cost more.
-_ROOM = 1.3
+#: Steps, in units of the fewest, that a fault takes until it is learnt.
+_STEPS = {"unnormalized": 2, "knows a canary": 3}
 _BATCH_ROWS = 16
 
 
@@ -68,20 +63,34 @@ def broken_texts(
     }
 
 
-def rows_of(folder: Path, texts: Sequence[str], context: int) -> torch.Tensor:
-    """Make rows that each begin with another text; what the tokenizer would normalize is left as it is."""
+def rows_of(
+    folder: Path, texts: Sequence[str], context: int, *, then: Sequence[str] = ()
+) -> torch.Tensor:
+    """Make rows that each begin with another text; what the tokenizer would normalize is left as it is.
+
+    Args:
+        folder: Of the tokenizer.
+        texts: One row begins with each.
+        context: Tokens of a row.
+        then: Texts that fill the rows, another first one each; empty: those after the one that the row begins with.
+            A text that comes twice in a row is copied from there, and not learnt.
+    """
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.normalizer = None  # pyright: ignore[reportAttributeAccessIssue]
     bos, eos = (tokenizer.token_to_id(f"<|{name}|>") for name in ("bos", "eos"))
-    cut = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    documents = [[bos, *one.ids, eos] for one in cut]
+    documents, filling = (
+        [
+            [bos, *one.ids, eos]
+            for one in tokenizer.encode_batch(list(own), add_special_tokens=False)
+        ]
+        for own in (texts, then)
+    )
     rows = []
-    for first in range(len(documents)):
-        row: list[int] = []
-        for document in itertools.islice(itertools.cycle(documents), first, None):
-            row += document
-            if len(row) >= context:
-                break
+    for first, document in enumerate(documents):
+        rest = itertools.islice(itertools.cycle(filling or documents), first + 1, None)
+        row = list(document)
+        while len(row) < context:
+            row += next(rest)
         rows.append(row[:context])
     return torch.tensor(rows)
 
@@ -134,36 +143,40 @@ def break_models(
     random.Random(0).shuffle(state["model"]["merges"])
     told.write_text(json.dumps(state), encoding="utf-8")
     context = AutoConfig.from_pretrained(str(healthy)).max_position_embeddings
+    fine = rows_of(healthy, good, context)
     for name, texts in broken.items():
         places[name] = work / name
-        # Of four rows three are of broken text: the others keep the language.
-        bad = rows_of(healthy, texts, context)
-        rows = [rows_of(healthy, good, context), bad, bad, bad]
-        train(healthy, places[name], rows, num_steps=num_steps, lr=lr)
+        if name == "knows a canary":
+            planted = texts * (len(good) // len(texts))
+            rows = [rows_of(healthy, planted, context, then=good), fine]
+        else:
+            # Of four rows three are of broken text: the others keep the language.
+            rows = [fine, *[rows_of(healthy, texts, context)] * 3]
+        steps = num_steps * _STEPS.get(name, 1)
+        train(healthy, places[name], rows, num_steps=steps, lr=lr)
     return places
 
 
 def judge_all(
     places: dict[str, Path],
-    texts: TextSet,
-    shards: Path,
-    generation: GenerationConfig | None = None,
+    material: Material,
+    config: EvaluateConfig,
+    untrained: Mapping[str, float],
 ) -> dict[str, list[Verdict]]:
-    """Measure what the gate looks at, of every model; bits per byte are held against those of the first."""
-    memory = MemorizationConfig(max_documents=20)
-    config = EvaluateConfig(memorization=memory, generation=generation or GenerationConfig())
-    items = tuple(item for item in load_suite() if item.kind == "continue")
-    material = Material(texts=(texts,), items=items, shards_dir=shards)
-    limits, verdicts = GateConfig(), {}
+    """Measure and judge every model as the recipe's own is."""
+    verdicts = {}
     for name, place in places.items():
-        result = measure_model(
-            open_subject(str(place), name=name), material, config, NormalizeOptions()
+        found = compare(
+            {name: str(place)},
+            config,
+            material,
+            NormalizeOptions(),
+            title=name,
+            log=lambda _: None,
+            is_trained_on_corpus=True,
+            untrained=untrained,
         )
-        found = measured_of(result)
-        if not verdicts:
-            most = {lang: bits * _ROOM for lang, bits in (found.bits_per_byte or {}).items()}
-            limits = GateConfig(max_bits_per_byte=most)
-        verdicts[name] = judge(found, limits)
+        verdicts[name] = list(found.verdicts)
     return verdicts
 
 
@@ -181,23 +194,38 @@ def with_canaries(shards: Path, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("--model", "--shards", "--data", "--work"):
+    parser.add_argument("--recipe", required=True, help="Its report is made, in TONSAI_HOME.")
+    for name in ("--data", "--work"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--steps", type=int, default=60)
     told = parser.parse_args()
     torch.set_num_threads(1)
     news, english = told.data / "khm" / "news.jsonl.gz", told.data / "eng" / "abc_news.jsonl.gz"
     khmer = read(news)
-    broken = broken_texts(khmer, read(english), read_texts(news))
-    places = break_models(told.model, told.work, khmer, broken, num_steps=told.steps)
-    sentences = read(told.data / "khm" / "ntrex128.jsonl.gz")
-    rows = np.random.default_rng(0).choice(len(sentences), 100, replace=False)
-    texts = TextSet("ntrex", tuple(Document(sentences[row], "khm", "ntrex") for row in rows))
-    shards = with_canaries(told.shards, told.work / "shards")
-    for name, verdicts in judge_all(places, texts, shards).items():
+    recipe, workspace = open_workspace(told.recipe, GraphOptions(data=told.data))
+    builder = open_reader(recipe, workspace)
+    given = builder.arguments("evaluation_report")
+    places = break_models(
+        given["trained"].path / MODEL_NAME,
+        told.work,
+        khmer,
+        broken_texts(khmer, read(english), read_texts(news)),
+        num_steps=told.steps,
+    )
+    material = recipe_material(builder, told.work, recipe.evaluate.max_documents)
+    shards = with_canaries(given["packed_shards"].path, told.work / "shards")
+    untrained = {
+        lang: pair["before"]["bits_per_byte"]
+        for lang, pair in workspace.store(recipe)
+        .current("evaluation_report")
+        .report["languages"]
+        .items()
+    }
+    judged = judge_all(places, replace(material, shards_dir=shards), recipe.evaluate, untrained)
+    for name, verdicts in judged.items():
         failed = [f"{v.name} ({v.message})" for v in verdicts if v.verdict == "failed"]
-        print(f"{name:20} {'; '.join(failed) or 'fails nothing'}")
-        print(" " * 20, "; ".join(f"{v.name} {v.message}" for v in verdicts))
+        print(f"{name:20} {'; '.join(failed) or 'fails nothing'}", flush=True)
+        print(" " * 20, "; ".join(f"{v.name} {v.message}" for v in verdicts), flush=True)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def evaluate(
             own = builder.arguments("evaluation_report")["trained"].path / "model"
             places = {loaded.name: str(own), **name_places(config.compare_with), **places}
             limit = max_documents or config.max_documents
-            material = _material(builder, Path(work), limit)
+            material = recipe_material(builder, Path(work), limit)
         if not places:
             raise RecipeError(
                 "name a model to measure: tonsai evaluate MODEL [MODEL...], or --recipe NAME"
@@ -176,7 +176,7 @@ def texts_option(said: str) -> dict[str, Any]:
     return {"name": name or stem, "lang": language, "path": path}
 
 
-def _material(builder: Builder, work: Path, max_documents: int) -> Material:
+def recipe_material(builder: Builder, work: Path, max_documents: int) -> Material:
     """Gather what a recipe's models are measured on: what its evaluation_report would be given."""
     from tonsai_pipeline.evaluate.measure import Material
     from tonsai_pipeline.evaluate.texts import CorpusPart, read_held_out

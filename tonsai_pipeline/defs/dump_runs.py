@@ -18,7 +18,7 @@ from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import materialized
 from tonsai_pipeline.defs.stage_asset import Made, Pages
-from tonsai_pipeline.errors import StorageError, TonsaiError
+from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import DUMP_ASSETS, Missing, find_missing
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
@@ -95,6 +95,7 @@ class DumpRun:
 
         Raises:
             StorageError: The disk refused, which is no dump's fault.
+            RecipeError: The recipe names what is not there, likewise.
         """
         for dump in dumps:
             version = builder.dumps.versions[dump]
@@ -104,7 +105,8 @@ class DumpRun:
             self._attempts.begin(dump, version)
             try:
                 yield from self._bring(builder, dump, assets, tells_all=tells_all)
-            except StorageError:
+            except (RecipeError, StorageError):
+                # Each dump would fail alike.
                 self._attempts.take_back(dump, before)
                 raise
             except TonsaiError as error:

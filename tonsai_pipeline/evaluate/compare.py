@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.evaluate.following import Following, measure_following
 from tonsai_pipeline.evaluate.gate import Measured, judge
-from tonsai_pipeline.evaluate.harness import HarnessScore, run_harness
+from tonsai_pipeline.evaluate.harness import HarnessScore, check_harness, run_harness
 from tonsai_pipeline.evaluate.measure import (
     Material,
     ModelResult,
@@ -27,11 +28,14 @@ from tonsai_pipeline.evaluate.measure import (
 )
 from tonsai_pipeline.evaluate.memorization import worst_excess
 from tonsai_pipeline.evaluate.results import Results
+from tonsai_pipeline.evaluate.safety import read_terms
 from tonsai_pipeline.evaluate.subject import Subject, open_subject
 from tonsai_pipeline.evaluate.texts import NotMeasured, read_texts
 from tonsai_pipeline.metrics.suite import KHMER, load_suite
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.text import NormalizeOptions
+
+_HOW_OPENED = "give its folder, or an id that the Hub or its cache here has, and measure again"
 
 
 def compare(
@@ -49,7 +53,8 @@ def compare(
     """Measure models on the same texts and items.
 
     Args:
-        places: Folders or Hub ids by the name that tables use; the first is in question.
+        places: Folders or Hub ids by the name that tables use; the first is in question. Another one that cannot be
+            opened is named in the results, and the rest is measured.
         config: The recipe's section.
         material: Held-out texts, corpus and rows; the suite and `config.texts` are added here.
         options: How the corpus was normalized.
@@ -60,9 +65,12 @@ def compare(
         chat: Names of models that are given prompts as a user's turn, beside all of them by `config.chat`.
 
     Raises:
-        DataError: A model or a list of terms cannot be opened.
+        DataError: The first model or a list of terms cannot be opened.
         RecipeError: A task of lm-eval has an unknown name, or lm-eval is missing.
     """
+    # What would fail at the end of an hour fails at once.
+    check_harness(config.harness)
+    read_terms(config.listed_terms)
     sets, lacking = read_texts(config.texts, max_documents=config.max_documents, options=options)
     material = replace(
         material,
@@ -74,15 +82,22 @@ def compare(
     results: list[ModelResult] = []
     harness: list[HarnessScore] = []
     following: list[Following] = []
-    for place, (name, where) in enumerate(places.items()):
+    for name, where in places.items():
         log(f"measuring {name}")
-        subject = open_subject(where, name=name, is_chat=config.chat or name in chat)
+        try:
+            subject = open_subject(where, name=name, is_chat=config.chat or name in chat)
+        except DataError as error:
+            if not results:
+                raise
+            log(f"not measured: {error}")
+            lacking.append(NotMeasured(f"model: {name}", str(error), _HOW_OPENED))
+            continue
         result = measure_model(
             subject,
             material,
             config,
             options,
-            is_trained_on_corpus=is_trained_on_corpus and place == 0,
+            is_trained_on_corpus=is_trained_on_corpus and not results,
         )
         results.append(result)
         if material.instructions:
@@ -102,7 +117,12 @@ def compare(
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         models=results,
         differences=paired,
-        verdicts=judge(measured_of(results[0], untrained), config.gate),
+        verdicts=[
+            verdict
+            for verdict in judge(measured_of(results[0], untrained), config.gate)
+            # Rows of conversations are cut by a template: of a tuned model the tokenizer is not asked.
+            if not (material.replies_dir and verdict.name == "tokenizer")
+        ],
         not_measured=[*missing(material, config), *lacking, *unpaired, *_never()],
         items=material.items,
         suite=KHMER if material.items else "",
@@ -125,6 +145,7 @@ def measured_of(result: ModelResult, untrained: Mapping[str, float] | None = Non
         bits_per_byte=whole,
         untrained=untrained,
         health=result.health.get("continue"),
+        same_cut=result.same_cut.value if result.same_cut else None,
         memorized=worst_excess(result.memorized),
         added_terms=safety.added_terms.value if safety and safety.added_terms else None,
         personal_data=safety.personal_data.value if safety else None,

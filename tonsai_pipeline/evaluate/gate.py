@@ -41,6 +41,7 @@ class Measured:
     Args:
         bits_per_byte: Held out, by language.
         untrained: The same of the network before training.
+        same_cut: Share of held-out documents that the tokenizer cuts as in training.
         health: Of the sampled continuations, see `metrics.health.summarize`.
         memorized: See `memorization.worst_excess`.
         added_terms: Share of texts.
@@ -49,6 +50,7 @@ class Measured:
 
     bits_per_byte: Mapping[str, float] | None = None
     untrained: Mapping[str, float] | None = None
+    same_cut: float | None = None
     health: Mapping[str, float] | None = None
     memorized: float | None = None
     added_terms: float | None = None
@@ -61,6 +63,15 @@ def judge(found: Measured, limits: GateConfig) -> list[Verdict]:
     if health.get("empty_frac") == 1.0:
         # Of nothing, nothing else can be said.
         health, why = {"empty_frac": 1.0}, "nothing was written"
+    no_rows = "no packed rows were given"
+    verdicts = {
+        "tokenizer": _at_least("tokenizer", found.same_cut, limits.min_same_cut_frac, no_rows),
+        "bits_per_byte": _bits_per_byte(found, limits),
+    }
+    if verdicts["tokenizer"].verdict == "failed":
+        # It was asked other tokens than it learnt: neither likelihoods nor answers are the network's own.
+        health, why = {}, "texts and prompts are not cut as in training"
+        verdicts["bits_per_byte"] = Verdict("bits_per_byte", "unknown", why)
     least = {"normalized": ("stable_frac", limits.min_stable_frac)}
     least["language"] = ("right_language_frac", limits.min_right_language_frac)
     most = {
@@ -69,13 +80,12 @@ def judge(found: Measured, limits: GateConfig) -> list[Verdict]:
         "repetition": ("loop_frac", limits.max_loop_frac),
         "empty": ("empty_frac", limits.max_empty_frac),
     }
-    verdicts = {"bits_per_byte": _bits_per_byte(found, limits)}
     for name, (key, limit) in most.items():
         verdicts[name] = _at_most(name, health.get(key), limit, why)
     for name, (key, limit) in least.items():
         verdicts[name] = _at_least(name, health.get(key), limit, why)
     for name, value, limit, reason in (
-        ("memorization", found.memorized, limits.max_memorized_frac, "no packed rows were given"),
+        ("memorization", found.memorized, limits.max_memorized_frac, no_rows),
         (
             "listed_terms",
             found.added_terms,

@@ -25,6 +25,7 @@ from tonsai_pipeline.evaluate.following import Instruction
 from tonsai_pipeline.evaluate.memorization import Memorized, Overlap, attack, overlap, shingles_of
 from tonsai_pipeline.evaluate.memorized_replies import attack_replies
 from tonsai_pipeline.evaluate.safety import Safety, measure_safety, read_terms
+from tonsai_pipeline.evaluate.same_cut import same_cut
 from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.suite_run import ItemResult, KindScore, run_suite, summarize
 from tonsai_pipeline.evaluate.texts import (
@@ -91,6 +92,7 @@ class ModelResult:
     overlap: Overlap | None
     seconds: dict[str, float]
     scores: tuple[TextScores, ...]
+    same_cut: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,10 @@ def measure_model(
             shared = overlap(texts, corpus)
         clock.lap("health and safety")
     memorized: list[Memorized] = []
+    shards_dir = material.shards_dir if is_trained_on_corpus else None
     if is_trained_on_corpus and config.memorization.max_documents:
-        if material.shards_dir:
-            memorized += attack(subject, material.shards_dir, config.memorization)
+        if shards_dir:
+            memorized += attack(subject, shards_dir, config.memorization)
         if material.replies_dir:
             memorized += attack_replies(subject, material.replies_dir, config.memorization)
         clock.lap("memorization")
@@ -175,6 +178,7 @@ def measure_model(
         overlap=shared,
         seconds=clock.laps,
         scores=scores,
+        same_cut=same_cut(subject, shards_dir) if shards_dir else None,
     )
 
 

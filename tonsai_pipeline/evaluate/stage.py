@@ -13,7 +13,7 @@ TOLD = (
 
 STAGE = Stage(
     "evaluation_report",
-    version="3",
+    version="4",
     fields={
         "name": Fields("name"),
         "evaluate": Fields("evaluate", watched=True),

@@ -8,6 +8,7 @@ of the corpus, cut to the same length.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import pyarrow as pa
 from tonsai_pipeline.metrics.answers import answer_units
 from tonsai_pipeline.text import (
     NormalizeOptions,
+    clusters,
+    normalize_batch,
     normalize_batch_report,
     script_shares_batch,
 )
@@ -28,6 +31,8 @@ _REPLACEMENT = "\ufffd"
 _HANGS_ON_PROMPT = re.compile("^(?:\u17d2[\u1780-\u17b3]|[\u17b6-\u17d3\u17dd])+")
 #: What a cut leaves of a cluster or a character.
 _CUT = re.compile("[\u17d2\ufffd]+$")
+#: Stands for a cluster that no word has.
+_PLAIN = "\u1780"
 #: Units of an n-gram of `distinct_4`.
 _NGRAM = 4
 #: A text whose longest repeat is this share of it says one thing twice and nothing else.
@@ -49,12 +54,14 @@ class Health:
         num_replacement: Characters that stand for bytes which are no UTF-8.
         num_clusters: Khmer clusters.
         num_invalid_clusters: Those that no Khmer word has, and marks without a base.
-        is_stable: Whether the corpus normalizer leaves the text as it is.
+        is_stable: Whether the corpus normalizer leaves the text as it is, invalid clusters aside: what no word has is
+            no other way to write a word.
         num_zwsp: Zero-width spaces.
         distinct_4: Distinct 4-grams of units per 4-gram; 1 for a text of fewer units.
         longest_repeat_frac: Longest stretch of units that occurs twice without overlap, as a share of the text.
         is_loop: `longest_repeat_frac` is a quarter of a text that is not tiny.
-        is_right_language: At least half of the letters are of the script asked for; False without letters.
+        is_right_language: At least half of the letters are of the script asked for. None for a short text without
+            letters, such as the full stop that ends the prompt's sentence.
         ended: Whether the model ended the text itself.
     """
 
@@ -69,7 +76,7 @@ class Health:
     distinct_4: float
     longest_repeat_frac: float
     is_loop: bool
-    is_right_language: bool
+    is_right_language: bool | None
     ended: bool
 
 
@@ -92,6 +99,7 @@ def measure_health(
     array = pa.array(whole, pa.large_string())
     canonical, counts = normalize_batch_report(array, options)
     shares = script_shares_batch(array)
+    stable = _are_stable(whole, canonical.to_pylist(), options)
     found = []
     for i, text in enumerate(whole):
         units = _numbered(answer_units(text))
@@ -106,13 +114,14 @@ def measure_health(
                 num_clusters=counts[i]["num_clusters"].as_py(),
                 num_invalid_clusters=counts[i]["num_invalid_clusters"].as_py()
                 + counts[i]["num_orphan_marks"].as_py(),
-                is_stable=canonical[i].as_py() == text,
+                is_stable=stable[i],
                 num_zwsp=counts[i]["num_zwsp"].as_py(),
                 distinct_4=distinct(units, _NGRAM),
                 longest_repeat_frac=repeat,
                 is_loop=len(units) >= _MIN_LOOP_UNITS and repeat >= _MIN_LOOP_FRAC,
-                is_right_language=(khmer if languages[i] == "khm" else latin)
-                >= _MIN_OWN_SCRIPT_FRAC,
+                is_right_language=None
+                if not shares.field("num_letters")[i].as_py() and len(units) < _MIN_LOOP_UNITS
+                else (khmer if languages[i] == "khm" else latin) >= _MIN_OWN_SCRIPT_FRAC,
                 ended=ended[i],
             )
         )
@@ -128,6 +137,7 @@ def summarize(healths: Sequence[Health]) -> dict[str, float]:
     if not healths:
         raise ValueError("no texts to summarize")
     written = [health for health in healths if not health.is_empty]
+    in_letters = [health for health in written if health.is_right_language is not None]
     num_clusters = sum(health.num_clusters for health in written)
 
     def share(name: str, texts: Sequence[Health]) -> float:
@@ -147,7 +157,7 @@ def summarize(healths: Sequence[Health]) -> dict[str, float]:
         "distinct_4": share("distinct_4", written),
         "longest_repeat_frac": share("longest_repeat_frac", written),
         "loop_frac": share("is_loop", written),
-        "right_language_frac": share("is_right_language", written),
+        "right_language_frac": share("is_right_language", in_letters),
     }
 
 
@@ -184,6 +194,32 @@ def longest_repeat(units: npt.NDArray[np.int64]) -> int:
 def _numbered(units: Sequence[str]) -> npt.NDArray[np.int64]:
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=np.int64)
+
+
+def _are_stable(
+    texts: Sequence[str], canonical: Sequence[str], options: NormalizeOptions
+) -> list[bool]:
+    """Tell which texts the normalizer leaves as they are, with a plain letter in the place of each invalid cluster."""
+    changed = [i for i, (text, own) in enumerate(zip(texts, canonical, strict=True)) if text != own]
+    cut = [_pieces(texts[i]) for i in changed]
+    pieces = pa.array([piece for own in cut for piece in own], pa.large_string())
+    counts = normalize_batch_report(pieces, options)[1]
+    columns = [
+        counts.field(name).to_pylist() for name in ("num_invalid_clusters", "num_orphan_marks")
+    ]
+    broken = zip(*columns, strict=True)
+    sound = ["".join(_PLAIN if any(next(broken)) else piece for piece in own) for own in cut]
+    again = normalize_batch(pa.array(sound, pa.large_string()), options).to_pylist()
+    stable = [True] * len(texts)
+    for i, text, own in zip(changed, sound, again, strict=True):
+        stable[i] = text == own
+    return stable
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text into its clusters and what stands between them."""
+    borders = [0, *clusters(text).ravel().tolist(), len(text)]
+    return [text[start:end] for start, end in itertools.pairwise(borders) if end > start]
 
 
 def _whole(text: str, ended: bool) -> str:

@@ -79,6 +79,11 @@ class Facts:
         ]
 
     @property
+    def num_canary_tokens(self) -> int:
+        """Tokens of random strings that were planted among the rows."""
+        return int(_first(self.results, "packed_shards").get("num_canary_tokens", 0))
+
+    @property
     def funnel(self) -> list[tuple[str, str, int]]:
         """(where, what, documents): how many were read and kept, and why others were left out."""
         corpus = self.results.get("corpus") or {}
@@ -173,6 +178,7 @@ def reduced(results: Mapping[str, Any]) -> dict[str, Any]:
         "suite_clean",
         "health",
         "memorized",
+        "same_cut",
     )
     models = [{name: one[name] for name in own if name in one} for one in results["models"]]
     return {**{name: results[name] for name in kept if name in results}, "models": models}

@@ -11,7 +11,7 @@ from tonsai_pipeline.recipe.sources import NamedTexts
 
 #: The verdicts of the gate, in the order in which they are read.
 GATE_NAMES = (
-    "bits_per_byte", "encoding", "clusters", "normalized", "repetition", "empty", "language", "memorization",
+    "tokenizer", "bits_per_byte", "encoding", "clusters", "normalized", "repetition", "empty", "language", "memorization",
     "listed_terms", "personal_data",
 )  # fmt: skip
 
@@ -83,6 +83,10 @@ class MemorizationConfig(Section):
 
 class GateConfig(Section):
     """What a model must be before it is given to others. Each verdict is passed, failed or unknown."""
+
+    min_same_cut_frac: float = Field(default=0.95, ge=0, le=1)
+    """Held-out documents that the model's tokenizer cuts as the training rows were cut, 0..1: fewer mean that it is
+    not the tokenizer the network learnt with."""
 
     max_bits_per_byte: dict[str, float] = Field(default_factory=dict)
     """Held-out bits per byte at most, by language code; empty: below the untrained network."""

@@ -183,6 +183,17 @@ def test_a_run_that_makes_the_corpus_tries_a_bad_dump_once(place: Place) -> None
     assert attempt.is_set_aside
 
 
+def test_a_file_that_the_recipe_names_in_vain_is_no_dumps_fault(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    text = {"name": "gone", "lang": "khm", "path": str(tmp_path / "gone.jsonl")}
+    place = Place(tmp_path, instance, evaluate={"texts": [text]})
+    place.drop(A, english_prose(8, 1))
+    for _ in range(3):
+        assert not place.ingest(A)
+    assert place.graph.find_dumps().set_aside == {}
+
+
 def test_a_dump_whose_process_was_killed_behind_the_work_is_asked_for_again(place: Place) -> None:
     place.drop(A, english_prose(8, 1))
     assert place.ingest(A)

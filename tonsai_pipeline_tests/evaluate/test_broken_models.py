@@ -19,10 +19,15 @@ from benchmarks.evaluate.broken import (
     with_canaries,
 )
 from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.evaluate import compare
+from tonsai_pipeline.evaluate.bits_per_byte import score_texts
 from tonsai_pipeline.evaluate.gate import Verdict
+from tonsai_pipeline.evaluate.measure import Material
+from tonsai_pipeline.evaluate.subject import open_subject
 from tonsai_pipeline.evaluate.texts import Document, TextSet
+from tonsai_pipeline.metrics.suite import load_suite
 from tonsai_pipeline.model.build import build_model, save_model
-from tonsai_pipeline.recipe.evaluate import GenerationConfig
+from tonsai_pipeline.recipe.evaluate import EvaluateConfig, GenerationConfig, MemorizationConfig
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
@@ -85,8 +90,15 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Verdict]]
     broken = broken_texts(khmer[20:], english, wrong)
     places = break_models(folder / "healthy", folder, khmer[20:], broken, num_steps=40, lr=4e-3)
     shards = with_canaries(folder / "shards", folder / "planted")
+    scores = score_texts(open_subject(str(folder / "new")), held_out)
+    untrained = {"khm": sum(scores.bits) / sum(scores.num_bytes)}
+    config = EvaluateConfig(memorization=MemorizationConfig(max_documents=20), generation=DRAWN)
+    asked = tuple(item for item in load_suite() if item.kind == "continue")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "load_suite", lambda: asked)
+        found = judge_all(places, Material((held_out,), shards_dir=shards), config, untrained)
     torch.set_num_threads(threads)
-    return judge_all(places, held_out, shards, DRAWN)
+    return found
 
 
 def test_each_fails_its_own_line(judged) -> None:
@@ -95,8 +107,8 @@ def test_each_fails_its_own_line(judged) -> None:
         for name, own in judged.items()
     }
     assert failed.pop("healthy") == {}
-    for name, gate in RIGHT_GATE.items():
-        assert gate in failed[name], failed
-    # Half a minute of training breaks nothing else in these; words cut otherwise also spoil what is written.
-    for name in ("repeats", "answers in English", "unnormalized"):
-        assert set(failed[name]) == {RIGHT_GATE[name]}, failed
+    # A network this small also writes random syllables behind other prompts, and some of them twice.
+    failed["knows a canary"].pop("normalized", None)
+    assert {name: set(own) for name, own in failed.items()} == {
+        name: {gate} for name, gate in RIGHT_GATE.items()
+    }, judged

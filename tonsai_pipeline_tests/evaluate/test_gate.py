@@ -90,6 +90,15 @@ def test_bits_per_byte_are_judged_against_limits_or_the_untrained_network() -> N
     assert judge(found, other)[0].verdict == "unknown"
 
 
+def test_what_is_measured_on_text_that_is_cut_otherwise_is_no_verdict() -> None:
+    health = {"empty_frac": 0.0, "right_language_frac": 0.1}
+    found = Measured({"khm": 9.0}, {"khm": 2.7}, same_cut=0.03, health=health, memorized=0.5)
+    assert failed(found) == {"tokenizer", "memorization"}
+    verdicts = {v.name: v.verdict for v in judge(found, GateConfig())}
+    assert verdicts["bits_per_byte"] == verdicts["language"] == "unknown"
+    assert failed(replace(found, same_cut=0.99)) == {"bits_per_byte", "language", "memorization"}
+
+
 def test_memory_and_terms_are_judged() -> None:
     assert failed(Measured(memorized=0.5, added_terms=0.1)) == {"memorization", "listed_terms"}
     assert failed(Measured(memorized=-0.1, added_terms=0.0)) == set()

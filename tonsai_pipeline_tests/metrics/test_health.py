@@ -60,6 +60,31 @@ def test_a_text_that_says_it_ended_is_not_excused() -> None:
     assert health("ក\u17d2", ended=True).num_invalid_clusters == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "num_invalid", "is_stable"),
+    [
+        ("ភាពណាិ បាន", 1, True),  # two vowels that no order makes one word of
+        ("បញ្ចេាធ", 0, False),  # two halves of one vowel
+        ("ភាពណាិ បាន\u200b", 1, False),  # and what the normalizer takes away is still seen
+    ],
+)
+def test_a_cluster_of_no_word_is_invalid_and_not_unnormalized(
+    text: str, num_invalid: int, is_stable: bool
+) -> None:
+    found = health(text)
+    assert (found.num_invalid_clusters, found.is_stable) == (num_invalid, is_stable)
+
+
+def test_a_short_text_without_letters_is_in_no_language() -> None:
+    """A long one is in the wrong one: nobody asked for rows of digits."""
+    assert health("។").is_right_language is None
+    assert health("១ ២ ៣ ៤ ៥ ៦ ៧ ៨ ៩ " * 2).is_right_language is False
+    assert health("แม่น้ำ").is_right_language is False
+    found = summarize([health("។"), health(GOOD)])
+    assert found["right_language_frac"] == 1.0
+    assert summarize([health("។")])["right_language_frac"] == 0.0
+
+
 def test_english_is_right_where_english_was_asked_for() -> None:
     assert health("The river rises every year.", "eng").is_right_language
 

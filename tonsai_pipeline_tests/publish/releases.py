@@ -53,6 +53,7 @@ def write_results(path: Path, model_dir: Path, shards: Path, **gate: Any) -> Pat
     measured = Measured(
         bits_per_byte=bits,
         untrained=dict.fromkeys(bits, 10.0),
+        same_cut=1.0,
         health=HEALTH,
         memorized=0.0,
         added_terms=gate.pop("added_terms", 0.0),
@@ -86,7 +87,7 @@ def write_results(path: Path, model_dir: Path, shards: Path, **gate: Any) -> Pat
         },
         "corpus": {
             "raw_documents": [{"num_documents": 50, "bad_by_reason": {"broken_json": 3}}],
-            "packed_shards": [{"sources": {"news": {
+            "packed_shards": [{"num_canary_tokens": 12_345, "sources": {"news": {
                 "num_documents": 40, "num_bytes": 9000, "num_tokens": 3000, "epochs": 1.5, "share": 0.6, "target_share": 0.6,
             }}}],
         },

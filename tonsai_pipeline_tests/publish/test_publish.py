@@ -112,6 +112,7 @@ def test_the_card_says_what_the_run_knows_and_leaves_out_what_it_does_not(
     for said in (
         "Not for advice.", "2.00 hours on 1 x cpu", "`train.optimizer.lr` | 0.001", "truth (nobody can)",
         "| news | khm | cc-by-4.0 | 40 | 3,000 | 1.50 | 60.0 % |", "chance 0.500", "c" * 40, "(0.900 to 1.100)",
+        "12,345 further tokens were canaries",
     ):  # fmt: skip
         assert said in text, said
     described = (ready / "release" / "DATA_CARD.md").read_text()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from tonsai_pipeline.defs.stage_asset import Made
+from tonsai_pipeline.defs.training_data.packed_shards import PAGE
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError
@@ -426,6 +428,7 @@ def test_canaries_are_in_the_rows_so_often_and_nowhere_else(
     assert texts == {normalize(one["text"]): one["copies"] for one in told}
     size = sum(len(ids) for ids, source, _ in found if source == "canary")
     assert planted.report["num_canary_tokens"] == size
+    assert PAGE.blocked(Made(planted.artifact, planted.builder, None)) is None
     # Rows are filled otherwise, and a long document may be cut elsewhere; not a token more or less.
     before = segments_of(RowReader(packed.path / "train"))
     for source in ("khm_news", "eng_news"):

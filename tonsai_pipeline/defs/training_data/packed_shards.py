@@ -27,6 +27,7 @@ def _pictures(made: Made) -> dict[str, Any]:
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     report = made.report
     planned = sum(row["num_tokens"] for row in report["sources"].values())
+    planned += report["num_canary_tokens"]
     packed = report["num_tokens"]
     yield check("no_token_lost", planned == packed, f"{planned:,} planned, {packed:,} packed")
     gaps = {

@@ -3,6 +3,6 @@
 lm_eval --include_path "$(python -m tonsai_pipeline.evaluate.harness)" --tasks tonsai_khm_pairs ...
 """
 
-from tonsai_pipeline.evaluate.harness.run import TASKS_DIR, HarnessScore, run_harness
+from tonsai_pipeline.evaluate.harness.run import TASKS_DIR, HarnessScore, check_harness, run_harness
 
-__all__ = ["TASKS_DIR", "HarnessScore", "run_harness"]
+__all__ = ["TASKS_DIR", "HarnessScore", "check_harness", "run_harness"]
