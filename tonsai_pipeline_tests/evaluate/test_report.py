@@ -160,6 +160,23 @@ def test_runs_are_compared_on_one_page(results: Results, tmp_path: Path) -> None
     assert isinstance(CliRunner().invoke(app, command[:3]).exception, RecipeError)
 
 
+def test_another_model_that_cannot_be_opened_is_named_and_the_first_is_an_error(
+    model_dir: Path,
+) -> None:
+    def measured(**places: str) -> Results:
+        texts = TextSet("t", (Document("ទឹកឡើង។", "khm", "a"),))
+        config, options = EvaluateConfig(suite=False), NormalizeOptions()
+        return compare(places, config, Material((texts,)), options, title="t", log=lambda _: None)
+
+    found = measured(first=str(model_dir), gone="/nowhere/model", last=str(model_dir))
+    assert [model.name for model in found.models] == ["first", "last"]
+    [told] = [one for one in found.not_measured if one.name == "model: gone"]
+    assert "/nowhere/model: no such folder" in told.why
+    assert [one.second for one in found.differences] == ["last"]
+    with pytest.raises(DataError, match="no such folder"):
+        measured(gone="/nowhere/model", first=str(model_dir))
+
+
 def test_places_are_named_apart() -> None:
     assert name_places(["a/model", "b/model"]) == {"a/model": "a/model", "b/model": "b/model"}
 
