@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tonsai_pipeline.metrics.left_out import drop_reasons
+
 Reports = Mapping[str, Any]
 #: Pages shown before and after their conversion.
 _MAX_SAMPLES = 10
@@ -24,7 +26,9 @@ def corpus_tables(corpus: Mapping[str, Sequence[Reports]]) -> dict[str, Any]:
     sources = packed.get("sources", {})
     return {
         "funnel": _funnel(corpus) if corpus.get("raw_documents") else [],
-        "reasons": _reasons(corpus),
+        "reasons": [
+            (where, reason, n) for (where, reason), n in drop_reasons(corpus).most_common()
+        ],
         "pages": _pages(corpus),
         "converted_pages": _samples(corpus),
         "mixture": [{"source": name, **row} for name, row in sorted(sources.items())],
@@ -84,24 +88,6 @@ def _funnel(corpus: Mapping[str, Sequence[Reports]]) -> list[dict[str, Any]]:
         }
         for name, documents, size in rows
     ]
-
-
-def _reasons(corpus: Mapping[str, Sequence[Reports]]) -> list[tuple[str, str, int]]:
-    """Return (where, reason, documents) of everything that was left out, most first."""
-    found: Counter[tuple[str, str]] = Counter()
-    for report in corpus.get("raw_documents", ()):
-        for reason, count in report.get("bad_by_reason", {}).items():
-            found["read", reason] += count
-    for report in corpus.get("normalized_documents", ()):
-        for reason, count in report.get("rejected_by_reason", {}).items():
-            found["normalized", reason] += count
-    for row in _only(corpus, "deduplicated_documents").get("by_dump", {}).values():
-        for reason in ("exact", "near", "contaminated", "boilerplate"):
-            found["deduplicated", reason] += row.get(f"num_{reason}", 0)
-    for row in _only(corpus, "scored_documents").get("by_source", {}).values():
-        for reason, count in row.get("dropped_by_reason", {}).items():
-            found["scored", reason] += count
-    return [(where, reason, n) for (where, reason), n in found.most_common() if n]
 
 
 def _pages(corpus: Mapping[str, Sequence[Reports]]) -> list[tuple[str, str, int]]:

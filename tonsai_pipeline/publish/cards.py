@@ -16,6 +16,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from tonsai_pipeline import __version__
 from tonsai_pipeline.licenses import KNOWN
+from tonsai_pipeline.metrics.left_out import drop_reasons
 from tonsai_pipeline.publish.gate import Verdict
 from tonsai_pipeline.publish.spec import PublishRun
 
@@ -87,23 +88,13 @@ class Facts:
     def funnel(self) -> list[tuple[str, str, int]]:
         """(where, what, documents): how many were read and kept, and why others were left out."""
         corpus = self.results.get("corpus") or {}
-        rows = [
-            (
-                "read",
-                "documents",
-                sum(r.get("num_documents", 0) for r in corpus.get("raw_documents", ())),
-            ),
-            *_reasons("read", corpus.get("raw_documents", ()), "bad_by_reason"),
-            *_reasons("normalized", corpus.get("normalized_documents", ()), "rejected_by_reason"),
-        ]
-        dumps = _first(self.results, "deduplicated_documents").get("by_dump", {}).values()
-        rows += [
-            ("deduplicated", reason, sum(row.get(f"num_{reason}", 0) for row in dumps))
-            for reason in ("exact", "near", "contaminated", "boilerplate")
-        ]
+        num_read = sum(r.get("num_documents", 0) for r in corpus.get("raw_documents", ()))
         scored = _first(self.results, "scored_documents").get("by_source", {}).values()
-        rows += _reasons("scored", scored, "dropped_by_reason")
-        rows.append(("kept", "documents", sum(row.get("num_kept", 0) for row in scored)))
+        rows = [
+            ("read", "documents", num_read),
+            *((where, reason, n) for (where, reason), n in drop_reasons(corpus).items()),
+            ("kept", "documents", sum(row.get("num_kept", 0) for row in scored)),
+        ]
         return [row for row in rows if row[2]]
 
     def dropped_conversations(self, source: str) -> dict[str, int]:
@@ -225,14 +216,6 @@ def _metadata(facts: Facts) -> ModelCardData:
 
 def _first(results: Mapping[str, Any], asset: str) -> Mapping[str, Any]:
     return next(iter((results.get("corpus") or {}).get(asset, ())), {})
-
-
-def _reasons(where: str, rows: Any, key: str) -> list[tuple[str, str, int]]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        for reason, count in row.get(key, {}).items():
-            counts[reason] = counts.get(reason, 0) + count
-    return [(where, reason, count) for reason, count in sorted(counts.items())]
 
 
 def _leaves(values: Mapping[str, Any], where: str = "") -> Any:
