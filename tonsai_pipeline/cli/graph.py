@@ -20,11 +20,10 @@ from rich.markup import escape
 from tonsai_pipeline import errors
 from tonsai_pipeline.defs import resources
 from tonsai_pipeline.defs.alive import report_lost
-from tonsai_pipeline.defs.dump_runs import is_good
 from tonsai_pipeline.defs.graph import PAGES, build_definitions
 from tonsai_pipeline.defs.recipe_graph import Graph, catalog_key
 from tonsai_pipeline.defs.resources import Workspace, open_instance, own_instance_folder
-from tonsai_pipeline.defs.stage_asset import Made
+from tonsai_pipeline.defs.stage_asset import Made, is_good
 from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import DUMP_ASSETS, find_missing

@@ -14,16 +14,15 @@ import dagster as dg
 from pydantic import Field
 
 from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempt, Attempts
+from tonsai_pipeline.defs.corpus.dump_catalog import show_catalog
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import RunOptions
-from tonsai_pipeline.defs.results import materialized
-from tonsai_pipeline.defs.stage_asset import Made, Pages
+from tonsai_pipeline.defs.stage_asset import Made, Pages, as_event, is_good, shown
 from tonsai_pipeline.errors import RecipeError, StorageError, TonsaiError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import DUMP_ASSETS, Missing, find_missing
-from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
+from tonsai_pipeline.pipeline import CATALOG, open_builder
 from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.storage.store import Artifact
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
@@ -45,11 +44,6 @@ class DumpOptions(RunOptions):
     once: bool = Field(
         default=False, description="Set a dump aside when it fails, not when it fails three times"
     )
-
-
-def is_good(pages: Pages, builder: Builder, name: str, dump: DumpKey, artifact: Artifact) -> bool:
-    """Tell whether a finished artifact of a dump passes the checks that block."""
-    return pages[name].blocked(Made(artifact, builder, dump)) is None
 
 
 class DumpRun:
@@ -146,14 +140,16 @@ class DumpRun:
             artifact = builder.build(name, dump, force=self._options.force)
             made = Made(artifact, builder, dump)
             if tells_all or not is_told:
-                yield self.materialization(name, artifact, dump)
-                yield from self._checks(name, made)
+                result = shown(self._graph, self._pages[name], made)
+                yield as_event(self._graph, name, result, dump)
+                yield from self._checks(name, result.check_results or (), dump)
             if (failed := self._pages[name].blocked(made)) is not None:
                 raise TonsaiError(f"{name}.{failed.check_name}: {failed.description}")
 
-    def _checks(self, name: str, made: Made) -> Iterator[dg.AssetCheckEvaluation]:
-        blocking = {spec.name for spec in self._pages[name].specs if spec.blocking}
-        for result in self._pages[name].checks(made):
+    def _checks(
+        self, name: str, results: Iterable[dg.AssetCheckResult], dump: DumpKey
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        for result in results:
             assert result.check_name is not None, "pages name their checks"
             yield dg.AssetCheckEvaluation(
                 asset_key=self._graph.key(name),
@@ -162,25 +158,10 @@ class DumpRun:
                 metadata=result.metadata,
                 severity=result.severity,
                 description=result.description,
-                blocking=result.check_name in blocking,
-                partition=made.dump,
+                # Whether the run goes on without the dump is decided here; a blocking event would end the step.
+                blocking=False,
+                partition=dump,
             )
-
-    def materialization(
-        self, name: str, artifact: Artifact, dump: DumpKey | None = None
-    ) -> dg.AssetMaterialization:
-        """Tell of an artifact as its own asset would."""
-        code = artifact.manifest.stage_version
-        if name != CATALOG:
-            code = PIPELINE.code_version(name, self._graph.recipe)
-        told = materialized(artifact)
-        tags = {"dagster/data_version": artifact.data_version, "dagster/code_version": code}
-        return dg.AssetMaterialization(
-            self._graph.key(name),
-            partition=dump,
-            metadata=told.metadata,
-            tags={**(told.tags or {}), **tags},
-        )
 
 
 def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
@@ -224,5 +205,5 @@ def settle_dumps(
     yield from run.settle(builder)
     if run.failed:
         context.log.warning("left out: %s", run.say_failed())
-        yield run.materialization(CATALOG, graph.publish_catalog())
+        yield as_event(graph, CATALOG, show_catalog(graph, graph.publish_catalog()), None)
         graph.forget_view(context.run_id)

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.automation import Jobs, automation
+from tonsai_pipeline.defs.automation.alerts import alerts
 from tonsai_pipeline.defs.corpus import (
     contaminated_documents,
     deduplicated_documents,
@@ -21,6 +22,7 @@ from tonsai_pipeline.defs.corpus import (
 )
 from tonsai_pipeline.defs.corpus.dump_catalog import dump_catalog, raw_dumps
 from tonsai_pipeline.defs.dump_runs import settle_dumps
+from tonsai_pipeline.defs.history import prune_history
 from tonsai_pipeline.defs.instructions import instruction_data, sft_dataset
 from tonsai_pipeline.defs.jobs import (
     build_corpus,
@@ -107,14 +109,17 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
     jobs += [publish(graph)] if recipe.publish.license else []
     switches = dg.Definitions()
     if recipe.sources:
-        assets += [raw_dumps(graph), dump_catalog(graph)]
+        assets += [raw_dumps(graph), dump_catalog(graph, PAGES)]
         asked = Jobs(ingest_dumps(graph, PAGES), build_corpus(graph), pretrain(graph))
         jobs += [everything(graph), ingest_dump(graph), asked.ingest_dumps]
         jobs += [asked.build_corpus, asked.pretrain]
         switches = automation(graph, PAGES, asked)
+    prune_job, weekly_prune = prune_history(graph)
     definitions = dg.Definitions(
         assets=assets,
-        jobs=jobs,
+        jobs=[*jobs, prune_job],
+        sensors=alerts(graph),
+        schedules=[weekly_prune],
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )

@@ -19,51 +19,63 @@ import dagster as dg
 from markdown_it import MarkdownIt
 
 from tonsai_pipeline.storage.files import write_bytes
-from tonsai_pipeline.storage.layout import Layout, default_root
+from tonsai_pipeline.storage.layout import WHOLE, default_root
 from tonsai_pipeline.storage.space import say_bytes
-from tonsai_pipeline.storage.store import Artifact
 
 PREFIX = "/tonsai/pages/"
 #: What a browser may do with a page: show its own pictures.
-SECURITY_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+SECURITY_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src 'self'"
+#: A font with Khmer for machines that have none; handed out by the guard as well.
+FONT_PATH = "/tonsai/khmer.woff2"
 _PLACE = re.compile(r"[a-z0-9_]+/(?:all|[a-z0-9][a-z0-9_.-]*@[0-9]{8})/[0-9a-f]{16}\.html")
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b2733; margin: 2rem auto; max-width: 76rem; padding: 0 1.5rem }
+_STYLE = (
+    f"@font-face {{ font-family: Khmer; src: url({FONT_PATH}); unicode-range: U+1780-19FF }}"
+    """
+body { font: 15px/1.5 system-ui, Khmer, sans-serif; color: #1b2733; margin: 2rem auto; max-width: 76rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem }
 .where { color: #5b6b7a; margin: .2rem 0 1.2rem } img { max-width: 100%; display: block }
 table { border-collapse: collapse; font-size: .9rem } th { text-align: left; color: #5b6b7a; font-weight: 600 }
-td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e6ebf0; vertical-align: top; overflow-wrap: anywhere }
+td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e6ebf0; vertical-align: top; max-width: 40rem; overflow-wrap: break-word }
 .numbers td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums }
 .grid { display: flex; flex-wrap: wrap; gap: 0 3rem } .wide { overflow-x: auto }
 .ok { color: #23744a } .bad { color: #a8321f } .warn { color: #8a6100 } pre { white-space: pre-wrap; font-size: .85rem }
 """
+)
 
 
-def page_url(artifact: Artifact) -> str:
-    """Return where the web server hands the page of an artifact out."""
-    return f"{PREFIX}{artifact.place}.html"
+def page_url(place: str) -> str:
+    """Return where the web server hands the page of a result out, by its `Artifact.place`."""
+    return f"{PREFIX}{place}.html"
 
 
 def write_page(
-    artifact: Artifact, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
+    root: Path,
+    place: str,
+    metadata: Mapping[str, Any],
+    checks: Sequence[dg.AssetCheckResult] = (),
+    *,
+    refresh_s: int = 0,
 ) -> None:
-    """Write the page of an artifact.
+    """Write the page of a result.
 
     Args:
-        artifact: What was made, or found finished.
+        root: The data root.
+        place: `<asset>/<dump or "all">/<key>`, as `Artifact.place`.
         metadata: What Dagster is told; pictures and tables as Markdown.
         checks: Results of its checks.
+        refresh_s: Seconds after which the browser loads the page again; 0 for a result that is finished.
     """
+    asset, partition, key = place.split("/")
     blocks = {
         n: str(v.value) for n, v in metadata.items() if isinstance(v, dg.MarkdownMetadataValue)
     }
     numbers = {n: v for n, v in metadata.items() if isinstance(v, bool | int | float)}
     pictures = {name: text for name, text in blocks.items() if text.startswith("![")}
-    manifest = artifact.manifest
-    render = MarkdownIt("commonmark", {"html": False}).enable("table").render
+    where = "whole corpus" if partition == WHOLE else partition
     body = [
-        f"<h1>{html.escape(manifest.asset)}</h1>",
-        f'<p class="where">{html.escape(manifest.partition or "whole corpus")}, {manifest.fingerprint[:16]}</p>',
+        f"<h1>{html.escape(asset)}</h1>",
+        f'<p class="where">{html.escape(where)}, {key}</p>',
+        f"<p>Still running: this page loads anew every {refresh_s} s.</p>" if refresh_s else "",
         _checks(checks),
         '<div class="grid">',
         *(f"<div>{render(text)}</div>" for text in pictures.values()),
@@ -75,12 +87,21 @@ def write_page(
             if name not in pictures
         ),
     ]
-    text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(manifest.asset)}</title>'
-        f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
-    )
-    root = Layout.of_artifact(artifact.path).root
-    write_bytes(_file(root, f"{artifact.place}.html"), text.encode())
+    write_bytes(_file(root, f"{place}.html"), as_html(asset, "".join(body), refresh_s=refresh_s))
+
+
+def as_html(title: str, body: str, *, refresh_s: int = 0) -> bytes:
+    """Return a page in the dress of all pages."""
+    refresh = f'<meta http-equiv="refresh" content="{refresh_s}">' if refresh_s else ""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{refresh}<title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    ).encode()
+
+
+def render(markdown: str) -> str:
+    """Return Markdown as HTML; HTML in it stays text."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
 
 
 def read_page(place: str, root: Path | None = None) -> bytes | None:
@@ -141,4 +162,6 @@ def say_number(name: str, value: float) -> str:
     if name.endswith("_frac"):
         return f"{100 * value:.3g} %"
     unit = " s" if name.endswith("_s") and not name.endswith("per_s") else ""
-    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.3g}{unit}"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}{unit}"
+    return f"{value:.3g}{unit}"

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import orjson
 
-from tonsai_pipeline.defs.report_page import page_url, write_page
+from tonsai_pipeline.defs.report_page import page_url, say_number, write_page
+from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact
 
 #: Which number of a report counts its rows, the first that is there.
@@ -39,8 +40,6 @@ def materialized(
     counts = (artifact.report[name] for name in _ROW_COUNTS if name in artifact.report)
     if (num_rows := next(counts, None)) is not None:
         entries["dagster/row_count"] = int(num_rows)
-    if (schema := _column_schema(artifact)) is not None:
-        entries["dagster/column_schema"] = schema
     entries |= {
         "cached": artifact.cached,
         "path": dg.MetadataValue.path(str(artifact.path)),
@@ -53,24 +52,13 @@ def materialized(
         entries["peak_memory_mb"] = round(timings["peak_memory_bytes"] / 1e6, 1)
         if (size := artifact.report.get("num_bytes")) and timings["elapsed_s"] > 0:
             entries["mb_per_s"] = round(size / 1e6 / timings["elapsed_s"], 2)
-    write_page(artifact, entries, checks)
+    write_page(Layout.of_artifact(artifact.path).root, artifact.place, entries, checks)
     return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.url(page_url(artifact)), **entries},
+        metadata={"page": dg.MetadataValue.url(page_url(artifact.place)), **entries},
         check_results=list(checks),
         data_version=dg.DataVersion(data_version or artifact.data_version),
         tags={"tonsai/cache": "hit" if artifact.cached else "miss"},
     )
-
-
-def _column_schema(artifact: Artifact) -> dg.TableSchema | None:
-    """Return the columns of an artifact's table; None if it holds none."""
-    import pyarrow.parquet as pq
-
-    part = next(iter(artifact.parts()), None)
-    if part is None:
-        return None
-    fields = pq.read_schema(part)
-    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in fields])
 
 
 def check(
@@ -99,7 +87,7 @@ def _entry(value: Any) -> Any:
     if isinstance(value, Mapping):
         if value and all(isinstance(v, int | float) for v in value.values()):
             return dg.MetadataValue.md(
-                table(["", "number"], [[k, f"{v:,}"] for k, v in value.items()])
+                table(["", "number"], [[k, say_number(k, v)] for k, v in value.items()])
             )
         if value and all(isinstance(v, Mapping) for v in value.values()):
             return dg.MetadataValue.md(_nested_table(value))
@@ -121,14 +109,15 @@ def _nested_table(value: Mapping[str, Mapping[str, Any]]) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a Markdown table; cells are shortened and kept on one line."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join(_cell(*cell) for cell in zip(header, row, strict=True)) + " |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return say_number(name, value)
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text.replace("|", "\\|").replace("\n", " ⏎ ")[:400]

@@ -11,12 +11,13 @@ from typing import Any
 
 import dagster as dg
 
+from tonsai_pipeline.defs.asset_words import described, owners, table_metadata, tags
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import materialized
 from tonsai_pipeline.errors import ManifestError, TonsaiError
 from tonsai_pipeline.lineage import Builder, Stage
-from tonsai_pipeline.pipeline import CATALOG, PIPELINE, open_builder
+from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION, PIPELINE, open_builder
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.files import digest_json
@@ -69,6 +70,7 @@ class Page:
 
     Args:
         description: What it is.
+        docs: Page of docs/ that says more.
         group: Group in the graph.
         kinds: Labels of what it is made of.
         specs: Its checks.
@@ -77,6 +79,7 @@ class Page:
     """
 
     description: str
+    docs: str
     group: str
     kinds: frozenset[str]
     specs: Sequence[CheckSpec] = ()
@@ -92,6 +95,12 @@ class Page:
 
 Pages = Mapping[str, Page]
 """The pages of all assets by name."""
+
+
+def is_good(pages: Pages, builder: Builder, name: str, dump: DumpKey, artifact: Artifact) -> bool:
+    """Tell whether a finished artifact of a dump passes the checks that block."""
+    return pages[name].blocked(Made(artifact, builder, dump)) is None
+
 
 Prepare = Callable[[dg.AssetExecutionContext, RunOptions], Iterable[Any]]
 """Does what must be done before an asset of the corpus is made, and yields what to tell Dagster of it."""
@@ -129,6 +138,9 @@ def stage_asset(
         partitions_def=graph.dumps if stage.each_dump else None,
         group_name=page.group,
         kinds=set(page.kinds),
+        owners=owners(graph),
+        tags=tags(graph, each_dump=stage.each_dump, launched=stage.launched),
+        metadata=table_metadata(graph, stage.name),
         pool="gpu" if stage.launched else None,
         code_version=PIPELINE.code_version(stage.name, graph.recipe),
         check_specs=[
@@ -137,7 +149,7 @@ def stage_asset(
             )
             for spec in page.specs
         ],
-        description=page.description,
+        description=described(page.description, page.docs),
     )
     def _asset(context: dg.AssetExecutionContext, config: options) -> Iterator[Any]:  # pyright: ignore[reportInvalidTypeForm]
         graph.hold(context.run_id)
@@ -154,15 +166,38 @@ def stage_asset(
         before = _current(graph.store, stage.name, dump)
         make = None if launch is None else _launching(launch, context, config, builder, stage)
         artifact = builder.build(stage.name, dump, force=config.force, make=make)
-        made = Made(artifact, builder, dump, before)
-        yield materialized(
-            artifact,
-            data_version=_shown_version(stage, artifact),
-            metadata=page.pictures(made),
-            checks=list(page.checks(made)),
-        )
+        yield shown(graph, page, Made(artifact, builder, dump, before))
 
     return _asset
+
+
+def shown(graph: Graph, page: Page, made: Made) -> dg.MaterializeResult:
+    """Return what people see of an artifact, however it was made."""
+    name = made.artifact.manifest.asset
+    return materialized(
+        made.artifact,
+        data_version=_shown_version(PIPELINE[name], made.artifact),
+        metadata={**page.pictures(made), **table_metadata(graph, name)},
+        checks=list(page.checks(made)),
+    )
+
+
+def as_event(
+    graph: Graph, asset: str, result: dg.MaterializeResult, dump: DumpKey | None
+) -> dg.AssetMaterialization:
+    """Return the event by which a run tells of an artifact that is not its own step's."""
+    assert result.data_version is not None, "`materialized` names it"
+    code = CATALOG_VERSION if asset == CATALOG else PIPELINE.code_version(asset, graph.recipe)
+    return dg.AssetMaterialization(
+        graph.key(asset),
+        partition=dump,
+        metadata=result.metadata,
+        tags={
+            **(result.tags or {}),
+            "dagster/data_version": result.data_version.value,
+            "dagster/code_version": code,
+        },
+    )
 
 
 def _launching(
@@ -235,19 +270,10 @@ class _Report:
         self, builder: Builder, stage: Stage, dump: DumpKey | None, artifact: Artifact
     ) -> None:
         """Log the materialization of what was made, and stop where a blocking check fails."""
-        failed = self.pages[stage.name].blocked(Made(artifact, builder, dump))
+        page, made = self.pages[stage.name], Made(artifact, builder, dump)
+        failed = page.blocked(made)
         if failed is not None:
             raise TonsaiError(f"{stage.name}[{dump}].{failed.check_name}: {failed.description}")
-        if artifact.cached:
-            return
-        self.context.log_event(
-            dg.AssetMaterialization(
-                self.graph.key(stage.name),
-                partition=dump,
-                metadata=materialized(artifact).metadata,
-                tags={
-                    "dagster/data_version": artifact.data_version,
-                    "dagster/code_version": PIPELINE.code_version(stage.name, self.graph.recipe),
-                },
-            )
-        )
+        if not artifact.cached:
+            result = shown(self.graph, page, made)
+            self.context.log_event(as_event(self.graph, stage.name, result, dump))

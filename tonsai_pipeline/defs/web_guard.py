@@ -3,7 +3,7 @@
     Host: evil.example (a name that was turned to 127.0.0.1)      ──▶ 403
     Origin: https://evil.example, Sec-Fetch-Site: cross-site      ──▶ 403
     GET /graphql?query=mutation{...} (<img>, a link)              ──▶ 405
-    GET /tonsai/pages/...                                         ──▶ the page of an artifact (`report_page.py`)
+    GET /tonsai/pages/..., /tonsai/docs/...                       ──▶ a result's page, a page of docs/ (`handed_out.py`)
     the UI's own pages, curl, the GraphQL client                  ──▶ Dagster
 
 Dagster's web server looks at none of these and has no login, so any page that a person has open could start runs.
@@ -23,7 +23,7 @@ from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 
 from tonsai_pipeline.defs.code_server import keep_code_servers
-from tonsai_pipeline.defs.report_page import PREFIX, SECURITY_POLICY, read_page
+from tonsai_pipeline.defs.handed_out import PREFIX, hand_out
 
 _OWN_HOSTS = {"localhost", "127.0.0.1", "::1"}
 _WEB_SERVER = "dagster_webserver.webserver"
@@ -91,7 +91,7 @@ class WebGuard:
             headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             refusal = self.refusal(scope, headers)
         if refusal is None and scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            await _hand_out(scope["path"].removeprefix(PREFIX))(scope, receive, send)
+            await hand_out(scope["path"])(scope, receive, send)
         elif refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -124,16 +124,6 @@ class WebGuard:
         if is_graphql and scope.get("method") == "GET" and scope.get("query_string"):
             return 405, "send GraphQL as a POST"
         return None
-
-
-def _hand_out(place: str) -> Any:
-    """Answer with the page of an artifact."""
-    from starlette.responses import HTMLResponse, PlainTextResponse
-
-    page = read_page(place)
-    if page is None:
-        return PlainTextResponse("no such page in the data root (TONSAI_HOME)\n", status_code=404)
-    return HTMLResponse(page, headers={"content-security-policy": SECURITY_POLICY})
 
 
 def _host_of(url: str) -> str:

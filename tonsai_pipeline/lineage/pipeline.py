@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tonsai_pipeline.lineage.stage import Fields, Scope, Stage
+from tonsai_pipeline.lineage.stage import Fields, Scope, Stage, Table
 from tonsai_pipeline.recipe import Recipe, Section
 from tonsai_pipeline.recipe.sources import Source
 from tonsai_pipeline.storage.files import digest_json
@@ -43,6 +43,53 @@ class Pipeline:
                 raise ValueError(f"{stage.name} reads {read.stage}, which no stage before it makes")
             if made.each_dump != (read.scope in _PER_DUMP):
                 raise ValueError(f"{stage.name} reads {read.stage} as {read.scope.value}")
+        self._check_table(stage)
+
+    def _check_table(self, stage: Stage) -> None:
+        if stage.table is None:
+            return
+        if unknown := stage.table.made_from.keys() - {"*", *stage.table.columns.names}:
+            raise ValueError(f"{stage.name} has no column {', '.join(sorted(unknown))}")
+        for column in stage.table.columns.names:
+            for argument, origin in self._origins(stage, stage.table, column):
+                read = stage.reads.get(argument)
+                table = None if read is None else self._stages[read.stage].table
+                if table is None or origin not in table.columns.names:
+                    raise ValueError(
+                        f"{stage.name}.{column} is made from {argument}.{origin}, which is not there"
+                    )
+
+    def _origins(self, stage: Stage, table: Table, column: str) -> list[tuple[str, str]]:
+        """Return (argument, column) of what a column is made from."""
+        if column in table.made_from:
+            named = table.made_from[column]
+        elif table.same and column in self._columns_of(stage, table.same):
+            named = (f"{table.same}.{column}",)
+        else:
+            named = table.made_from.get("*", ())
+        return [(argument, origin) for argument, _, origin in (one.partition(".") for one in named)]
+
+    def _columns_of(self, stage: Stage, argument: str) -> list[str]:
+        table = self._stages[stage.reads[argument].stage].table
+        return [] if table is None else table.columns.names
+
+    def table_of(self, asset: str) -> Table | None:
+        """Return the table of an asset: its own, or that of an inner result."""
+        own = (stage.table for stage in self if stage.asset == asset and stage.table is not None)
+        return next(own, None)
+
+    def column_lineage(self, asset: str) -> dict[str, list[tuple[str, str]]]:
+        """Return what the columns of an asset's table are made from: column -> (asset, column)."""
+        stage = next((one for one in self if one.asset == asset and one.table is not None), None)
+        if stage is None or stage.table is None:
+            return {}
+        return {
+            column: [
+                (self[stage.reads[argument].stage].asset, origin)
+                for argument, origin in self._origins(stage, stage.table, column)
+            ]
+            for column in stage.table.columns.names
+        }
 
     def __getitem__(self, name: str) -> Stage:
         """Return a stage by name."""

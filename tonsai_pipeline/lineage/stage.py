@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+import pyarrow as pa
+
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 
@@ -111,6 +113,21 @@ def this_dump() -> Read:
 
 
 @dataclass(frozen=True)
+class Table:
+    """The table that a stage writes, and what each of its columns is made from.
+
+    Args:
+        columns: Its schema.
+        same: Argument whose table hands its columns of the same names on.
+        made_from: Column -> "argument.column" of what it is made from, `*` for every column not named otherwise.
+    """
+
+    columns: pa.Schema
+    same: str = ""
+    made_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of the pipeline.
 
@@ -125,6 +142,7 @@ class Stage:
         part_of: Name of the asset that this is an inner result of; empty for an asset of its own.
         dump_order: The order of dumps that its `earlier_dumps` and mappings follow; None for catalog order.
         of_recipe: Whether a recipe has it at all; None: every recipe that has a corpus.
+        table: The table of documents that it writes; of an inner result it is that of its asset. None if it writes none.
     """
 
     name: str
@@ -136,6 +154,7 @@ class Stage:
     part_of: str = ""
     dump_order: DumpOrder | None = None
     of_recipe: RecipeChoice | None = None
+    table: Table | None = None
 
     @property
     def asset(self) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tonsai_pipeline.recipe.automation import AutomationConfig
 from tonsai_pipeline.recipe.dedup import DedupConfig
@@ -22,6 +22,9 @@ from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.schema import CANARY_SOURCE
 
+#: What Dagster takes as an owner.
+Owner = Annotated[str, Field(pattern=r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
+
 
 class Recipe(Section):
     """Everything that decides what a run produces. Sections follow the pipeline."""
@@ -30,6 +33,8 @@ class Recipe(Section):
     """Name of the run; current results and the inbox are kept by this name."""
     description: str = ""
     """What this recipe is for, in a sentence."""
+    owners: tuple[Owner, ...] = ("team:tonsai",)
+    """Who answers for its assets, shown in the UI: `team:<name>` or an e-mail address."""
     sources: tuple[Source, ...] = ()
     """Where raw text comes from. Order breaks ties between dumps of the same date. Empty only where `sft` tunes a model
     that is there already."""

@@ -26,10 +26,10 @@ from dagster._core.remote_representation.grpc_server_state_subscriber import (
 from tonsai_pipeline.catalog.attempts import Attempts
 from tonsai_pipeline.defs.alive import hold, report_lost
 from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
-from tonsai_pipeline.defs.automation.new_dumps import SETTLE_S
 from tonsai_pipeline.defs.automation.upkeep import reasons
 from tonsai_pipeline.defs.code_server import keep_code_servers
 from tonsai_pipeline.defs.graph import build_definitions
+from tonsai_pipeline.defs.inbox import SETTLE_S
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.missing import growth_of

@@ -7,6 +7,7 @@ new_dumps.py   dumps that lack something -> runs of many dumps
 follow.py      the other arrows: a job whose assets are missing, when what it reads is there
 asked.py       what was asked for, how often, and when it may be asked for again
 upkeep.py      runs that lost their process; checks that say what is older than what it is made from
+alerts.py      messages to a webhook when a run, or a check that blocks, failed
 
 Everything is decided by `missing.find_missing`, from keys: success ends the asking, not the request.
 """

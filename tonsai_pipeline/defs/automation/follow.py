@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.automation.asked import Asked, unfinished_runs
-from tonsai_pipeline.defs.automation.new_dumps import lacking
+from tonsai_pipeline.defs.inbox import lacking
 from tonsai_pipeline.defs.recipe_graph import Graph, catalog_key
 from tonsai_pipeline.defs.stage_asset import Pages
 from tonsai_pipeline.missing import CORPUS_ASSETS, MODEL_ASSETS, find_missing, growth_of

@@ -11,18 +11,12 @@ from typing import Any, cast
 
 import dagster as dg
 
-from tonsai_pipeline.catalog.catalog import Catalog, Dump
+from tonsai_pipeline.catalog.catalog import Catalog
 from tonsai_pipeline.defs.automation.asked import Asked, unfinished_runs
-from tonsai_pipeline.defs.dump_runs import is_good
+from tonsai_pipeline.defs.inbox import lacking, observe_inbox
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.stage_asset import Pages
-from tonsai_pipeline.errors import DumpError
-from tonsai_pipeline.missing import DUMP_ASSETS, find_missing
-from tonsai_pipeline.pipeline import open_builder, view_of
-from tonsai_pipeline.schema import DumpKey
 
-#: A file younger than this may still be being written.
-SETTLE_S = 20.0
 #: A run costs some seconds, a lost one the dump it was at.
 _DUMPS_PER_RUN = 50
 _INTERVAL_S = 30
@@ -48,6 +42,7 @@ def new_dumps(graph: Graph, pages: Pages, ingest_dumps: dg.JobDefinition) -> dg.
         running = set(_dumps_of(unfinished_runs(context.instance, ingest_dumps.name)))
         ready = [key for key in asked.ready(waiting, now_s) if key not in running]
         asked.ask(ready, waiting, now_s)
+        observed = observe_inbox(graph, catalog, waiting, growing)
         op = f"{graph.prefix}__dumps"
         return dg.SensorResult(
             dynamic_partitions_requests=_partitions(graph, catalog, context.instance),
@@ -59,42 +54,12 @@ def new_dumps(graph: Graph, pages: Pages, ingest_dumps: dg.JobDefinition) -> dg.
                 )
                 for start in range(0, len(ready), _DUMPS_PER_RUN)
             ],
+            asset_events=[observed] if ready else [],
             skip_reason=None if ready else _say(waiting, growing, running, asked),
             cursor=asked.cursor,
         )
 
     return _sensor
-
-
-def lacking(
-    graph: Graph, pages: Pages, catalog: Catalog, now_s: float
-) -> tuple[dict[str, str], list[str], Mapping[DumpKey, str]]:
-    """Return dumps that are not in yet: content by key, those that somebody still writes, those that failed for good.
-
-    Args:
-        graph: The recipe and its place.
-        pages: The pages with the checks that block.
-        catalog: The dumps as they are.
-        now_s: Seconds since the epoch.
-    """
-    builder = open_builder(graph.recipe, graph.store, view_of(catalog))
-    missing = find_missing(
-        builder, chosen=DUMP_ASSETS, is_good=lambda *found: is_good(pages, *found)
-    )
-    waiting, growing = {}, []
-    for key in missing.dumps:
-        if _is_growing(catalog[key], now_s):
-            growing.append(str(key))
-        elif key not in missing.stopped:
-            waiting[str(key)] = builder.dumps.versions[key]
-    return waiting, growing, missing.stopped
-
-
-def _is_growing(dump: Dump, now_s: float) -> bool:
-    try:
-        return dump.is_growing(now_s - SETTLE_S)
-    except DumpError:  # a file went between two looks; the next one tells
-        return True
 
 
 def _partitions(

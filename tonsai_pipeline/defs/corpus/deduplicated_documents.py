@@ -42,6 +42,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "Keep-lists, one a dump, and a table of the documents that left, each with the earlier document it repeats. First "
     "seen wins, in catalog order; every near duplicate is verified.",
+    docs="dedup.md",
     group="corpus",
     kinds=frozenset({"parquet"}),
     specs=(

@@ -1,34 +1,48 @@
 """dump_catalog: which dumps exist and are switched on, in the order that deduplication follows."""
 
+import time
+
 import dagster as dg
 
 from tonsai_pipeline.catalog.catalog import read_catalog
+from tonsai_pipeline.defs.asset_words import described, owners, tags
+from tonsai_pipeline.defs.inbox import RAW_DUMPS, lacking, observe_inbox
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.results import check, materialized
+from tonsai_pipeline.defs.stage_asset import Pages
 from tonsai_pipeline.pipeline import CATALOG, CATALOG_VERSION
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.store import Artifact
 
 
 def raw_dumps(graph: Graph) -> dg.AssetSpec:
     """Return the files that people bring, which no stage makes."""
     return dg.AssetSpec(
-        graph.key("raw_dumps"),
+        graph.key(RAW_DUMPS),
         partitions_def=graph.dumps,
         group_name="corpus",
         kinds={"file"},
-        description="Files as they were dropped: one partition a dump. Never changed by the pipeline.",
+        owners=owners(graph),
+        tags=tags(graph, each_dump=True),
+        description=described(
+            "Files as they were dropped: one partition a dump. Never changed by the pipeline. Its last observation says "
+            "where each dump stands: waiting, growing, failed, set aside, in; and what was not understood.",
+            "data.md",
+        ),
     )
 
 
-def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
+def dump_catalog(graph: Graph, pages: Pages) -> dg.AssetsDefinition:
     """Return the asset of a recipe's catalog."""
     key = graph.key(CATALOG)
 
     @dg.asset(
         key=key,
-        deps=[graph.key("raw_dumps")],
+        deps=[graph.key(RAW_DUMPS)],
         group_name="corpus",
         kinds={"json"},
+        owners=owners(graph),
+        tags=tags(graph, each_dump=False),
         code_version=CATALOG_VERSION,
         check_specs=[
             dg.AssetCheckSpec(
@@ -43,38 +57,43 @@ def dump_catalog(graph: Graph) -> dg.AssetsDefinition:
                 description="No dump is left out after three failures",
             ),
         ],
-        description="The enabled dumps in catalog order (date, then source order); registers their partitions.",
+        description=described(
+            "The enabled dumps in catalog order (date, then source order); registers their partitions.",
+            "data.md",
+        ),
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         graph.hold(context.run_id)
         artifact = graph.publish_catalog()
         graph.forget_view(context.run_id)
-        keys = list(read_catalog(artifact))
-        context.instance.add_dynamic_partitions(str(graph.dumps.name), keys)
+        context.instance.add_dynamic_partitions(str(graph.dumps.name), list(read_catalog(artifact)))
         _drop_foreign_partitions(context, str(graph.dumps.name))
-        problems = artifact.report["problems"]
-        return materialized(
-            artifact,
-            checks=[
-                check(
-                    "has_dumps",
-                    len(keys) > 0,
-                    f"{len(keys)} dumps enabled"
-                    if keys
-                    else f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox} and run again",
-                ),
-                check(
-                    "none_is_set_aside",
-                    not artifact.report["set_aside"],
-                    "; ".join(f"{k}: {why}" for k, why in artifact.report["set_aside"].items())
-                    or "none",
-                    warn=True,
-                ),
-                check("inbox_is_understood", not problems, "; ".join(problems) or "all", warn=True),
-            ],
-        )
+        catalog = graph.find_dumps(reads=False)
+        waiting, growing, _ = lacking(graph, pages, catalog, time.time())
+        context.log_event(observe_inbox(graph, catalog, waiting, growing))
+        return show_catalog(graph, artifact)
 
     return _asset
+
+
+def show_catalog(graph: Graph, artifact: Artifact) -> dg.MaterializeResult:
+    """Return what people see of a catalog."""
+    report, num_dumps = artifact.report, artifact.report["num_dumps"]
+    none_yet = (
+        f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox} and run again"
+    )
+    set_aside = "; ".join(f"{key}: {why}" for key, why in report["set_aside"].items())
+    problems = "; ".join(report["problems"])
+    return materialized(
+        artifact,
+        checks=[
+            check(
+                "has_dumps", num_dumps > 0, f"{num_dumps} dumps enabled" if num_dumps else none_yet
+            ),
+            check("none_is_set_aside", not set_aside, set_aside or "none", warn=True),
+            check("inbox_is_understood", not problems, problems or "all", warn=True),
+        ],
+    )
 
 
 def _drop_foreign_partitions(context: dg.AssetExecutionContext, partitions: str) -> None:

@@ -16,6 +16,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 
 PAGE = Page(
     "MinHash signatures over Khmer clusters and English words, and an exact key, per document.",
+    docs="dedup.md",
     group="corpus",
     kinds=frozenset({"parquet"}),
     specs=(CheckSpec("one_a_document", "Every document is signed", blocking=True),),

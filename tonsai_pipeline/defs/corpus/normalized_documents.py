@@ -54,6 +54,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "Khmer in one canonical encoding (Unicode Technical Note 61). Legacy-font text is rejected with a reason, never "
     "trained on.",
+    docs="khmer.md",
     group="corpus",
     kinds=frozenset({"parquet"}),
     specs=(

@@ -50,6 +50,7 @@ def _classifier(measured: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
 PAGE = Page(
     "Classifiers that tell the sources named good from those named bad (`quality.classifiers`), measured on documents "
     "held out. Where there is none, the signals of the rules make the score.",
+    docs="quality.md",
     group="corpus",
     kinds=frozenset({"fasttext"}),
     pictures=_pictures,

@@ -41,6 +41,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "One dump as documents, text untouched. Rows that could not be read are in `quarantine/` with file, position "
     "and reason.",
+    docs="data.md",
     group="corpus",
     kinds=frozenset({"parquet"}),
     specs=(

@@ -100,6 +100,7 @@ def _to_read(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
 
 PAGE = Page(
     "A score in [0, 1] and, for documents that are not trained on, the fact that decided it.",
+    docs="quality.md",
     group="corpus",
     kinds=frozenset({"parquet"}),
     specs=(

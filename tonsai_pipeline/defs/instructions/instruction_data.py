@@ -27,6 +27,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "Conversations of every instruction set, normalized turn by turn; replies are measured and dropped by reason: refusals, "
     "cut ends, another language than asked for, loops and broken Khmer.",
+    docs="tuning.md",
     group="instructions",
     kinds=frozenset({"parquet"}),
     specs=(

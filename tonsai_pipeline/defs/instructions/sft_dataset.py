@@ -55,6 +55,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "Conversations in tokens, packed whole; replies and their ends are learned, nothing else. Copies by instruction across "
     "all sources and what evaluation sets hold are dropped.",
+    docs="tuning.md",
     group="instructions",
     kinds=frozenset({"numpy"}),
     specs=(

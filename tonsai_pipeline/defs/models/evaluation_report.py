@@ -139,6 +139,7 @@ def verdict_of(report: Mapping[str, Any]) -> dg.AssetCheckResult:
 PAGE = Page(
     "Bits per byte on held-out text, the Khmer prompt suite, health of what the model writes, memorization, safety, and "
     "the gate. `report.html` opens in a browser, `results.json` is for programs.",
+    docs="evaluation.md",
     group="models",
     kinds=frozenset({"html"}),
     specs=(

@@ -9,6 +9,8 @@ import os
 import shutil
 import time
 import warnings
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ import dagster as dg
 from pydantic import Field
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.reporting import METRICS_KEY
+from tonsai_pipeline.reporting import METRICS_KEY, seconds_left
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
 
 # A Pipes session calls a preview function of Dagster's own: no news for whoever waits for a model.
@@ -24,6 +26,10 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, module=r"dagster\.
 
 #: Dagster stores every observation; more than this tells a person nothing.
 _OBSERVE_EVERY_S = 5.0
+
+
+Show = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Is told all numbers known so far, and returns more to tell Dagster: a link to a page with the curve."""
 
 
 class JobOptions(dg.Config):
@@ -84,9 +90,18 @@ def find_hostfile(name: str) -> Path:
 
 
 def launch_job(
-    context: dg.AssetExecutionContext, spec: LaunchSpec, options: JobOptions
+    context: dg.AssetExecutionContext,
+    spec: LaunchSpec,
+    options: JobOptions,
+    show: Show | None = None,
 ) -> LaunchResult:
     """Run a job to its end and show its numbers on the asset page as they come.
+
+    Args:
+        context: The asset.
+        spec: What to start.
+        options: The launch form.
+        show: Draws what the newest numbers do not say; None for nothing more.
 
     A crash is followed by another start here and not by Dagster's retry policy, which would also retry a
     run that a person cancels.
@@ -96,7 +111,7 @@ def launch_job(
     """
     num_left = options.max_retries
     while True:
-        result = _launch_once(context, spec, options.grace_s)
+        result = _launch_once(context, spec, options.grace_s, show)
         if not result.may_retry or not num_left:
             result.raise_for_failure()
             return result
@@ -110,14 +125,14 @@ def launch_job(
 
 
 def _launch_once(
-    context: dg.AssetExecutionContext, spec: LaunchSpec, grace_s: float
+    context: dg.AssetExecutionContext, spec: LaunchSpec, grace_s: float, show: Show | None
 ) -> LaunchResult:
     with dg.open_pipes_session(
         context=context,
         context_injector=dg.PipesTempFileContextInjector(),
         message_reader=dg.PipesTempFileMessageReader(),
     ) as session:
-        observer = _Observer(context, session)
+        observer = _Observer(context, session, show)
         result = launch(
             spec, env=session.get_bootstrap_env_vars(), on_poll=observer.poll, grace_s=grace_s
         )
@@ -158,13 +173,16 @@ def copy_out(source: Path, target: Path) -> None:
 
 
 class _Observer:
-    """Turns the newest numbers into an observation of the asset, now and then."""
+    """Turns the numbers known so far into an observation of the asset, now and then."""
 
-    def __init__(self, context: dg.AssetExecutionContext, session: Any) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, session: Any, show: Show | None) -> None:
         self._context = context
         self._session = session
+        self._show = show
         self._num_seen = 0
-        self._newest: dict[str, Any] | None = None
+        self._known: dict[str, Any] = {}
+        self._is_new = False
+        self._began: tuple[int, float] | None = None
         self._observed_at = 0.0
 
     def poll(self) -> None:
@@ -173,15 +191,29 @@ class _Observer:
         fresh = [m[METRICS_KEY] for m in messages[self._num_seen :] if METRICS_KEY in m]
         self._num_seen = len(messages)
         for numbers in fresh:
-            self._newest = {**(self._newest or {}), **numbers}
+            self._known |= numbers
+            self._is_new = True
+        if fresh and self._began is None:
+            self._began = (self._known["step"], time.monotonic())
         if time.monotonic() - self._observed_at >= _OBSERVE_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Observe the newest numbers, if any."""
-        if self._newest is None:
+        """Observe what is known, if any of it is new."""
+        if not self._is_new:
             return
+        numbers = {**self._known, **self._left()}
+        shown = {} if self._show is None else self._show(numbers)
         self._context.log_event(
-            dg.AssetObservation(asset_key=self._context.asset_key, metadata=self._newest)
+            dg.AssetObservation(asset_key=self._context.asset_key, metadata={**shown, **numbers})
         )
-        self._newest, self._observed_at = None, time.monotonic()
+        self._is_new, self._observed_at = False, time.monotonic()
+
+    def _left(self) -> dict[str, str]:
+        """Return the time left at the speed since this start."""
+        of, (first, began) = self._known.get("of"), self._began or (0, 0.0)
+        if of is None:
+            return {}
+        step = self._known["step"]
+        left_s = seconds_left(step - first, of - step, time.monotonic() - began)
+        return {} if left_s is None else {"time_left": str(timedelta(seconds=round(left_s)))}

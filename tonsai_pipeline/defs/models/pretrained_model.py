@@ -48,6 +48,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "The network, trained by DeepSpeed in processes of its own. `model/` opens with AutoModelForCausalLM. Cancel it and "
     "it saves a checkpoint; run it again and it goes on.",
+    docs="training.md",
     group="models",
     kinds=frozenset({"deepspeed", "huggingface"}),
     specs=training_run.SPECS,

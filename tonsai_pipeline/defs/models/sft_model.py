@@ -69,6 +69,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "The base model, tuned to answer: `model/` opens with AutoModelForCausalLM and ends its replies by itself; with LoRA, "
     "`adapter/` is what was learned alone. Cancel it and it saves a checkpoint; run it again and it goes on.",
+    docs="tuning.md",
     group="models",
     kinds=frozenset({"deepspeed", "huggingface"}),
     specs=training_run.SPECS,

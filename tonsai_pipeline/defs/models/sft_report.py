@@ -98,6 +98,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 PAGE = Page(
     "The tuned model beside its base, on conversations that neither saw: right answers, whether it stops by itself, health "
     "of its Khmer, held-out text, the prompt suite, the gate. `report.html` opens in a browser.",
+    docs="evaluation.md",
     group="models",
     kinds=frozenset({"html"}),
     specs=(

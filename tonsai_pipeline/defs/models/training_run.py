@@ -6,6 +6,7 @@ metrics.jsonl, status.json ──▶ report, pictures, checks
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ import dagster as dg
 
 from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
 from tonsai_pipeline.defs.plots import line_chart
+from tonsai_pipeline.defs.report_page import page_url, write_page
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
+from tonsai_pipeline.storage.layout import WHOLE
 from tonsai_pipeline.train.regression import find_rises
 from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
+
+#: The page of a run that works is written every five seconds at most.
+_REFRESH_S = 10
 
 SPECS = (
     CheckSpec("loss_is_finite", "The last loss is a number", blocking=True),
@@ -34,10 +40,34 @@ def launch(
     context: dg.AssetExecutionContext, options: JobOptions, job: str, run: TrainRun, folder: Path
 ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
     """Train in processes of their own and keep the model; returns its status, and its metrics."""
-    result = launch_job(context, options.spec(job, run.write(), run.output_dir), options)
+    page = _LivePage(run, f"{context.asset_key.path[-1]}/{WHOLE}/{run.output_dir.name}")
+    spec = options.spec(job, run.write(), run.output_dir)
+    result = launch_job(context, spec, options, page.show)
     for kept in (MODEL_NAME, METRICS_NAME, STATUS_NAME):
         link_or_copy(run.output_dir / kept, folder / kept)
     return result.status, read_metrics(run.output_dir / METRICS_NAME)
+
+
+@dataclass(frozen=True)
+class _LivePage:
+    """The page that will be the result's, while it is being made: the curve so far and the newest numbers.
+
+    Args:
+        run: What is trained.
+        place: `Artifact.place` of the result.
+    """
+
+    run: TrainRun
+    place: str
+
+    def show(self, numbers: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write the page anew and return its link."""
+        path = self.run.output_dir / METRICS_NAME
+        records = read_metrics(path) if path.is_file() else []
+        curve = {"curve": _curve(records)} if records else {}
+        root = self.run.output_dir.parents[2]
+        write_page(root, self.place, {**curve, **numbers}, refresh_s=_REFRESH_S)
+        return {"page": dg.MetadataValue.url(page_url(self.place))}
 
 
 def pictures(made: Made) -> dict[str, Any]:

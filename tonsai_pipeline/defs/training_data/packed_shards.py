@@ -47,6 +47,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 
 PAGE = Page(
     "Rows of token ids, whole documents where they fit, in the order of training.",
+    docs="shards.md",
     group="training_data",
     kinds=frozenset({"numpy"}),
     specs=(

@@ -28,6 +28,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 
 PAGE = Page(
     "BPE over Khmer clusters and English words, trained on a sample balanced by content; opens with AutoTokenizer.",
+    docs="tokenizer.md",
     group="training_data",
     kinds=frozenset({"huggingface"}),
     specs=(CheckSpec("round_trip", "Decoding gives the text back", blocking=True),),

@@ -85,6 +85,7 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
 
 PAGE = Page(
     "Pointers to the documents of both splits, and the target share of every source in tokens.",
+    docs="mixture.md",
     group="training_data",
     kinds=frozenset({"parquet"}),
     specs=(

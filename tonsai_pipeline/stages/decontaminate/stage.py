@@ -19,7 +19,7 @@ import pyarrow as pa
 from tonsai_pipeline.dedup.contamination import EvaluationIndex, find_overlaps
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.lineage import Fields, Stage, same_dump, whole
+from tonsai_pipeline.lineage import Fields, Stage, Table, same_dump, whole
 from tonsai_pipeline.recipe.dedup import DecontaminateConfig
 from tonsai_pipeline.schema import CONTAMINATED_DOCUMENTS
 from tonsai_pipeline.stages.decontaminate import evaluation_sets
@@ -157,6 +157,11 @@ STAGE = Stage(
         "normalized": same_dump("normalized_documents"),
         "evaluation": whole("evaluation_ngrams"),
     },
+    table=Table(
+        CONTAMINATED_DOCUMENTS,
+        same="normalized",
+        made_from={"row_in_part": ("normalized.doc_id",), "*": ("normalized.text",)},
+    ),
 )
 
 STAGES = (evaluation_sets.STAGE, STAGE)

@@ -20,6 +20,7 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.lineage import (
     Fields,
     Stage,
+    Table,
     earlier_dumps,
     every_dump,
     same_dump,
@@ -27,7 +28,7 @@ from tonsai_pipeline.lineage import (
 )
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.dedup import DedupConfig
-from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.schema import KEPT_DOCUMENTS, DumpKey
 from tonsai_pipeline.stages.decontaminate.stage import contaminated_rows
 from tonsai_pipeline.stages.deduplicate import index
 from tonsai_pipeline.stages.deduplicate.corpus import Scope, place_all
@@ -150,6 +151,18 @@ DECISIONS = Stage(
         "decisions": earlier_dumps("dedup_decisions"),
         "contaminated": same_dump("contaminated_documents"),
     },
+    table=Table(
+        KEPT_DOCUMENTS,
+        same="normalized",
+        made_from={
+            "row_in_part": ("normalized.doc_id",),
+            "group_size": (
+                "signatures.exact_high",
+                "signatures.exact_low",
+                "signatures.signature",
+            ),
+        },
+    ),
 )
 
 STAGE = Stage(

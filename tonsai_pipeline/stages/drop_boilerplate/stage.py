@@ -27,7 +27,7 @@ from tonsai_pipeline.dedup.exact import exact_keys
 from tonsai_pipeline.dedup.lines import distinct_lines, in_many, split_lines
 from tonsai_pipeline.dedup.lsh import Wanted
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.lineage import Fields, Stage, earlier_dumps, every_dump, same_dump
+from tonsai_pipeline.lineage import Fields, Stage, Table, earlier_dumps, every_dump, same_dump
 from tonsai_pipeline.recipe.dedup import RepetitionConfig
 from tonsai_pipeline.schema import DROPPED_DOCUMENTS, KEPT_DOCUMENTS, DedupReason, DumpKey
 from tonsai_pipeline.stages.deduplicate.stage import dump_order
@@ -346,6 +346,7 @@ DUMP = Stage(
         "decisions": same_dump("dedup_decisions"),
         "earlier": earlier_dumps("kept_documents_of_dump"),
     },
+    table=Table(KEPT_DOCUMENTS, same="decisions"),
 )
 
 STAGE = Stage(

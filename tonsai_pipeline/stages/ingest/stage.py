@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.lineage import Fields, Stage, raw_dump
+from tonsai_pipeline.lineage import Fields, Stage, Table, raw_dump
 from tonsai_pipeline.recipe.sources import IngestConfig, Source
+from tonsai_pipeline.schema import RAW_DOCUMENTS
 from tonsai_pipeline.stages.ingest.chunks import Chunk, Counts, File, Reading, check_ids
 from tonsai_pipeline.stages.ingest.report import IngestReport, make_report
 from tonsai_pipeline.storage.documents import part_name
@@ -186,4 +187,5 @@ STAGE = Stage(
         ),
     },
     reads={"dump": raw_dump()},
+    table=Table(RAW_DOCUMENTS),
 )

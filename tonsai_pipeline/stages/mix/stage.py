@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
-from tonsai_pipeline.lineage import Fields, Stage, every_dump, same_dump
+from tonsai_pipeline.lineage import Fields, Stage, Table, every_dump, same_dump
 from tonsai_pipeline.mixture.shares import document_repeats
 from tonsai_pipeline.mixture.split import held_out
 from tonsai_pipeline.quality.pii import PII_VERSION
@@ -259,6 +259,15 @@ DUMP = Stage(
         "signatures": same_dump("minhash_signatures"),
         "rules": same_dump("mixture_rules"),
     },
+    table=Table(
+        MIXTURE_DOCUMENTS,
+        same="scored",
+        made_from={
+            "lang": (),  # that of the source
+            "split": ("signatures.exact_high", "signatures.exact_low"),
+            "repeats": ("scored.score", "scored.group_size"),
+        },
+    ),
 )
 
 STAGE = Stage(

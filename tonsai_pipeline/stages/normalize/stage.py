@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.lineage import Fields, Stage, same_dump
+from tonsai_pipeline.lineage import Fields, Stage, Table, same_dump
 from tonsai_pipeline.recipe.sources import NormalizeConfig, Source
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
 from tonsai_pipeline.stages.normalize.legacy import (
@@ -354,4 +354,5 @@ STAGE = Stage(
         "source": Fields("source", only=("legacy_fonts", "legacy_tables")),
     },
     reads={"raw": same_dump("raw_documents")},
+    table=Table(NORMALIZED_DOCUMENTS, same="raw", made_from={"*": ("raw.text",)}),
 )

@@ -23,7 +23,7 @@ from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.instructions.formats import Message
-from tonsai_pipeline.lineage import Fields, Stage, every_dump, whole
+from tonsai_pipeline.lineage import Fields, Stage, Table, every_dump, whole
 from tonsai_pipeline.mixture.budget import budget
 from tonsai_pipeline.packing import PACKING_VERSION
 from tonsai_pipeline.packing.rows import PackingStats
@@ -263,5 +263,6 @@ STAGE = Stage(
         "mixed": every_dump("mixture_documents"),
         "normalized": every_dump("normalized_documents"),
     },
+    table=Table(HELD_OUT_CONVERSATIONS, same="instructions"),
     of_recipe=is_wanted,
 )

@@ -22,7 +22,7 @@ from tonsai_pipeline.catalog.locations import location_of
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.instructions.formats import Message, NotAConversation, read_row
-from tonsai_pipeline.lineage import Fields, Stage
+from tonsai_pipeline.lineage import Fields, Stage, Table
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sft import InstructionSource, SftConfig
 from tonsai_pipeline.recipe.sources import NormalizeConfig
@@ -183,5 +183,6 @@ STAGE = Stage(
         "config": Fields("sft", only=("sources", "replies")),
         "normalize": Fields("normalize", only=("coeng_da", "duplicate_marks")),
     },
+    table=Table(CONVERSATIONS),
     of_recipe=is_wanted,
 )

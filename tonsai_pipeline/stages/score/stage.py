@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline.lineage import Fields, Stage, every_dump, same_dump, whole
+from tonsai_pipeline.lineage import Fields, Stage, Table, every_dump, same_dump, whole
 from tonsai_pipeline.quality.classifier import CLASSIFIER_VERSION
 from tonsai_pipeline.quality.evaluation import population_stability
 from tonsai_pipeline.quality.features import FEATURES_VERSION
@@ -26,7 +26,7 @@ from tonsai_pipeline.quality.rules import RULES_VERSION, Limits
 from tonsai_pipeline.quality.signals import SIGNALS_VERSION
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.sources import Source
-from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.schema import SCORED_DOCUMENTS, DumpKey
 from tonsai_pipeline.stages.score.parts import LanguageRules, ScoreTask, score_part
 from tonsai_pipeline.stages.score.summary import add_tallies, buckets, documents_to_read, picture
 from tonsai_pipeline.storage.files import read_json, write_json
@@ -222,6 +222,15 @@ DUMP = Stage(
         "kept": same_dump("kept_documents_of_dump"),
         "classifiers": whole("quality_classifiers"),
     },
+    table=Table(
+        SCORED_DOCUMENTS,
+        same="normalized",
+        made_from={
+            "row_in_part": ("kept.row_in_part",),
+            "group_size": ("kept.group_size",),
+            "*": ("normalized.text",),
+        },
+    ),
 )
 
 STAGE = Stage(

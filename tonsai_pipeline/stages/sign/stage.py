@@ -21,7 +21,7 @@ from tonsai_pipeline.dedup.minhash import Permutations, Signatures, SignatureSch
 from tonsai_pipeline.dedup.shingles import SHINGLE_VERSION, string_buffers
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.lineage import Fields, Stage, same_dump
+from tonsai_pipeline.lineage import Fields, Stage, Table, same_dump
 from tonsai_pipeline.recipe.dedup import SignatureConfig
 from tonsai_pipeline.schema import MINHASH_SIGNATURES, SCHEME_ID_KEY
 from tonsai_pipeline.storage.documents import read_batches, write_part
@@ -161,4 +161,5 @@ STAGE = Stage(
     each_dump=True,
     fields={"config": Fields("dedup.signatures")},
     reads={"normalized": same_dump("normalized_documents")},
+    table=Table(MINHASH_SIGNATURES, same="normalized", made_from={"*": ("normalized.text",)}),
 )
