@@ -38,18 +38,21 @@ def table_metadata(graph: Graph, asset: str) -> dict[str, Any]:
     table = PIPELINE.table_of(asset)
     if table is None:
         return {}
+    lineage = PIPELINE.column_lineage(asset)
     columns = [
         dg.TableColumn(
             field.name,
             str(field.type),
+            # Dagster's open web UI shows no column lineage.
+            description=", ".join(f"{made}.{name}" for made, name in lineage[field.name]) or None,
             constraints=dg.TableColumnConstraints(nullable=field.nullable),
         )
         for field in table.columns
     ]
     origins = {
         column: [dg.TableColumnDep(graph.key(made), name) for made, name in found]
-        for column, found in PIPELINE.column_lineage(asset).items()
+        for column, found in lineage.items()
         if found
     }
-    lineage = {"dagster/column_lineage": dg.TableColumnLineage(origins)} if origins else {}
-    return {"dagster/column_schema": dg.TableSchema(columns), **lineage}
+    found = {"dagster/column_lineage": dg.TableColumnLineage(origins)} if origins else {}
+    return {"dagster/column_schema": dg.TableSchema(columns), **found}

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempt, Attempts
 from tonsai_pipeline.defs.corpus.dump_catalog import show_catalog
+from tonsai_pipeline.defs.inbox import look_at_inbox
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.stage_asset import Made, Pages, as_event, is_good, shown
@@ -188,6 +189,7 @@ def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
         context.instance.add_dynamic_partitions(str(graph.dumps.name), dumps)
         assets = [name for name in DUMP_ASSETS if name in config.assets]
         yield from run.bring(builder, dumps, assets, once=config.once)
+        yield look_at_inbox(graph, pages)
         if run.failed:
             raise dg.Failure(run.say_failed(), allow_retries=False)
         yield dg.Output(None)
@@ -202,7 +204,12 @@ def settle_dumps(
     view = graph.view(of_catalog=True, run_id=context.run_id)
     run = DumpRun(graph, pages, options)
     builder = open_builder(graph.recipe, graph.store, view, engine=options.open_engine)
-    yield from run.settle(builder)
+    num_told = 0
+    for event in run.settle(builder):
+        num_told += 1
+        yield event
+    if num_told:
+        yield look_at_inbox(graph, pages)
     if run.failed:
         context.log.warning("left out: %s", run.say_failed())
         yield as_event(graph, CATALOG, show_catalog(graph, graph.publish_catalog()), None)

@@ -114,12 +114,12 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
         jobs += [everything(graph), ingest_dump(graph), asked.ingest_dumps]
         jobs += [asked.build_corpus, asked.pretrain]
         switches = automation(graph, PAGES, asked)
-    prune_job, weekly_prune = prune_history(graph)
+    prune_job, forget_old_runs = prune_history(graph)
     definitions = dg.Definitions(
         assets=assets,
         jobs=[*jobs, prune_job],
         sensors=alerts(graph),
-        schedules=[weekly_prune],
+        schedules=[forget_old_runs],
         # One run is already a process of its own; a process a step costs 10 s each and gives nothing.
         executor=dg.in_process_executor,
     )

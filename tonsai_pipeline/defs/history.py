@@ -74,7 +74,7 @@ def prune_history(graph: Graph) -> tuple[dg.JobDefinition, dg.ScheduleDefinition
         _op()
 
     schedule = dg.ScheduleDefinition(
-        name=f"{graph.prefix}__weekly_prune",
+        name=f"{graph.prefix}__forget_old_runs",
         job=_job,
         cron_schedule="0 5 * * 0",
         run_config={"ops": {f"{name}_op": {"config": {"delete": True}}}},

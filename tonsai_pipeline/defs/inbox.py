@@ -8,6 +8,7 @@ not understood   a file of the inbox that belongs to no source
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -65,6 +66,13 @@ def _is_growing(dump: Dump, now_s: float) -> bool:
         return dump.is_growing(now_s - SETTLE_S)
     except DumpError:  # a file went between two looks; the next one tells
         return True
+
+
+def look_at_inbox(graph: Graph, pages: Pages) -> dg.AssetObservation:
+    """Return where the dumps stand now; see `observe_inbox`."""
+    catalog = graph.find_dumps(reads=False)
+    waiting, growing, _ = lacking(graph, pages, catalog, time.time())
+    return observe_inbox(graph, catalog, waiting, growing)
 
 
 def observe_inbox(

@@ -77,7 +77,8 @@ def everything(graph: Graph) -> Any:
         "everything",
         (*CORPUS_ASSETS, *MODEL_ASSETS),
         "From the files in the inbox to the evaluation report: what one click on an empty instance should run. Dumps "
-        "are made on the way, unchanged work is a cache hit.",
+        "are made on the way, unchanged work is a cache hit. Before the first run Dagster asks whether you are sure, "
+        "because no dump is in yet: confirm.",
     )
 
 

@@ -194,6 +194,34 @@ def test_a_file_that_the_recipe_names_in_vain_is_no_dumps_fault(
     assert place.graph.find_dumps().set_aside == {}
 
 
+@pytest.mark.slow
+def test_a_dump_that_fails_a_check_does_not_end_the_corpus_of_the_others(place: Place) -> None:
+    place.drop(A, english_prose(8, 1), english_prose(8, 2))
+    (place.inbox / f"{B}.jsonl").write_text("{broken\n" * 3)
+    (place.inbox / "readme.odt").write_text("not a dump")
+    chosen = [place.graph.key(name) for name in ("dump_catalog", "deduplicated_documents")]
+    place.instance.add_dynamic_partitions("r_dumps", [A, B])
+    result = place.definitions.resolve_job_def("r__build_corpus").execute_in_process(
+        instance=place.instance,
+        asset_selection=chosen,
+        run_config={"ops": {"r__deduplicated_documents": {"config": {"num_workers": 1}}}},
+        raise_on_error=False,
+    )
+    assert result.success
+    assert list(place.graph.view(of_catalog=True).versions) == [A]
+    key = place.graph.key("raw_dumps")
+    newest = place.instance.fetch_observations(key, limit=1).records[0].asset_observation
+    assert newest is not None
+    states = {
+        name: one.value for name, one in newest.metadata.items() if isinstance(one.value, int)
+    }
+    assert {name: n for name, n in states.items() if n} == {
+        "not_understood": 1,
+        "set_aside": 1,
+        "in": 1,
+    }
+
+
 def test_a_dump_whose_process_was_killed_behind_the_work_is_asked_for_again(place: Place) -> None:
     place.drop(A, english_prose(8, 1))
     assert place.ingest(A)

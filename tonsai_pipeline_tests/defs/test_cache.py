@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.resources import Workspace
 from tonsai_pipeline.engine.local import LocalEngine
+from tonsai_pipeline.pipeline import PIPELINE
 from tonsai_pipeline_tests.lineage.worlds import CORPUS_ASSETS, DUMP_ASSETS, World
 
 
@@ -59,6 +61,31 @@ def shown_version(instance: dg.DagsterInstance, asset: str) -> str:
     return (event.asset_materialization.tags or {})["dagster/data_version"]
 
 
+def assert_tables_are_as_declared(world: World, instance: dg.DagsterInstance) -> None:
+    """Compare the columns that the UI shows with the files."""
+    builder, num_tables = world.builder(), 0
+    for stage in PIPELINE:
+        if stage.table is None or stage.of_recipe is not None:
+            continue
+        made = [builder.find(stage.name, dump) for dump in builder.dumps.versions]
+        parts = [
+            part for one in made if one is not None for part in one.path.rglob("part-*.parquet")
+        ]
+        names = {tuple(pq.read_schema(part).names) for part in parts}
+        assert tuple(stage.table.columns.names) in names, stage.name
+        event = instance.get_latest_materialization_event(dg.AssetKey(["edits", stage.asset]))
+        assert event is not None
+        assert event.asset_materialization is not None
+        metadata = event.asset_materialization.metadata
+        shown = metadata["dagster/column_schema"].value
+        assert [column.name for column in shown.columns] == stage.table.columns.names
+        num_tables += 1
+    assert num_tables == 8
+    lineage = metadata["dagster/column_lineage"].value.deps_by_column
+    found = [(dep.asset_key.path[-1], dep.column_name) for dep in lineage["score"]]
+    assert found == [("scored_documents", "score")]
+
+
 @pytest.mark.slow
 def test_the_corpus_job_looks_at_its_dumps_and_the_schedule_at_all_of_them(
     world: World, instance: dg.DagsterInstance
@@ -68,6 +95,7 @@ def test_the_corpus_job_looks_at_its_dumps_and_the_schedule_at_all_of_them(
     assert build_corpus(world, instance) == once | dict.fromkeys(DUMP_ASSETS, 3)
     assert world.versions() == world.fresh_versions()
     assert len(instance.get_dynamic_partitions("edits_dumps")) == 3
+    assert_tables_are_as_declared(world, instance)
     assert not asks_for_a_run(world)
     # Everything is found: no dump is told of again.
     assert build_corpus(world, instance) == once

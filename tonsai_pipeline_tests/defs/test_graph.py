@@ -14,6 +14,7 @@ from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
 from tonsai_pipeline.recipe import Recipe, load_recipe, shipped_recipes
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "asset_graph.json"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,17 @@ def test_every_made_asset_belongs_to_a_job_and_tells_its_story(graph):
     assert made == {*DUMP_ASSETS, *CORPUS_ASSETS, *MODEL_ASSETS}
     for name in made:
         node = graph.get(dg.AssetKey(["demo", name]))
-        assert node.description
+        assert (ROOT / "docs" / doc_of(node.description)).is_file()
+        assert node.owners == ["team:tonsai"]
+        assert node.tags["tonsai/recipe"] == "demo"
+        assert node.kinds
         assert node.group_name in ("corpus", "training_data", "models")
         assert node.code_version
+
+
+def doc_of(description):
+    """Return the page of docs/ that a description links."""
+    return description.partition("(/tonsai/docs/")[2].removesuffix(")")
 
 
 #: Sums and measures: what they count is checked where it is used, or nothing is made from them.

@@ -1,12 +1,10 @@
 """dump_catalog: which dumps exist and are switched on, in the order that deduplication follows."""
 
-import time
-
 import dagster as dg
 
 from tonsai_pipeline.catalog.catalog import read_catalog
 from tonsai_pipeline.defs.asset_words import described, owners, tags
-from tonsai_pipeline.defs.inbox import RAW_DUMPS, lacking, observe_inbox
+from tonsai_pipeline.defs.inbox import RAW_DUMPS, look_at_inbox
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.results import check, materialized
 from tonsai_pipeline.defs.stage_asset import Pages
@@ -68,9 +66,7 @@ def dump_catalog(graph: Graph, pages: Pages) -> dg.AssetsDefinition:
         graph.forget_view(context.run_id)
         context.instance.add_dynamic_partitions(str(graph.dumps.name), list(read_catalog(artifact)))
         _drop_foreign_partitions(context, str(graph.dumps.name))
-        catalog = graph.find_dumps(reads=False)
-        waiting, growing, _ = lacking(graph, pages, catalog, time.time())
-        context.log_event(observe_inbox(graph, catalog, waiting, growing))
+        context.log_event(look_at_inbox(graph, pages))
         return show_catalog(graph, artifact)
 
     return _asset

@@ -6,14 +6,29 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.plots import bar_chart
-from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.results import check, table
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
+from tonsai_pipeline.storage.documents import read_batches
+
+#: Documents on the page, and characters of each.
+_NUM_SAMPLES, _EXCERPT_CHARS = 5, 240
+
+
+def _first_documents(made: Made) -> dict[str, Any]:
+    """Lay out the first documents, as the dump had them."""
+    for part in made.artifact.parts():
+        for batch in read_batches(part, ["doc_id", "text"]):
+            rows = batch.slice(0, _NUM_SAMPLES).to_pylist()
+            shown = [[row["doc_id"], row["text"][:_EXCERPT_CHARS]] for row in rows]
+            return {"first_documents": dg.MetadataValue.md(table(["document", "begins"], shown))}
+    return {}
 
 
 def _pictures(made: Made) -> dict[str, Any]:
     pages = made.report["pages_by_kind"]
-    return {"pdf_pages": bar_chart(pages, title="Pages of PDFs", unit="pages")} if pages else {}
+    shown = {"pdf_pages": bar_chart(pages, title="Pages of PDFs", unit="pages")} if pages else {}
+    return {**shown, **_first_documents(made)}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:

@@ -66,7 +66,10 @@ class _LivePage:
         records = read_metrics(path) if path.is_file() else []
         curve = {"curve": _curve(records)} if records else {}
         root = self.run.output_dir.parents[2]
-        write_page(root, self.place, {**curve, **numbers}, refresh_s=_REFRESH_S)
+        left = numbers.get("time_left")
+        says_left = {"time_left": dg.MetadataValue.md(left)} if left else {}
+        shown = {**curve, **numbers, **says_left}
+        write_page(root, self.place, shown, refresh_s=_REFRESH_S)
         return {"page": dg.MetadataValue.url(page_url(self.place))}
 
 
