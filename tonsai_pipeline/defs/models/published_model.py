@@ -144,6 +144,7 @@ def _body(card: str) -> str:
 PAGE = Page(
     "The finished model as others would get it: listed files alone, a model card and a data card, and the gate before them. "
     "Nothing leaves this machine unless the recipe names `publish.target`, and then nothing that a verdict stops.",
+    docs="publishing.md",
     group="models",
     kinds=frozenset({"huggingface"}),
     specs=(CheckSpec("may_be_published", "Every verdict is passed, or accepted with a reason"),),
