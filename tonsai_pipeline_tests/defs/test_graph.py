@@ -131,7 +131,8 @@ def test_what_starts_something_is_off_until_a_person_switches_it_on():
     definitions = build_definitions(load_recipe("demo"), Workspace())
     sensors = {s.name.removeprefix("demo__"): s.default_status for s in definitions.sensors}
     arrows = ("new_dumps", "follow_dumps", "retrain", "follow_model", "say_stale")
-    stopped = dict.fromkeys(arrows, dg.DefaultSensorStatus.STOPPED)
+    alerts = ("alert_failed_runs", "alert_failed_checks")
+    stopped = dict.fromkeys((*arrows, *alerts), dg.DefaultSensorStatus.STOPPED)
     assert sensors == {**stopped, "lost_runs": dg.DefaultSensorStatus.RUNNING}
     assert {s.default_status for s in definitions.schedules} == {dg.DefaultScheduleStatus.STOPPED}
 
