@@ -54,7 +54,8 @@ class Pipeline:
             for argument, origin in self._origins(stage, stage.table, column):
                 read = stage.reads.get(argument)
                 table = None if read is None else self._stages[read.stage].table
-                if table is None or origin not in table.columns.names:
+                # A stage that declares no table says nothing of its columns.
+                if read is None or (table is not None and origin not in table.columns.names):
                     raise ValueError(
                         f"{stage.name}.{column} is made from {argument}.{origin}, which is not there"
                     )

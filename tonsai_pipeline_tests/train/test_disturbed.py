@@ -282,7 +282,7 @@ def test_the_parts_of_a_steps_time_sum_to_the_whole(tiny_data: Path) -> None:
         parts = record["split_s"]
         assert {"data", "wait", "compute", "update", "other"} <= set(parts)
         assert min(parts.values()) >= 0.0
-        assert sum(parts.values()) == pytest.approx(record["wall_s"], rel=0.02, abs=0.005)
+        assert sum(parts.values()) == pytest.approx(record["wall_s"], rel=0.02, abs=0.02)
         step_s = sum(parts[name] for name in ("data", "wait", "compute", "update"))
         assert record["data_frac"] == pytest.approx(parts["data"] / step_s)
         assert record["step_s"] == pytest.approx(step_s / 4)
