@@ -23,17 +23,13 @@ from benchmarks import texts
 from benchmarks.builders import build, open_in, read_table
 from benchmarks.show import show
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
-from benchmarks.train.passes import NETWORK, SEQ_LEN
+from benchmarks.train.passes import SEQ_LEN, train
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.evaluate.bits_per_byte import score_texts
 from tonsai_pipeline.evaluate.subject import open_subject
 from tonsai_pipeline.evaluate.texts import Document, TextSet
-from tonsai_pipeline.planner.laws import step_law_batch
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import Kind, Source
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import MODEL_NAME
 
 VOCAB_SIZE = 4096
@@ -110,25 +106,12 @@ def _train(
     )
     shards, tokenizer = prepared.shards(builder), prepared.tokenizer(builder).path
     engine.close()
-    rows = step_law_batch(tokens, SEQ_LEN) // SEQ_LEN
     measured = TextSet("evaluation", tuple(Document(text, "khm", "") for text in held_out))
     values = []
     for seed in range(seeds):
-        run = describe(
-            shards.path,
-            tokenizer,
-            work / f"run-{seed}",
-            NETWORK,
-            seq_len=SEQ_LEN,
-            rows=rows,
-            num_steps=tokens // (rows * SEQ_LEN),
-            seed=seed,
-            optimizer={"lr": "auto", "weight_decay": "auto"},
-            schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
-            validation={"every_steps": NEVER, "max_rows": 1},
+        run = train(
+            shards.path, tokenizer, work / f"run-{seed}", tokens, seed, decay="auto", max_rows=1
         )
-        run.write()
-        job.train(run, reporter=Quiet(), stop=StopRequest())
         scores = score_texts(open_subject(str(run.output_dir / MODEL_NAME)), measured)
         values.append(sum(scores.bits))
     return {

@@ -31,6 +31,7 @@ from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_m
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.stop import StopRequest
+from tonsai_pipeline.train.spec import TrainRun
 
 SEQ_LEN, VOCAB_SIZE = 256, 2048
 #: Text of the corpus; half of its documents are trained on.
@@ -81,7 +82,7 @@ def measure(
     for number in passes:
         for decay in (*decays, "auto"):
             runs = [
-                _run(
+                _held_out(
                     shards,
                     tokenizer,
                     work / f"{number}-{decay}-{seed}",
@@ -102,10 +103,42 @@ def measure(
     return result
 
 
-def _run(
+def _held_out(
     shards: Path, tokenizer: Path, output_dir: Path, total: int, seed: int, decay: float | str
 ) -> tuple[float, dict[str, object]]:
     """Train; return the held-out bits per byte, and the settings that were taken."""
+    run = train(shards, tokenizer, output_dir, total, seed, decay=decay, max_rows=None)
+    measured = [r for r in read_metrics(output_dir / METRICS_NAME) if r["kind"] == "validation"]
+    status: Any = read_json(output_dir / STATUS_NAME)
+    settings = {
+        "rows a step": run.train.micro_batch_rows,
+        "rate": status["lr"],
+        "decay": status["weight_decay"],
+    }
+    return measured[-1]["khm"]["bits_per_byte"], settings
+
+
+def train(
+    shards: Path,
+    tokenizer: Path,
+    output_dir: Path,
+    total: int,
+    seed: int,
+    *,
+    decay: float | str,
+    max_rows: int | None,
+) -> TrainRun:
+    """Train the small network on so many tokens, at the rate and the batch of `auto`.
+
+    Args:
+        shards: Packed rows.
+        tokenizer: What cut them.
+        output_dir: Where the model goes.
+        total: Tokens of the run.
+        seed: Of weights and order.
+        decay: Weight decay, or `auto`.
+        max_rows: Validation rows; None for all.
+    """
     rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
     run = describe(
         shards,
@@ -118,14 +151,11 @@ def _run(
         seed=seed,
         optimizer={"lr": "auto", "weight_decay": decay},
         schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
-        validation={"every_steps": NEVER, "max_rows": None},
+        validation={"every_steps": NEVER, "max_rows": max_rows},
     )
     run.write()
     job.train(run, reporter=Quiet(), stop=StopRequest())
-    measured = [r for r in read_metrics(output_dir / METRICS_NAME) if r["kind"] == "validation"]
-    status: Any = read_json(output_dir / STATUS_NAME)
-    settings = {"rows a step": rows, "rate": status["lr"], "decay": status["weight_decay"]}
-    return measured[-1]["khm"]["bits_per_byte"], settings
+    return run
 
 
 def _documents(data: Path) -> list[str]:

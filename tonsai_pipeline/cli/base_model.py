@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tonsai_pipeline.cli.options import model_folder
 from tonsai_pipeline.errors import ManifestError, RecipeError
 
 #: Rows longer than this are packed only when asked for.
@@ -90,10 +91,9 @@ def locate(place: str, option: str = "--resume-from") -> str:
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", place):
             return place
         raise RecipeError(f"{option} {place}: no such folder")
-    # The output of an earlier run holds the model one folder down.
-    for found in (folder, folder / "model"):
-        if (found / "config.json").is_file():
-            return str(found.absolute())
+    found = model_folder(folder)
+    if (found / "config.json").is_file():
+        return str(found.absolute())
     checkpoint = _checkpoint(folder)
     if checkpoint is not None:
         return str(_export(checkpoint).absolute())
@@ -103,7 +103,7 @@ def locate(place: str, option: str = "--resume-from") -> str:
     )
 
 
-def model_of(recipe: str, home: Path | None, *stages: str) -> str:
+def model_of(recipe: str, home: Path | None, *stages: str) -> Path:
     """Return the folder of the model that a recipe made last, by the first of the stages that has made one.
 
     Raises:
@@ -115,10 +115,10 @@ def model_of(recipe: str, home: Path | None, *stages: str) -> str:
     store = workspace.store(loaded)
     for stage in stages[:-1]:
         try:
-            return str(store.current(stage).path / "model")
+            return store.current(stage).path / "model"
         except ManifestError:  # a recipe without it, or it is not made yet
             continue
-    return str(store.current(stages[-1]).path / "model")
+    return store.current(stages[-1]).path / "model"
 
 
 def _checkpoint(folder: Path) -> Path | None:

@@ -21,10 +21,6 @@ ModelArgument = Annotated[
 ]
 
 
-#: What a recipe's model is: the tuned one, or that which it pretrained.
-_NEWEST = ("sft_model", "pretrained_model")
-
-
 def chat(
     model: ModelArgument = None,
     system: Annotated[
@@ -53,7 +49,7 @@ def chat(
     from tonsai_pipeline.serve.terminal import Chat, Screen, greeting
 
     _be_quiet()
-    place = model_place(model) if model else model_of(recipe, home, *_NEWEST)
+    place = _place(model, recipe, home)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def note(line: str) -> None:
@@ -97,7 +93,7 @@ def serve(
     if host not in LOOPBACK:
         raise typer.BadParameter(f"{host}: only this machine: {', '.join(LOOPBACK)}")
     _be_quiet()
-    place = model_place(model) if model else model_of(recipe, home, *_NEWEST)
+    place = _place(model, recipe, home)
     opened = open_model(place, name=_name(place))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
@@ -111,6 +107,13 @@ def serve(
         typer.echo(f"{opened.name}, {kind}: http://{where}:{listening.getsockname()[1]}", err=True)
         config = uvicorn.Config(make_app(opened, place), log_level="warning", ws="none")
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _place(model: str | None, recipe: str, home: Path | None) -> str:
+    """Return the model that is meant: the one named, or the recipe's, tuned or only pretrained."""
+    if model is not None:
+        return model_place(model)
+    return str(model_of(recipe, home, "sft_model", "pretrained_model"))
 
 
 def _name(place: str) -> str:

@@ -73,7 +73,9 @@ def export(
     `tonsai export --recipe my.yaml --format gguf --dtype q8_0 --output my-q8_0.gguf`
     """
     if export_format in (ExportFormat.GGUF, ExportFormat.CTRANSLATE2):
-        folder = model or _current(recipe, home, "pretrained_model") / "model"
+        from tonsai_pipeline.cli.base_model import model_of
+
+        folder = model or model_of(recipe, home, "pretrained_model")
         _export_model(folder, Path(output), export_format, dtype, check_texts)
     else:
         _export_rows(_current(recipe, home, "packed_shards"), output, export_format, split)

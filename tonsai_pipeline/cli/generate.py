@@ -27,16 +27,13 @@ def generate(
 
     Example: `tonsai generate --recipe demo "The river"`
     """
-    from tonsai_pipeline.cli.graph import GraphOptions, open_workspace
+    from tonsai_pipeline.cli.base_model import model_of
     from tonsai_pipeline.model.samples import continue_text
 
-    if model is None:
-        loaded, workspace = open_workspace(recipe, GraphOptions(home=home))
-        model = workspace.store(loaded).current("pretrained_model").path / "model"
     typer.echo(
         prompt
         + continue_text(
-            model,
+            model or model_of(recipe, home, "pretrained_model"),
             prompt,
             max_new_tokens=max_new_tokens,
             temperature=temperature,

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 
-def model_folder(place: Path | None) -> Path | None:
+def model_folder(place: Path) -> Path:
     """Return the model that a folder holds: itself, or `model/` in what `pretrain` and `sft` write."""
-    if place is None or (place / "config.json").is_file():
-        return place
     inner = place / "model"
-    return inner if (inner / "config.json").is_file() else place
+    is_inside = not (place / "config.json").is_file() and (inner / "config.json").is_file()
+    return inner if is_inside else place
 
 
 def model_place(place: str) -> str:
@@ -63,6 +62,6 @@ ModelFolderOption = Annotated[
         "--model",
         "-m",
         help="A model folder, or an output folder with one, instead of the recipe's model.",
-        callback=model_folder,
+        callback=lambda place: place and model_folder(place),
     ),
 ]

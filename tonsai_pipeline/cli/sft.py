@@ -101,7 +101,7 @@ def sft(
     from tonsai_pipeline.missing import INSTRUCTION_ASSETS
     from tonsai_pipeline.storage.files import read_json
 
-    base = locate(model or model_of(recipe, home, "pretrained_model"), "--model")
+    base = locate(model or str(model_of(recipe, home, "pretrained_model")), "--model")
     length = max_length or context_of({"base": base})
     train: dict[str, Any] = {"num_epochs": num_epochs, "seed": seed}
     if learning_rate is not None:

@@ -106,7 +106,6 @@ def _states(
     attempts = Attempts(graph.store.layout.attempts, graph.recipe)
     rows = [("", "not understood", problem) for problem in catalog.problems]
     for dump in catalog.dumps:
-        failed = attempts.of(dump.key, dump.version)
         if not dump.is_on:
             state, why = "switched off", ""
         elif dump.set_aside:
@@ -114,6 +113,7 @@ def _states(
         elif dump.key in growing:
             state, why = "growing", ""
         elif dump.key in waiting:
+            failed = attempts.of(dump.key, dump.version)
             state, why = ("failed", failed.reason) if failed else ("waiting", "")
         else:
             state, why = "in", ""

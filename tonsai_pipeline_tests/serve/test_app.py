@@ -245,19 +245,6 @@ def test_who_hangs_up_makes_room_for_the_next(
     assert num_steps[0] < 100
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 def open_page(browser: Any, address: str) -> tuple[Any, list[str]]:
     """Open the page and return it with the list of errors that its console will show."""
     page = browser.new_context(permissions=["clipboard-read", "clipboard-write"]).new_page()
