@@ -43,7 +43,9 @@ class DumpOptions(RunOptions):
         default=list(DUMP_ASSETS), max_length=100, description="Assets to make of them"
     )
     once: bool = Field(
-        default=False, description="Set a dump aside when it fails, not when it fails three times"
+        default=False,
+        description="One of the runs of `tonsai run`: a dump that fails is set aside at once, not at its third failure, "
+        "and the inbox is looked at behind the last run",
     )
 
 
@@ -189,7 +191,8 @@ def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
         context.instance.add_dynamic_partitions(str(graph.dumps.name), dumps)
         assets = [name for name in DUMP_ASSETS if name in config.assets]
         yield from run.bring(builder, dumps, assets, once=config.once)
-        yield look_at_inbox(graph, pages)
+        if not config.once:
+            yield look_at_inbox(graph, pages)
         if run.failed:
             raise dg.Failure(run.say_failed(), allow_retries=False)
         yield dg.Output(None)

@@ -30,12 +30,14 @@ def materialized(
     Args:
         artifact: What the stage made, or found finished.
         data_version: What Dagster compares; None for that of the artifact's bytes.
-        metadata: More entries, typically plots; they come first.
+        metadata: More entries, typically plots; they come first, and before a number of the same name.
         checks: Results of the asset's checks.
     """
     timings = artifact.timings or {}
     entries: dict[str, Any] = dict(metadata or {})
-    entries |= {name: _entry(value) for name, value in artifact.report.items()}
+    # What a page shows itself, it shows better than this can.
+    shown = [name for name in artifact.report if name not in entries]
+    entries |= {name: _entry(artifact.report[name]) for name in shown}
     # What stays, where something is dropped: such a table has a row for every document, and a mark on those that leave.
     counts = (artifact.report[name] for name in _ROW_COUNTS if name in artifact.report)
     if (num_rows := next(counts, None)) is not None:
