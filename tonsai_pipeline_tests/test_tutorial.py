@@ -19,7 +19,7 @@ import tonsai_pipeline
 PAGE = Path(tonsai_pipeline.__file__).parents[1] / "docs" / "tutorial.md"
 #: Seconds of training are enough to see that the page holds; what `init` proposes takes three minutes.
 _PROPOSED, _SMALLER = "max_epochs: 4 ", "max_epochs: 0.3 "
-_CONVERSATIONS = 500
+_CONVERSATIONS = 200
 _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

@@ -84,7 +84,7 @@ def _compare(runs: Sequence[str], output: Path, home: Path | None) -> None:
     names = name_places(runs)
     for name, run in names.items():
         place = Path(run)
-        if not place.exists():
+        if not place.is_dir() and place.suffix != ".json":
             loaded, workspace = open_workspace(run, GraphOptions(home=home))
             place = workspace.store(loaded).current("evaluation_report").path
         own, suite = read_models(place / RESULTS_NAME if place.is_dir() else place)

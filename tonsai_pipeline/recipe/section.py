@@ -7,6 +7,7 @@ Section ──narrow────▶ the same section with some fields only: read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args
 
@@ -47,7 +48,7 @@ class Section(BaseModel):
         plain = self.model_dump(mode="json", include=set(given) - self.unkeyed)
         return {
             name: _named(getattr(self, name), name_file, f"{where}.{name}".lstrip("."))
-            if self._names_files(name)
+            if _names_files(type(self), name)
             else _settings(getattr(self, name), value, name_file, f"{where}.{name}")
             for name, value in plain.items()
         }
@@ -66,15 +67,17 @@ class Section(BaseModel):
         if unknown := sorted((set(only) | set(without)) - fields):
             raise ValueError(f"{type(self).__name__} has no field {', '.join(unknown)}")
         kept = (set(only) or fields - self.unkeyed) - set(without)
-        narrowed = type(self).model_construct(self.model_fields_set & kept)
+        narrowed = self.model_copy()
+        narrowed.model_fields_set.intersection_update(kept)
         values = {name: _narrowed(self.__dict__[name]) for name in fields if name in kept}
         object.__setattr__(narrowed, "__dict__", values)
         return narrowed
 
-    @classmethod
-    def _names_files(cls, name: str) -> bool:
-        field = cls.model_fields[name]
-        return any(isinstance(m, InputFile) for m in field.metadata) or _is_marked(field.annotation)
+
+@cache
+def _names_files(section: type[Section], name: str) -> bool:
+    field = section.model_fields[name]
+    return any(isinstance(m, InputFile) for m in field.metadata) or _is_marked(field.annotation)
 
 
 def _is_marked(annotation: Any) -> bool:

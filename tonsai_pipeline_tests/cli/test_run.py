@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from tonsai_pipeline.cli import app
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -77,6 +80,17 @@ def test_a_run_goes_from_dumps_to_a_report_whose_bits_per_byte_fell(finished):
     assert set(languages) == {"khm", "eng"}
     for row in languages.values():
         assert row["after"]["bits_per_byte"] < row["before"]["bits_per_byte"]
+
+
+@pytest.mark.slow
+def test_a_recipe_stands_beside_results_of_elsewhere(finished, tmp_path):
+    place, _ = finished
+    (results,) = (place / "home").rglob("artifacts/evaluation_report/*/*/results.json")
+    told = ["report", "--compare", str(place / "tiny.yaml"), "--compare", str(results)]
+    page = tmp_path / "both.html"
+    done = CliRunner().invoke(app, [*told, "--home", str(place / "home"), "--output", str(page)])
+    assert done.exit_code == 0, done.output
+    assert page.read_text(encoding="utf-8").count("tiny.yaml: tiny") > 0
 
 
 @pytest.mark.slow

@@ -12,12 +12,16 @@ import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.texts import NotMeasured
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
 
 TASKS_DIR = Path(__file__).parent / "tasks"
 _ROLLED = "loglikelihood_rolling"
@@ -97,10 +101,9 @@ def run_task(subject: Subject, task: str, *, limit: int | None = None) -> dict[s
     """
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    manager = TaskManager(include_path=str(TASKS_DIR))
+    manager = _task_manager()
     if task not in manager.all_tasks:
         known = ", ".join(sorted(path.stem for path in TASKS_DIR.glob("tonsai_*.yaml")))
         raise RecipeError(f"evaluate.harness: lm-eval has no task '{task}'; ours are: {known}")
@@ -129,6 +132,14 @@ def run_task(subject: Subject, task: str, *, limit: int | None = None) -> dict[s
     )
     assert results is not None, "only ranks other than 0 get nothing"
     return dict(results)
+
+
+@cache
+def _task_manager() -> TaskManager:
+    """Return lm-eval's list of tasks with ours: it reads thousands of files, for ten seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(TASKS_DIR))
 
 
 def _scores(subject: Subject, task: str, results: dict[str, Any]) -> list[HarnessScore]:
