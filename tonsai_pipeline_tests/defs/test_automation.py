@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from dagster._core.remote_representation.grpc_server_state_subscriber import (
 )
 
 from tonsai_pipeline.catalog.attempts import Attempts
+from tonsai_pipeline.cli import graph as cli_graph
 from tonsai_pipeline.defs.alive import hold, report_lost
 from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
 from tonsai_pipeline.defs.automation.upkeep import reasons
@@ -32,7 +34,7 @@ from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.inbox import SETTLE_S
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.missing import growth_of
+from tonsai_pipeline.missing import DUMP_ASSETS, growth_of
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline_tests.quality.pages import english_prose
@@ -335,3 +337,19 @@ def test_a_key_of_a_launch_form_is_a_dump_key(place: Place) -> None:
     assert not place.ingest("../../x@20260101")
     assert not list(place.graph.store.layout.root.glob("artifacts/*"))
     assert DumpKey(A).source == "news"
+
+
+def test_a_command_of_several_runs_looks_at_the_inbox_behind_the_last(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_graph, "open_instance", lambda _: nullcontext(place.instance))
+    monkeypatch.setattr(cli_graph, "_DUMPS_PER_RUN", 1)
+    for number in range(3):
+        place.drop(f"news@2026110{number + 1}", english_prose(8, number))
+    options = cli_graph.GraphOptions(num_workers=1)
+    cli_graph.run_graph(place.graph.recipe, place.graph.workspace, options, DUMP_ASSETS)
+    told = place.instance.fetch_observations(place.graph.key("raw_dumps"), limit=20).records
+    seen = [one.asset_observation.metadata for one in told if one.asset_observation is not None]
+    looks = [metadata for metadata in seen if "page" in metadata]
+    # The newest first: behind the runs, and with the catalog before them.
+    assert [(one["waiting"].value, one["in"].value) for one in looks] == [(0, 3), (3, 0)]
