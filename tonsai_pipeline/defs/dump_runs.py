@@ -2,7 +2,7 @@
 
 dumps ──begin──▶ build every asset ──▶ materializations, checks ──told──▶ done
                          ├─TonsaiError──▶ the attempt's reason; the next dump goes on
-                         └─StorageError──▶ the run ends: the disk is full, and no dump is to blame
+                         └─StorageError, Terminate, Ctrl-C──▶ the run ends, and no dump is to blame
 
 Sensors come again, minutes later, and set a dump aside at its third failure. A run that goes on to the corpus, and
 `tonsai run`, set it aside at the first: the same bytes a second later fail in the same way.
@@ -11,6 +11,9 @@ Sensors come again, minutes later, and set a dump aside at its third failure. A 
 from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
+
+# Dagster raises it in the midst of the work of assets, and exports it nowhere.
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempt, Attempts
@@ -27,6 +30,8 @@ from tonsai_pipeline.schema import DumpKey
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
+#: What a run meets when a person presses Terminate or Ctrl-C; in a generator, the last one.
+_ENDED = (DagsterExecutionInterruptedError, KeyboardInterrupt, GeneratorExit)
 #: A run config is no place for more.
 _MAX_DUMPS = 10_000
 
@@ -102,8 +107,8 @@ class DumpRun:
             self._attempts.begin(dump, version)
             try:
                 yield from self._bring(builder, dump, assets, tells_all=tells_all)
-            except (RecipeError, StorageError):
-                # Each dump would fail alike.
+            except (RecipeError, StorageError, *_ENDED):
+                # Each dump would fail alike, or a person has had enough.
                 self._attempts.take_back(dump, before)
                 raise
             except TonsaiError as error:

@@ -11,20 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.remote_representation.grpc_server_state_subscriber import (
     LocationStateChangeEvent,
     LocationStateChangeEventType,
     LocationStateSubscriber,
 )
 
-from tonsai_pipeline.catalog.attempts import Attempts
+from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempts
 from tonsai_pipeline.cli import graph as cli_graph
 from tonsai_pipeline.defs.alive import hold, report_lost
 from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
@@ -34,6 +35,7 @@ from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.inbox import SETTLE_S
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.missing import DUMP_ASSETS, growth_of
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
@@ -353,3 +355,24 @@ def test_a_command_of_several_runs_looks_at_the_inbox_behind_the_last(
     looks = [metadata for metadata in seen if "page" in metadata]
     # The newest first: behind the runs, and with the catalog before them.
     assert [(one["waiting"].value, one["in"].value) for one in looks] == [(0, 3), (3, 0)]
+
+
+@pytest.mark.parametrize("ends", [DagsterExecutionInterruptedError, KeyboardInterrupt])
+def test_ending_a_run_again_and_again_sets_no_dump_aside(
+    place: Place, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
+) -> None:
+    place.drop(A, english_prose(8, 1))
+    num_ended = 0
+
+    def ended(*_: object, **__: object) -> None:
+        nonlocal num_ended
+        num_ended += 1
+        raise ends
+
+    monkeypatch.setattr(Builder, "build", ended)
+    for _ in range(MAX_ATTEMPTS):
+        with suppress(DagsterExecutionInterruptedError, KeyboardInterrupt):
+            place.ingest(A)
+    assert num_ended == MAX_ATTEMPTS
+    assert place.graph.find_dumps().set_aside == {}
+    assert place.wanted() == [A]
