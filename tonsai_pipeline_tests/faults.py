@@ -19,10 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tonsai_pipeline.missing import CORPUS_ASSETS, DUMP_ASSETS, MODEL_ASSETS
+from tonsai_pipeline.storage.files import digest_json
 from tonsai_pipeline.storage.store import load_artifact
 from tonsai_pipeline_tests.daemon import RECIPE, Daemon, documents
 
@@ -83,13 +85,10 @@ class Faults:
 
     def fill(self) -> None:
         """Leave no byte on the disk."""
-        with self._ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65_536)
-                    file.flush()
-            except OSError:
-                pass
+        # Without a buffer, which would be written once more when the file is closed.
+        with self._ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"\0" * 65_536)
 
     def free(self) -> None:
         """Take the ballast away."""
@@ -232,17 +231,20 @@ def make(faults: Faults, name: str, stages: Collection[str]) -> None:
 
 
 def versions(root: Path) -> dict[str, str]:
-    """Return what each published artifact holds, a model by its weights; one that is half there raises.
+    """Return what each published artifact holds, by its place; one that is half there raises.
 
-    Logs and times belong to the files of models and their reports, and differ from run to run.
+    Logs and times belong to the files of models, and differ from run to run, and with them the keys of what is
+    made from a model. So models and their reports go by their weights and by what was measured.
     """
     folders = [path for path in (root / "artifacts").glob("*/*/*") if path.is_dir()]
     found = {}
     for artifact in map(load_artifact, folders):
-        weights = [f.sha256 for f in artifact.manifest.files if f.path == "model/model.safetensors"]
-        of_models = artifact.manifest.asset in MODEL_ASSETS
-        said = str(artifact.report.get("bits_per_byte"))
-        found[artifact.place] = (weights or [said])[0] if of_models else artifact.data_version
+        asset, held = artifact.manifest.asset, artifact.data_version
+        if asset == MODEL_ASSETS[0]:
+            [held] = [f.sha256 for f in artifact.manifest.files if f.path.endswith(".safetensors")]
+        elif asset in MODEL_ASSETS:
+            held = digest_json([artifact.report[name] for name in ("bits_per_byte", "suite")])
+        found[f"{asset} {held}" if asset in MODEL_ASSETS else artifact.place] = held
     return found
 
 
