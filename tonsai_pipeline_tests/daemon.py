@@ -102,6 +102,11 @@ class Daemon:
             **(environment or {}),
         }
 
+    @property
+    def address(self) -> str:
+        """Where the web server answers."""
+        return f"http://127.0.0.1:{self._port}"
+
     def start(self) -> float:
         """Start `dagster dev`; return the seconds until it answers."""
         started = time.monotonic()
@@ -181,7 +186,7 @@ class Daemon:
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Return what GraphQL answers."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/graphql",
+            f"{self.address}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
             {"content-type": "application/json"},
         )

@@ -1,7 +1,7 @@
 """The definitions, in whose runs a stage waits where it is told to: behind its work, before that is published.
 
-The file TONSAI_PAUSE names the stage; beside it, `.at` tells the process that has come there. A stage that launches a
-process does not wait: what it launched is to be found at work.
+The file TONSAI_PAUSE names the stages; beside it, `.at` tells the stage and the process that has come there. A stage that
+launches a process waits before that: what it launches is to be found at work.
 """
 
 import os
@@ -17,13 +17,17 @@ _PAUSE = Path(os.environ["TONSAI_PAUSE"])
 _materialize = Store.materialize
 
 
+def _is_told_to_wait(asset: str) -> bool:
+    return _PAUSE.exists() and asset in _PAUSE.read_text().split()
+
+
 def _wait(asset: str) -> None:
-    if not _PAUSE.exists() or _PAUSE.read_text() != asset:
+    if not _is_told_to_wait(asset):
         return
     at = _PAUSE.with_suffix(".at")
-    at.with_suffix(".new").write_text(f"{asset} {os.getpid()}")
-    at.with_suffix(".new").replace(at)
-    while asset not in MODEL_ASSETS and _PAUSE.exists() and _PAUSE.read_text() == asset:
+    at.with_suffix(".come").write_text(f"{asset} {os.getpid()}")
+    at.with_suffix(".come").replace(at)
+    while _is_told_to_wait(asset):
         time.sleep(0.05)
 
 

@@ -2,7 +2,7 @@
 
     begin ──▶ dumps/<recipe>.attempts/<key>.json ──done──▶ gone
                         ├─fail(reason)──▶ three of the same content and settings, or one for good ──▶ set aside
-                        └─take_back──▶ as before: the disk was full, the dump is not to blame
+                        └─take_back──▶ as before: the disk was full, or a person ended the run
 
 A process that is killed leaves the entry of its beginning, so a dump that kills its process is counted too.
 """

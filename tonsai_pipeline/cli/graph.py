@@ -21,6 +21,7 @@ from tonsai_pipeline import errors
 from tonsai_pipeline.defs import resources
 from tonsai_pipeline.defs.alive import report_lost
 from tonsai_pipeline.defs.graph import PAGES, build_definitions
+from tonsai_pipeline.defs.inbox import look_at_inbox
 from tonsai_pipeline.defs.recipe_graph import Graph, catalog_key
 from tonsai_pipeline.defs.resources import Workspace, open_instance, own_instance_folder
 from tonsai_pipeline.defs.stage_asset import Made, is_good
@@ -194,6 +195,8 @@ class _Runner:
         waiting = [dump for dump in waiting if dump not in missing.stopped]
         for start in range(0, len(waiting), _DUMPS_PER_RUN):
             self._run_dumps(waiting[start : start + _DUMPS_PER_RUN], names)
+        if waiting:
+            self._instance.report_runless_asset_event(look_at_inbox(self._graph, PAGES))
         reader = self._graph.reader(of_catalog=False)
         missing = find_missing(reader, chosen=names, is_good=_is_good)
         if missing.stopped:

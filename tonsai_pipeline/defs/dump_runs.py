@@ -2,7 +2,7 @@
 
 dumps ──begin──▶ build every asset ──▶ materializations, checks ──told──▶ done
                          ├─TonsaiError──▶ the attempt's reason; the next dump goes on
-                         └─StorageError──▶ the run ends: the disk is full, and no dump is to blame
+                         └─StorageError, Terminate, Ctrl-C──▶ the run ends, and no dump is to blame
 
 Sensors come again, minutes later, and set a dump aside at its third failure. A run that goes on to the corpus, and
 `tonsai run`, set it aside at the first: the same bytes a second later fail in the same way.
@@ -11,6 +11,9 @@ Sensors come again, minutes later, and set a dump aside at its third failure. A 
 from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
+
+# Dagster raises it in the midst of the work of assets, and exports it nowhere.
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempt, Attempts
@@ -27,6 +30,8 @@ from tonsai_pipeline.schema import DumpKey
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
+#: What a run meets when a person presses Terminate or Ctrl-C; in a generator, the last one.
+_ENDED = (DagsterExecutionInterruptedError, KeyboardInterrupt, GeneratorExit)
 #: A run config is no place for more.
 _MAX_DUMPS = 10_000
 
@@ -43,7 +48,9 @@ class DumpOptions(RunOptions):
         default=list(DUMP_ASSETS), max_length=100, description="Assets to make of them"
     )
     once: bool = Field(
-        default=False, description="Set a dump aside when it fails, not when it fails three times"
+        default=False,
+        description="One of the runs of `tonsai run`: a dump that fails is set aside at once, not at its third failure, "
+        "and the inbox is looked at behind the last run",
     )
 
 
@@ -100,8 +107,8 @@ class DumpRun:
             self._attempts.begin(dump, version)
             try:
                 yield from self._bring(builder, dump, assets, tells_all=tells_all)
-            except (RecipeError, StorageError):
-                # Each dump would fail alike.
+            except (RecipeError, StorageError, *_ENDED):
+                # Each dump would fail alike, or a person has had enough.
                 self._attempts.take_back(dump, before)
                 raise
             except TonsaiError as error:
@@ -189,7 +196,8 @@ def dumps_op(graph: Graph, pages: Pages) -> dg.OpDefinition:
         context.instance.add_dynamic_partitions(str(graph.dumps.name), dumps)
         assets = [name for name in DUMP_ASSETS if name in config.assets]
         yield from run.bring(builder, dumps, assets, once=config.once)
-        yield look_at_inbox(graph, pages)
+        if not config.once:
+            yield look_at_inbox(graph, pages)
         if run.failed:
             raise dg.Failure(run.say_failed(), allow_retries=False)
         yield dg.Output(None)

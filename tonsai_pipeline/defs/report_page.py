@@ -29,15 +29,19 @@ PREFIX = "/tonsai/pages/"
 SECURITY_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src 'self'"
 #: A font with Khmer for machines that have none; handed out by the guard as well.
 FONT_PATH = "/tonsai/khmer.woff2"
+_TAG = re.compile(r"(<[^>]*>)")
+#: Where a name may go on in the next line: what tables have most of are names of documents and columns.
+_BREAKS = re.compile(r"(?<=\w)[_/@](?=\w)")
 _PLACE = re.compile(r"[a-z0-9_]+/(?:all|[a-z0-9][a-z0-9_.-]*@[0-9]{8})/[0-9a-f]{16}\.html")
 _STYLE = (
     f"@font-face {{ font-family: Khmer; src: url({FONT_PATH}); unicode-range: U+1780-19FF }}"
     """
-body { font: 15px/1.5 system-ui, Khmer, sans-serif; color: #1b2733; margin: 2rem auto; max-width: 76rem; padding: 0 1.5rem }
+body { font: 15px/1.5 system-ui, Khmer, sans-serif; color: #1b2733; margin: 2rem auto; max-width: 96rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem }
 .where { color: #5b6b7a; margin: .2rem 0 1.2rem } img { max-width: 100%; display: block }
 table { border-collapse: collapse; font-size: .9rem } th { text-align: left; color: #5b6b7a; font-weight: 600 }
 td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e6ebf0; vertical-align: top; max-width: 40rem; overflow-wrap: break-word }
+th { vertical-align: bottom } td[style] { white-space: nowrap; font-variant-numeric: tabular-nums }
 .numbers td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums }
 .grid { display: flex; flex-wrap: wrap; gap: 0 3rem } .wide { overflow-x: auto }
 .ok { color: #23744a } .bad { color: #a8321f } .warn { color: #8a6100 } pre { white-space: pre-wrap; font-size: .85rem }
@@ -107,8 +111,11 @@ def as_html(title: str, body: str, *, refresh_s: int = 0) -> bytes:
 
 
 def render(markdown: str) -> str:
-    """Return Markdown as HTML; HTML in it stays text."""
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    """Return Markdown as HTML; HTML in it stays text, and names may break at their marks."""
+    page = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    pieces = _TAG.split(page)
+    pieces[::2] = [_BREAKS.sub(r"\g<0><wbr>", text) for text in pieces[::2]]
+    return "".join(pieces)
 
 
 def read_page(place: str, root: Path | None = None) -> bytes | None:

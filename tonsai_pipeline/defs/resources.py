@@ -26,7 +26,7 @@ from tonsai_pipeline.storage.store import Store
 
 _INSTANCE_FILE = "dagster.yaml"
 #: What has a place of its own below DAGSTER_HOME, and needs none named.
-_PLACED = ("storage", "compute_logs")
+_PLACED = ("compute_logs",)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def _project_instance() -> str:
     project = packed if packed.is_file() else Path(__file__).parents[2] / _INSTANCE_FILE
     settings = yaml.safe_load(project.read_text())
     kept = {name: value for name, value in settings.items() if name not in _PLACED}
-    kept["local_artifact_storage"]["config"] = {"base_dir": {"env": "DAGSTER_HOME"}}
+    for placed in (kept["local_artifact_storage"], kept["storage"]["custom"]):
+        placed["config"] = {"base_dir": {"env": "DAGSTER_HOME"}}
     return yaml.safe_dump(kept, sort_keys=False)
 
 

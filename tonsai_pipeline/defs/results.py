@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import orjson
 
 from tonsai_pipeline.defs.report_page import page_url, say_number, write_page
 from tonsai_pipeline.storage.layout import Layout
@@ -14,6 +13,8 @@ from tonsai_pipeline.storage.store import Artifact
 
 #: Which number of a report counts its rows, the first that is there.
 _ROW_COUNTS = ("num_kept", "num_rows", "num_documents")
+#: Longer lists in a cell of a table are only counted: what a picture was drawn from.
+_MAX_LISTED = 8
 
 
 def materialized(
@@ -30,12 +31,14 @@ def materialized(
     Args:
         artifact: What the stage made, or found finished.
         data_version: What Dagster compares; None for that of the artifact's bytes.
-        metadata: More entries, typically plots; they come first.
+        metadata: More entries, typically plots; they come first, and before a number of the same name.
         checks: Results of the asset's checks.
     """
     timings = artifact.timings or {}
     entries: dict[str, Any] = dict(metadata or {})
-    entries |= {name: _entry(value) for name, value in artifact.report.items()}
+    # What a page shows itself, it shows better than this can.
+    shown = [name for name in artifact.report if name not in entries]
+    entries |= {name: _entry(artifact.report[name]) for name in shown}
     # What stays, where something is dropped: such a table has a row for every document, and a mark on those that leave.
     counts = (artifact.report[name] for name in _ROW_COUNTS if name in artifact.report)
     if (num_rows := next(counts, None)) is not None:
@@ -107,8 +110,12 @@ def _nested_table(value: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a Markdown table; cells are shortened and kept on one line."""
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    """Return a Markdown table, numbers to the right; cells are shortened and kept on one line."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "|" + "".join(" ---: |" if _are_numbers(column) else " --- |" for column in columns),
+    ]
     lines += [
         "| " + " | ".join(_cell(*cell) for cell in zip(header, row, strict=True)) + " |"
         for row in rows
@@ -116,8 +123,27 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
+def _are_numbers(column: Sequence[Any]) -> bool:
+    said = [value for value in column if value is not None and value != ""]
+    return bool(said) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in said
+    )
+
+
 def _cell(name: str, value: Any) -> str:
+    """Say a value of a table: numbers with the unit of their name, what is in a mapping by its names."""
+    return _said(name, value).replace("|", "\\|").replace("\n", " ⏎ ")[:400]
+
+
+def _said(name: str, value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool | int | float):
         return say_number(name, value)
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text.replace("|", "\\|").replace("\n", " ⏎ ")[:400]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_said(key, v)}" for key, v in value.items())
+    if len(value) > _MAX_LISTED:
+        return f"{len(value):,} values"
+    return ", ".join(_said(name, one) for one in value)

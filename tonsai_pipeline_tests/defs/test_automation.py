@@ -11,19 +11,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.remote_representation.grpc_server_state_subscriber import (
     LocationStateChangeEvent,
     LocationStateChangeEventType,
     LocationStateSubscriber,
 )
 
-from tonsai_pipeline.catalog.attempts import Attempts
+from tonsai_pipeline.catalog.attempts import MAX_ATTEMPTS, Attempts
+from tonsai_pipeline.cli import graph as cli_graph
 from tonsai_pipeline.defs.alive import hold, report_lost
 from tonsai_pipeline.defs.automation.asked import MAX_ASKS, Asked
 from tonsai_pipeline.defs.automation.upkeep import reasons
@@ -32,7 +35,8 @@ from tonsai_pipeline.defs.graph import build_definitions
 from tonsai_pipeline.defs.inbox import SETTLE_S
 from tonsai_pipeline.defs.recipe_graph import Graph
 from tonsai_pipeline.defs.resources import Workspace
-from tonsai_pipeline.missing import growth_of
+from tonsai_pipeline.lineage import Builder
+from tonsai_pipeline.missing import DUMP_ASSETS, growth_of
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline_tests.quality.pages import english_prose
@@ -342,3 +346,40 @@ def test_a_key_of_a_launch_form_is_a_dump_key(place: Place) -> None:
     assert not place.ingest("../../x@20260101")
     assert not list(place.graph.store.layout.root.glob("artifacts/*"))
     assert DumpKey(A).source == "news"
+
+
+def test_a_command_of_several_runs_looks_at_the_inbox_behind_the_last(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_graph, "open_instance", lambda _: nullcontext(place.instance))
+    monkeypatch.setattr(cli_graph, "_DUMPS_PER_RUN", 1)
+    for number in range(3):
+        place.drop(f"news@2026110{number + 1}", english_prose(8, number))
+    options = cli_graph.GraphOptions(num_workers=1)
+    cli_graph.run_graph(place.graph.recipe, place.graph.workspace, options, DUMP_ASSETS)
+    told = place.instance.fetch_observations(place.graph.key("raw_dumps"), limit=20).records
+    seen = [one.asset_observation.metadata for one in told if one.asset_observation is not None]
+    looks = [metadata for metadata in seen if "page" in metadata]
+    # The newest first: behind the runs, and with the catalog before them.
+    assert [(one["waiting"].value, one["in"].value) for one in looks] == [(0, 3), (3, 0)]
+
+
+@pytest.mark.parametrize("ends", [DagsterExecutionInterruptedError, KeyboardInterrupt])
+def test_ending_a_run_again_and_again_sets_no_dump_aside(
+    place: Place, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
+) -> None:
+    place.drop(A, english_prose(8, 1))
+    num_ended = 0
+
+    def ended(*_: object, **__: object) -> None:
+        nonlocal num_ended
+        num_ended += 1
+        raise ends
+
+    monkeypatch.setattr(Builder, "build", ended)
+    for _ in range(MAX_ATTEMPTS):
+        with suppress(DagsterExecutionInterruptedError, KeyboardInterrupt):
+            place.ingest(A)
+    assert num_ended == MAX_ATTEMPTS
+    assert place.graph.find_dumps().set_aside == {}
+    assert place.wanted() == [A]

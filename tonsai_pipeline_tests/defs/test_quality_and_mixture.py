@@ -95,17 +95,46 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvalu
 _QUALITY = {
     "classifiers": {
         "eng": {"positives": ["eng_news"], "negatives": ["eng_web"], "num_buckets": 2000, "dim": 8}
-    }
+    },
+    "mask": ["email"],
 }
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dg.ExecuteInProcessResult]:
+    folder = tmp_path_factory.mktemp("calm")
+    texts = good_texts()
+    texts["eng_web"].insert(0, texts["eng_news"][1])
+    texts["khm_news"][0] += " sok.dara@example.org"
+    (folder / "quiz.jsonl").write_text(json.dumps({"text": texts["eng_news"][0]}) + "\n")
+    quiz = {"name": "quiz", "path": str(folder / "quiz.jsonl")}
     place = Place(
-        tmp_path_factory.mktemp("calm"), quality=_QUALITY, mixture={"validation": {"frac": 0.1}}
+        folder,
+        quality=_QUALITY,
+        mixture={"validation": {"frac": 0.1}},
+        dedup={"decontaminate": {"evaluation_sets": [quiz]}},
     )
-    place.write(good_texts())
+    place.write(texts)
     return place, place.run()
+
+
+def test_documents_are_shown_before_and_after(
+    calm: tuple[Place, dg.ExecuteInProcessResult],
+) -> None:
+    place, result = calm
+    kept = str(metadata_of(result, "kept_documents")["before_and_after"].value)
+    for said in ("leaves: holds 100% of quiz/", "leaves: 100% like eng_news@", "| stays |"):
+        assert said in kept, kept
+    mixed = str(metadata_of(result, "training_mixture")["before_and_after"].value)
+    [masked] = [row for row in mixed.splitlines() if "sok.dara@example.org" in row]
+    assert masked.split("|")[-2].strip().endswith("<EMAIL>")
+    assert "| as it is |" in mixed
+    key = place.graph.key("contaminated_documents")
+    found = place.instance.fetch_materializations(key, limit=9).records
+    told = [record.asset_materialization for record in found]
+    examples = [str(one.metadata["examples"].value) for one in told if one is not None]
+    assert sum("leaves: holds 100% of quiz/" in one for one in examples) == 1
+    assert sum("None holds text of" in one for one in examples) == 2
 
 
 def test_scores_drops_and_documents_are_there_to_see(

@@ -4,11 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
+from tonsai_pipeline.defs.samples import before_and_after, excerpts, first_rows, text_of
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
+from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
 from tonsai_pipeline.storage.store import Artifact
+
+#: Documents on the page of each dump.
+_NUM_OF_DUMP = 2
 
 
 def _comparison(made: Made) -> Artifact:
@@ -29,7 +35,21 @@ def _pictures(made: Made) -> dict[str, Any]:
         ),
         "text": bar_chart(sizes, title="Training text", unit="MB of UTF-8"),
         "passes": bar_chart(epochs, title="Passes over each source, estimated", unit="passes"),
+        **before_and_after(["document", "split", "repeats", "before", "after"], _samples(made)),
     }
+
+
+def _samples(made: Made) -> Iterator[tuple[str, str, float, str, str]]:
+    """Yield documents of each dump as they were normalized, and as they are trained on."""
+    for dump, mixed in made.read("mixed").items():
+        normalized = made.builder.build("normalized_documents", dump)
+        parts = {part.pointers.name: part for part in dump_parts(dump, mixed, normalized)}
+        for row in first_rows(mixed.parts(), _NUM_OF_DUMP):
+            before = text_of(normalized, row["part"], row["row_in_part"])
+            [read] = read_texts(parts[row["part"]], np.array([row["row_in_part"]]))
+            shown, after = excerpts(before, read.texts[0].as_py())
+            as_it_is = "as it is" if shown == after else after
+            yield row["doc_id"], row["split"], row["repeats"], shown, as_it_is
 
 
 def _split_checks(leaks: Artifact) -> Iterator[dg.AssetCheckResult]:

@@ -26,6 +26,7 @@ from tonsai_pipeline.storage.bucket import etag_of
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.hub import HubLocation
 from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
+from tonsai_pipeline.storage.lease import lock_file
 
 #: A file changed this recently may change again within one tick of its clock: it is hashed, not remembered.
 _RACY_S = 2.0
@@ -51,10 +52,9 @@ class ContentHashes:
         self.path = path
         self._reads = reads
         self._now_s = time.time() if now_s is None else now_s
-        known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
-        self._files: dict[str, dict[str, Any]] = dict(known.get("files", {}))
-        self._commits: dict[str, dict[str, Any]] = dict(known.get("commits", {}))
-        self._changed = False
+        known = _read(path)
+        self._files, self._commits = known["files"], known["commits"]
+        self._learnt: dict[str, dict[str, dict[str, Any]]] = {"files": {}, "commits": {}}
         self._told: dict[str, str] = {}
         #: What a person should know: a Hub that could not be asked.
         self.problems: list[str] = []
@@ -93,8 +93,8 @@ class ContentHashes:
         known = self._commits.get(name)
         age_s = _FAILURE_AGE_S if known is not None and known["problem"] else _COMMIT_AGE_S
         if known is None or self._now_s - known["checked_s"] > age_s:
-            known = self._commits[name] = self._ask_hub(hub, known)
-            self._changed = True
+            known = self._ask_hub(hub, known)
+            self._commits[name] = self._learnt["commits"][name] = known
         if known["problem"]:
             self.problems.append(known["problem"])
         return replace(hub, revision=known["commit"]) if known["commit"] else hub
@@ -106,10 +106,13 @@ class ContentHashes:
         return f"hub:{digest_json([*fields, content])}"
 
     def save(self) -> None:
-        """Write what was learnt, if anything was."""
-        if self._changed:
-            write_json(self.path, {"files": self._files, "commits": self._commits})
-            self._changed = False
+        """Add what was learnt, if anything was, to what other processes have written meanwhile."""
+        if not any(self._learnt.values()):
+            return
+        with lock_file(self.path.with_suffix(".lock")):
+            known = _read(self.path)
+            write_json(self.path, {kind: known[kind] | self._learnt[kind] for kind in known})
+        self._learnt = {"files": {}, "commits": {}}
 
     def _of_file(self, path: Path) -> str:
         before = path.stat()
@@ -124,8 +127,7 @@ class ContentHashes:
         after = path.stat()
         is_settled = self._now_s - max(after.st_mtime, after.st_ctime) > _RACY_S
         if is_settled and stat_stamp(after) == stamp:
-            self._files[key] = {**stamp, "sha256": digest}
-            self._changed = True
+            self._files[key] = self._learnt["files"][key] = {**stamp, "sha256": digest}
         return digest
 
     def _of_url(self, url: str) -> str:
@@ -164,6 +166,11 @@ def _ask_store(url: str) -> str:
         return tag or str(system.ukey(path))
     except Exception as error:  # every fsspec protocol has its own errors
         raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
+    return {"files": dict(known.get("files", {})), "commits": dict(known.get("commits", {}))}
 
 
 def stat_stamp(stat: os.stat_result) -> dict[str, int]:

@@ -58,6 +58,23 @@ def test_a_file_that_just_changed_is_not_remembered(
     assert len(read) == 2
 
 
+def test_what_two_processes_learn_at_once_is_all_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [ContentHashes(tmp_path / "hashes.json", now_s=LATER) for _ in range(2)]
+    for hashes, name in zip(both, "ab", strict=True):
+        (tmp_path / name).write_text(name)
+        hashes.of(str(tmp_path / name))
+    for hashes in both:
+        hashes.save()
+    read = digests_counted(monkeypatch)
+    later = ContentHashes(tmp_path / "hashes.json", now_s=LATER)
+    assert [later.of(str(tmp_path / name)) for name in "ab"] == [
+        hashes.of(str(tmp_path / name)) for hashes, name in zip(both, "ab", strict=True)
+    ]
+    assert read == []
+
+
 def test_a_folder_is_named_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a").write_bytes(b"1")
