@@ -8,7 +8,7 @@ How much a step counts follows from its number alone, so nothing but the mean ne
 
 Source:
     Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; the form, an exponential mean over a
-    fifth of the run, is the best of ten that were measured (docs/training.md).
+    fifth of the run, is the best of nine that were measured (docs/training.md).
 """
 
 from __future__ import annotations
