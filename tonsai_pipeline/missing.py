@@ -20,7 +20,7 @@ from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 from tonsai_pipeline.publish import stage as publish
 from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.storage.store import Artifact, Store, load_artifact
+from tonsai_pipeline.storage.store import Artifact, Store
 
 DUMP_ASSETS = tuple(stage.name for stage in PIPELINE.assets() if stage.each_dump)
 """Made once a dump."""
@@ -175,11 +175,10 @@ def growth_of(store: Store) -> float | None:
     model, shards = _current(store, MODEL_ASSETS[0]), _current(store, CORPUS_ASSETS[-1])
     if model is None or shards is None:
         return None
-    # Shards are never many: one folder for every corpus that was packed.
-    for path in (store.layout.root / "artifacts" / CORPUS_ASSETS[-1]).glob("*/*/manifest.json"):
-        before = load_artifact(path.parent)
-        if before.data_version == model.manifest.inputs["shards"]:
-            return _num_tokens(shards) / max(1, _num_tokens(before)) - 1
+    for place in model.manifest.made_from or ():
+        if place.startswith(f"{CORPUS_ASSETS[-1]}/"):
+            before = store.at(store.layout.root / "artifacts" / place)
+            return before and _num_tokens(shards) / max(1, _num_tokens(before)) - 1
     return None
 
 

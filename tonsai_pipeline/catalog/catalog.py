@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,8 +41,13 @@ from tonsai_pipeline.storage.dumps import (
 )
 from tonsai_pipeline.storage.dumps.locations import expand_path, name_files, why_nothing
 from tonsai_pipeline.storage.files import digest_json, read_json, write_json
-from tonsai_pipeline.storage.layout import Layout
-from tonsai_pipeline.storage.registry import AddedDump, load_registry, save_registry
+from tonsai_pipeline.storage.layout import Layout, origin_url
+from tonsai_pipeline.storage.registry import (
+    AddedDump,
+    Registry,
+    change_registry,
+    read_registry,
+)
 from tonsai_pipeline.storage.store import Artifact
 
 _CATALOG = "dumps.json"
@@ -176,11 +182,11 @@ def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool
             to stop at bad dumps.
     """
     hashes = ContentHashes(layout.hashes, reads=reads)
-    registry = load_registry(layout.registry)
+    registry = read_registry(layout)
     found = Found()
     for source in recipe.sources:
         find_in_recipe(source, data_folder, hashes, found)
-    find_in_inbox(recipe, layout, found)
+    find_in_inbox(recipe, layout, hashes, found)
     find_added(recipe, layout, registry, found)
     stops = recipe.automation.on_bad_dump == "stop"
     attempts = Attempts(layout.attempts, recipe)
@@ -206,7 +212,7 @@ def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool
 
 def read_catalog(artifact: Artifact) -> dict[DumpKey, str]:
     """Return the versions of the enabled dumps of a written catalog by key, in catalog order."""
-    dumps = cast("list[Mapping[str, Any]]", read_json(artifact.path / _CATALOG))
+    dumps = cast("list[Mapping[str, Any]]", read_json(artifact.file(_CATALOG)))
     return {DumpKey(dump["key"]): dump["version"] for dump in dumps}
 
 
@@ -234,11 +240,17 @@ def add_dump(
         raise RecipeError(unknown_source(source, recipe))
     if not DATE.fullmatch(date):
         raise RecipeError(f"date '{date}': write it as YYYYMMDD, for example 20261101")
-    registry = load_registry(layout.registry).switch(f"{source}@{date}", is_on=True)
+    key = f"{source}@{date}"
+    given: list[AddedDump] = []
     for file in map(str, files):
         if has_login(file):
             raise DumpError(
                 f"{file}: a URL with a password is not written down; give it by the environment of the store"
+            )
+        if not is_url(file) and origin_url(layout.root) is not None:
+            raise DumpError(
+                f"{file}: is on this machine alone, and the data root is for others too; put it into "
+                f"{layout.inbox_place}, or name a URL"
             )
         path = file if is_url(file) else str(Path(file).expanduser().absolute())
         known = next(one for one in recipe.sources if one.name == source).format != "auto"
@@ -248,10 +260,14 @@ def add_dump(
             raise DumpError(
                 f"'{file}' matches no file; quote a glob so that the shell leaves it alone{detail}"
             )
-        registry = registry.add(AddedDump(source, date, path))
-    save_registry(layout.registry, registry)
-    Attempts(layout.attempts, recipe).done(f"{source}@{date}")
-    return f"{source}@{date}"
+        given.append(AddedDump(source, date, path))
+
+    def change(registry: Registry) -> Registry:
+        return reduce(Registry.add, given, registry.switch(key, is_on=True))
+
+    change_registry(layout, change)
+    Attempts(layout.attempts, recipe).done(key)
+    return key
 
 
 def remove_dump(recipe: Recipe, layout: Layout, data_folder: Path, key: str) -> Dump:
@@ -261,13 +277,12 @@ def remove_dump(recipe: Recipe, layout: Layout, data_folder: Path, key: str) -> 
         RecipeError: There is no such dump.
     """
     dump = find_dumps(recipe, layout, data_folder)[key]
-    registry = load_registry(layout.registry)
-    save_registry(layout.registry, registry.switch(key, is_on=False))
+    change_registry(layout, lambda registry: registry.switch(key, is_on=False))
     return dump
 
 
 def _make_dump(
-    key: DumpKey, locations: dict[str, Path | None], hashes: ContentHashes, *, is_on: bool
+    key: DumpKey, locations: dict[str, Path | str | None], hashes: ContentHashes, *, is_on: bool
 ) -> Dump:
     names = name_files(locations)
     files = sorted(locations, key=lambda location: (names[location], location))

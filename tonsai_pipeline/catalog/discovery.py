@@ -24,6 +24,7 @@ from tonsai_pipeline.storage.dumps import ContentHashes, detect_format, is_url
 from tonsai_pipeline.storage.dumps.folders import is_unfinished
 from tonsai_pipeline.storage.dumps.locations import expand_path, name_root, why_nothing
 from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.origin import open_origin
 from tonsai_pipeline.storage.registry import Registry
 
 DATE = re.compile(r"[0-9]{8}")
@@ -34,11 +35,11 @@ _INBOX_FILE = re.compile(r"(?P<source>[a-z0-9][a-z0-9_.-]*)@(?P<date>[0-9]{8})(\
 class Found:
     """Locations by (source, date), each with the folder its name is relative to."""
 
-    files: dict[tuple[str, str], dict[str, Path | None]] = field(default_factory=dict)
+    files: dict[tuple[str, str], dict[str, Path | str | None]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def add(self, source: str, date: str, locations: list[str], *, base: Path | None) -> None:
-        """Add files to a dump; `base` is the folder their names are relative to."""
+    def add(self, source: str, date: str, locations: list[str], *, base: Path | str | None) -> None:
+        """Add files to a dump; `base` is the folder or URL that their names are relative to."""
         known = self.files.setdefault((source, date), {})
         places = {_place(location) for location in known}
         for location in locations:
@@ -98,9 +99,15 @@ def find_added(recipe: Recipe, layout: Layout, registry: Registry, found: Found)
             found.add(added.source, added.date, locations, base=base)
 
 
-def find_in_inbox(recipe: Recipe, layout: Layout, found: Found) -> None:
+def find_in_inbox(recipe: Recipe, layout: Layout, hashes: ContentHashes, found: Found) -> None:
     """Add what lies in the inbox; a file that belongs to nothing is a problem to report."""
     sources = {source.name: source for source in recipe.sources}
+    if (origin := open_origin(layout.root)) is not None:
+        names = origin.bucket.list(f"inbox/{recipe.name}")
+        for name, info in names.items():
+            hashes.tell(f"{layout.inbox_place}/{name}", info)
+        _find_in_store(recipe, sorted(names), layout, found)
+        return
     for path in sorted(layout.inbox.iterdir()) if layout.inbox.is_dir() else ():
         if is_unfinished(path):
             continue
@@ -116,6 +123,40 @@ def find_in_inbox(recipe: Recipe, layout: Layout, found: Found) -> None:
             found.problems.append(f"{path}: {unknown_source(match['source'], recipe)}")
         else:
             _add_inbox_path(path, sources[match["source"]], match["date"], layout, found)
+
+
+def _find_in_store(recipe: Recipe, names: Sequence[str], layout: Layout, found: Found) -> None:
+    """Add what lies in the inbox of an object store, by names relative to it; what is listed is there whole."""
+    sources = {source.name: source for source in recipe.sources}
+    for name in names:
+        first, *rest = name.split("/")
+        if any(is_unfinished(Path(piece)) for piece in (first, *rest)):
+            continue
+        url = f"{layout.inbox_place}/{name}"
+        match = _INBOX_FILE.fullmatch(first)
+        if match is not None:
+            source, date = match["source"], match["date"]
+        elif len(rest) > 1 and DATE.fullmatch(rest[0]):
+            source, date = first, rest[0]
+        else:
+            found.problems.append(
+                f"{url}: name it <source>@<YYYYMMDD>.<extension> or <source>/<YYYYMMDD>/<file>"
+            )
+            continue
+        if source not in sources:
+            found.problems.append(f"{url}: {unknown_source(source, recipe)}")
+        elif sources[source].format != "auto" or _has_format(url, found):
+            found.add(source, date, [url], base=layout.inbox_place)
+
+
+def _has_format(location: str, found: Found) -> bool:
+    """Whether a file's format can be known; a problem if not."""
+    try:
+        detect_format(location)
+    except DumpError as error:
+        found.problems.append(str(error))
+        return False
+    return True
 
 
 def _find_in_inbox_folder(folder: Path, source: Source, layout: Layout, found: Found) -> None:

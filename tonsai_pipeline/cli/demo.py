@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tonsai_pipeline.cli.options import HomeOption, WorkersOption
+
+if TYPE_CHECKING:
+    from tonsai_pipeline.storage.layout import Layout
 
 _NUM_CONVERSATIONS = 8000
 
@@ -45,8 +48,11 @@ def demo(
     recipe, workspace = open_workspace("demo", options)
     store = workspace.store(recipe)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    _fill_inbox(store.layout.root / "synthetic", store.layout.inbox)
-    console.print(f"[bold]tonsai demo[/bold]  dumps in {_short(store.layout.inbox)}")
+    _fill_inbox(store.layout)
+    inbox = store.layout.inbox_place
+    console.print(
+        f"[bold]tonsai demo[/bold]  dumps in {inbox if '://' in inbox else _short(store.layout.inbox)}"
+    )
     look = ui_command("demo", options)
     run_graph(recipe, workspace, options)
     report = store.current("evaluation_report")
@@ -57,14 +63,22 @@ def demo(
     console.print('  try        uv run tonsai generate --recipe demo "ភ្នំពេញ"')
 
 
-def _fill_inbox(folder: Path, inbox: Path) -> None:
+def _fill_inbox(layout: Layout) -> None:
     """Write the generated dumps once; files that a person put or changed there are left alone."""
+    from tonsai_pipeline.storage.origin import open_origin
+
+    folder, origin = layout.root / "synthetic", open_origin(layout.root)
     _write_dumps(folder)
-    inbox.mkdir(parents=True, exist_ok=True)
+    key = f"inbox/{layout.recipe}"
+    there = set(origin.bucket.list(key)) if origin else {p.name for p in layout.inbox.glob("*")}
+    layout.inbox.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
-        target = inbox / path.name
-        if "@" in path.name and not target.exists():
-            shutil.copyfile(path, target)
+        if "@" not in path.name or path.name in there:
+            continue
+        if origin is not None:
+            origin.bucket.send(path, f"{key}/{path.name}")
+        else:
+            shutil.copyfile(path, layout.inbox / path.name)
 
 
 def _write_dumps(folder: Path) -> None:

@@ -51,12 +51,13 @@ def scan(recipe: RecipeOption = "demo", data: DataOption = None, home: HomeOptio
 
     loaded, workspace = open_workspace(recipe, GraphOptions(home=home, data=data))
     layout = workspace.store(loaded).layout
-    layout.inbox.mkdir(parents=True, exist_ok=True)
+    if layout.inbox_place == str(layout.inbox):
+        layout.inbox.mkdir(parents=True, exist_ok=True)
     found = find_dumps(loaded, layout, workspace.data_folder())
     keys = [dump.key for dump in found.enabled]
     new = _register(loaded, workspace, keys)
     typer.echo(f"{len(keys)} dumps enabled, {len(new)} new: {', '.join(new) or 'none'}")
-    typer.echo(f"inbox: {layout.inbox}")
+    typer.echo(f"inbox: {layout.inbox_place}")
     for problem in found.problems:
         typer.echo(f"problem: {problem}", err=True)
 

@@ -48,7 +48,8 @@ def gc(
     """Say what of the data root may go and why, and delete it with `--delete`.
 
     What a recipe would find as it is, what is shown of it, finished models, what a run that works has used, and all
-    that these were made from, stays. Name every recipe that uses the data root. Raw dumps are never touched.
+    that these were made from, stays. Name every recipe that uses the data root. Raw dumps are never touched. Where the
+    data root is in an object store only this machine's copies go, those that nobody opened of late.
 
     Example: `tonsai gc --recipe my.yaml`, and then `tonsai gc --recipe my.yaml --delete`
     """
@@ -56,16 +57,24 @@ def gc(
 
     from tonsai_pipeline.lineage.garbage import Limits, judge
     from tonsai_pipeline.pipeline import PIPELINE
+    from tonsai_pipeline.storage.layout import origin_url
     from tonsai_pipeline.storage.lease import oldest_lease
     from tonsai_pipeline.storage.space import finish_clearing, list_folders
 
     names = [name.strip() for entry in recipe for name in entry.split(",") if name.strip()]
     root, builders = _open(names, home, data)
-    _check_recipes(root, builders, forget or [])
+    origin = origin_url(root)
+    if origin is None:  # else what goes is a copy, whoever needs it
+        _check_recipes(root, builders, forget or [])
     if delete:
         finish_clearing(root)
     lease_since_s = oldest_lease(root)
-    limits = Limits(time.time() - keep_days * _DAY_S, lease_since_s, keep_models=not old_models)
+    limits = Limits(
+        time.time() - keep_days * _DAY_S,
+        lease_since_s,
+        keep_models=not old_models,
+        origin=origin,
+    )
     verdicts = judge(list_folders(root), PIPELINE, builders, limits)
     # As wide as its rows: a pipe or a file has no width of its own.
     console = Console(width=160, highlight=False, soft_wrap=True)

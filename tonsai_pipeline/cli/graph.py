@@ -31,6 +31,7 @@ from tonsai_pipeline.missing import DUMP_ASSETS, find_missing
 from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.layout import origin_url
 from tonsai_pipeline.storage.store import Artifact
 
 #: Metadata shown on the terminal after an asset's name, in this order.
@@ -80,7 +81,7 @@ def ui_command(recipe_name: str, options: GraphOptions) -> str:
     """Return the command that shows the runs of these options in the web UI, from this folder; ask before they run."""
     named = {
         "TONSAI_RECIPE": recipe_name if recipe_name != "demo" else None,
-        "TONSAI_HOME": options.home and options.home.absolute(),
+        "TONSAI_HOME": options.home and (origin_url(options.home) or options.home.absolute()),
         "TONSAI_DATA": options.data and options.data.absolute(),
         "DAGSTER_HOME": own_instance_folder(options.home),
     }

@@ -26,9 +26,23 @@ RecipeOption = Annotated[
         "--recipe", "-r", envvar="TONSAI_RECIPE", help="Shipped name or path of a recipe."
     ),
 ]
+
+
+def _open_root(place: str) -> Path:
+    from tonsai_pipeline.storage.data_root import open_root
+
+    return open_root(place)
+
+
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", envvar="TONSAI_HOME", help="Data root; ./tonsai_data by default."),
+    typer.Option(
+        "--home",
+        envvar="TONSAI_HOME",
+        parser=_open_root,
+        metavar="FOLDER|URL",
+        help="Data root, a folder or s3://bucket/folder; ./tonsai_data by default.",
+    ),
 ]
 DataOption = Annotated[
     Path | None,

@@ -91,7 +91,7 @@ def observe_inbox(
     place = f"{RAW_DUMPS}/{WHOLE}/{digest_json(graph.recipe.name)[:16]}"
     metadata: dict[str, Any] = {
         **{state.replace(" ", "_"): counts[state] for state in _STATES},
-        "inbox": dg.MetadataValue.path(str(graph.store.layout.inbox)),
+        "inbox": dg.MetadataValue.path(graph.store.layout.inbox_place),
         "dumps": dg.MetadataValue.md(table(["dump", "state", "why"], rows[:_MAX_ROWS])),
     }
     write_page(graph.store.layout.root, place, metadata)

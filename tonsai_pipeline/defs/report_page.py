@@ -18,8 +18,10 @@ from typing import Any
 import dagster as dg
 from markdown_it import MarkdownIt
 
+from tonsai_pipeline.storage.data_root import default_root
 from tonsai_pipeline.storage.files import write_bytes
-from tonsai_pipeline.storage.layout import WHOLE, default_root
+from tonsai_pipeline.storage.layout import WHOLE
+from tonsai_pipeline.storage.origin import open_origin
 from tonsai_pipeline.storage.space import say_bytes
 
 PREFIX = "/tonsai/pages/"
@@ -91,7 +93,12 @@ def write_page(
             if name not in pictures
         ),
     ]
-    write_bytes(_file(root, f"{place}.html"), as_html(asset, "".join(body), refresh_s=refresh_s))
+    path, page = _file(root, f"{place}.html"), as_html(asset, "".join(body), refresh_s=refresh_s)
+    origin = open_origin(root)
+    if origin is None or refresh_s:  # a page that changes every few seconds is for this machine
+        write_bytes(path, page)
+    else:
+        origin.push(path, page)
 
 
 def as_html(title: str, body: str, *, refresh_s: int = 0) -> bytes:
@@ -115,8 +122,11 @@ def read_page(place: str, root: Path | None = None) -> bytes | None:
     """Return a page by what follows `/tonsai/pages/`; None if there is none of that name."""
     if not _PLACE.fullmatch(place):
         return None
-    path = _file(root or default_root(), place)
-    return path.read_bytes() if path.is_file() else None
+    root = root or default_root()
+    path, origin = _file(root, place), open_origin(root)
+    if path.is_file() or origin is None:
+        return path.read_bytes() if path.is_file() else None
+    return origin.read(path)
 
 
 def _file(root: Path, place: str) -> Path:

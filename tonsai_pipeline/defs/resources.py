@@ -20,7 +20,8 @@ from pydantic import Field
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.recipe import Recipe, find_recipe, load_recipe
-from tonsai_pipeline.storage.layout import Layout, default_root
+from tonsai_pipeline.storage.data_root import default_root, open_root
+from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
 
 _INSTANCE_FILE = "dagster.yaml"
@@ -33,7 +34,7 @@ class Workspace:
     """Where data lies on this machine; it can change nothing but the place.
 
     Args:
-        root: Data root; empty for TONSAI_HOME or ./tonsai_data.
+        root: Data root, a folder or a URL; empty for TONSAI_HOME or ./tonsai_data.
         data: Folder that relative source paths start at; empty for TONSAI_DATA or the working folder.
         recipe_file: Of the recipe, if it is in one; a published model's card names its commit.
     """
@@ -44,7 +45,7 @@ class Workspace:
 
     def store(self, recipe: Recipe) -> Store:
         """Open the store for a recipe."""
-        root = Path(self.root).absolute() if self.root else default_root()
+        root = open_root(self.root).absolute() if self.root else default_root()
         return Store(Layout(root, recipe.name))
 
     def data_folder(self) -> Path:

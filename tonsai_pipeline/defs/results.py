@@ -45,7 +45,7 @@ def materialized(
         entries["dagster/row_count"] = int(num_rows)
     entries |= {
         "cached": artifact.cached,
-        "path": dg.MetadataValue.path(str(artifact.path)),
+        "path": dg.MetadataValue.path(str(artifact.folder)),
         "size_bytes": artifact.manifest.num_bytes,
         "num_files": len(artifact.manifest.files),
         "fingerprint": artifact.manifest.fingerprint[:16],
@@ -55,7 +55,7 @@ def materialized(
         entries["peak_memory_mb"] = round(timings["peak_memory_bytes"] / 1e6, 1)
         if (size := artifact.report.get("num_bytes")) and timings["elapsed_s"] > 0:
             entries["mb_per_s"] = round(size / 1e6 / timings["elapsed_s"], 2)
-    write_page(Layout.of_artifact(artifact.path).root, artifact.place, entries, checks)
+    write_page(Layout.of_artifact(artifact.folder).root, artifact.place, entries, checks)
     return dg.MaterializeResult(
         metadata={"page": dg.MetadataValue.url(page_url(artifact.place)), **entries},
         check_results=list(checks),

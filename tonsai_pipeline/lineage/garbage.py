@@ -21,8 +21,9 @@ from tonsai_pipeline.errors import ManifestError, StorageError
 from tonsai_pipeline.lineage.builder import Builder, all_dumps
 from tonsai_pipeline.lineage.pipeline import Pipeline
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.layout import WHOLE
+from tonsai_pipeline.storage.layout import WHOLE, origin_url
 from tonsai_pipeline.storage.manifest import Manifest, read_manifest
+from tonsai_pipeline.storage.origin import open_origin
 from tonsai_pipeline.storage.space import Folder
 
 _MADE_FROM = ": what it was made from"
@@ -55,11 +56,13 @@ class Limits:
         used_since_s: What was used since then stays, in seconds since the epoch.
         lease_since_s: Since when a process works in the data root; None if none does.
         keep_models: Whether every finished model stays, with what it was made from, or only those that are shown.
+        origin: URL of the data root, if it lies in an object store: then finished results here are copies.
     """
 
     used_since_s: float
     lease_since_s: float | None
     keep_models: bool = True
+    origin: str | None = None
 
 
 def judge(
@@ -145,7 +148,7 @@ def _mark_recipe(
         for dump in all_dumps(builder.dumps.versions, stage):
             artifact = builder.find(stage.name, dump)
             if artifact is not None:
-                needed.add(artifact.path, f"found by recipe {name}")
+                needed.add(artifact.folder, f"found by recipe {name}")
             elif (key := builder.key(stage.name, dump)) is not None:
                 place = builder.store.layout.building(stage.name, dump, key)
                 resumable[stage.name, dump or WHOLE, place.name] = name
@@ -191,14 +194,23 @@ def _verdict(
     resumable: Mapping[tuple[str, str, str], str],
     limits: Limits,
 ) -> Verdict:
-    if folder.kind == "artifact":
+    if limits.origin is not None and folder.kind in ("artifact", "fetched"):
+        reason = _used(folder, limits)
+        useless = f"a copy of what {limits.origin} has: fetched again when it is opened"
+    elif folder.kind == "artifact":
         reason = needed.reasons.get(folder.path)
         is_damaged = manifests[folder.path] is None
         useless = "damaged: no stage would open it" if is_damaged else _UNNEEDED
     else:
         place = (_STAGES.get(folder.asset, folder.asset), folder.partition or WHOLE, folder.name)
-        published = folder.path.parents[2].joinpath("artifacts", *place)
-        is_published = folder.kind == "run" and manifests.get(published) is not None
+        root = folder.path.parents[2]
+        is_published = folder.kind == "run" and (
+            manifests.get(root.joinpath("artifacts", *place)) is not None
+            or (
+                (origin := open_origin(root)) is not None
+                and origin.find("/".join(place)) is not None
+            )
+        )
         useless = "checkpoints of a model that is finished" if is_published else _UNFINISHED
         reason = _used(folder, limits)
         if reason is None and place in resumable:
@@ -214,6 +226,8 @@ def _has_model(folder: Folder) -> bool:
 
 def forget_cleared(root: Path) -> None:
     """Remove the files in `current/` that point to what is gone."""
+    if origin_url(root) is not None:  # it is in the store
+        return
     for pointer in (root / "current").glob("*/*/*.json"):
         if not _pointed_to(root, pointer).is_dir():
             pointer.unlink()

@@ -49,8 +49,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON with sorted keys and a final newline, atomically."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """Return `value` as `write_json` writes it."""
     options = JSON_OPTIONS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    write_bytes(path, orjson.dumps(value, option=options))
+    return orjson.dumps(value, option=options)
 
 
 def read_json(path: Path) -> object:

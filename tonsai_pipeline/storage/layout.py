@@ -9,18 +9,24 @@
   dumps/<recipe>.attempts/    dumps that did not get in yet, and why
   alive/                      a file that the process of a run holds locked
   runs/                       training runs: checkpoints and metrics, by fingerprint
+  pages/                      a page for people, an artifact each
+  origin.json                 the URL of the data root, where it lies in an object store (`data_root.py`); then
+  fetched/                    has results of which only the manifest or single files were fetched, and the inbox and
+                              dumps/<recipe>/ are in the store
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.schema import DumpKey
+from tonsai_pipeline.storage.files import read_json
 
 WHOLE = "all"
+ORIGIN_NAME = "origin.json"
 #: Characters of a fingerprint in a folder name: 64 bits, enough for one store.
 _SHORT = 16
 
@@ -46,6 +52,12 @@ class Layout:
     def inbox(self) -> Path:
         """Folder that the new-dump sensor watches."""
         return self.root / "inbox" / self.recipe
+
+    @property
+    def inbox_place(self) -> str:
+        """Where people drop dumps: that folder, or its URL."""
+        url = origin_url(self.root)
+        return str(self.inbox) if url is None else f"{url}/inbox/{self.recipe}"
 
     @property
     def registry(self) -> Path:
@@ -98,6 +110,7 @@ def _part(partition: str | None) -> str:
         raise RecipeError(str(error)) from error
 
 
-def default_root() -> Path:
-    """Return the data root: TONSAI_HOME, or `tonsai_data` in the working folder where that is unset or empty."""
-    return Path(os.environ.get("TONSAI_HOME") or "tonsai_data").absolute()
+def origin_url(root: Path) -> str | None:
+    """Return the URL of a data root that lies in an object store; None for one that is a folder alone."""
+    path = root / ORIGIN_NAME
+    return str(cast("dict[str, Any]", read_json(path))["url"]) if path.is_file() else None

@@ -112,6 +112,17 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise ManifestError(f"{folder}: no {MANIFEST_NAME}: the stage that makes it did not finish")
+    manifest = parse_manifest(path)
+    _check_sizes(folder, manifest.files)
+    return manifest
+
+
+def parse_manifest(path: Path) -> Manifest:
+    """Read a `manifest.json`, whatever lies beside it.
+
+    Raises:
+        ManifestError: It is damaged or of an unknown format.
+    """
     try:
         raw = cast("dict[str, Any]", read_json(path))
     except StorageError as error:
@@ -121,13 +132,11 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         files = tuple(FileEntry(**entry) for entry in raw.pop("files"))
         made_from = raw.pop("made_from", None)
-        manifest = Manifest(
+        return Manifest(
             files=files, made_from=None if made_from is None else tuple(made_from), **raw
         )
     except (KeyError, TypeError) as error:
         raise ManifestError(f"{path}: damaged: {error}; run the stage again") from error
-    _check_sizes(folder, files)
-    return manifest
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

@@ -18,16 +18,21 @@ from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.lease import lock_file
 
-Kind = Literal["artifact", "unfinished", "run"]
+Kind = Literal["artifact", "unfinished", "run", "fetched"]
 #: Folders are moved here before they are deleted, so that none is ever found half deleted.
 _CLEARED = Path("building") / "cleared"
-_KINDS: dict[Kind, str] = {"artifact": "artifacts", "unfinished": "building", "run": "runs"}
+_KINDS: dict[Kind, str] = {
+    "artifact": "artifacts",
+    "unfinished": "building",
+    "run": "runs",
+    "fetched": "fetched",
+}
 _BLOCK_BYTES = 512  # st_blocks is counted in these, whatever the file system's own blocks are
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A finished result, an unfinished one, or a training run with its checkpoints.
+    """A finished result, an unfinished one, a training run with its checkpoints, or single files of a result.
 
     Args:
         kind: Which of them.

@@ -4,7 +4,8 @@
                                           └─no──▶ make(building folder) ──manifest last, rename──▶ Artifact
 
 A killed `make` leaves its building folder; the next call with the same fingerprint gets that folder back
-and goes on (see `engine/parts.py`). Two processes that want the same work wait for each other.
+and goes on (see `engine/parts.py`). Two processes that want the same work wait for each other; two machines with a
+data root in an object store both do it, and the first result counts (see `origin.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ import orjson
 from tonsai_pipeline.errors import ManifestError
 from tonsai_pipeline.storage.files import (
     JSON_OPTIONS,
+    json_bytes,
     read_json,
     sync_file,
     translate_os_errors,
@@ -40,20 +42,21 @@ from tonsai_pipeline.storage.manifest import (
     read_manifest,
     write_manifest,
 )
+from tonsai_pipeline.storage.origin import open_origin, place_of
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished result on disk.
+    """A finished result on disk, or in the object store of the data root.
 
     Args:
-        path: Its folder.
+        folder: Where it is, or will be when it is opened.
         manifest: What the folder holds.
         cached: True if this call found it finished and did no work.
         timings: Seconds and peak memory of the run that made it.
     """
 
-    path: Path
+    folder: Path
     manifest: Manifest
     cached: bool = True
     timings: Mapping[str, float] | None = None
@@ -64,9 +67,27 @@ class Artifact:
         return self.manifest.data_version
 
     @property
+    def path(self) -> Path:
+        """Its folder with all of its files, which are fetched now if they are not on this machine.
+
+        Raises:
+            ManifestError: It is gone from the object store, or damaged there.
+            StorageError: The store does not answer, or the disk is full.
+        """
+        if not self.folder.is_dir() and (origin := open_origin(self._root)) is not None:
+            origin.fetch(self.folder)
+        return self.folder
+
+    def file(self, name: str) -> Path:
+        """Return one file of it, fetched alone if it is not on this machine; errors as of `path`."""
+        if not self.folder.is_dir() and (origin := open_origin(self._root)) is not None:
+            return origin.fetch_file(self.folder, name)
+        return self.folder / name
+
+    @property
     def place(self) -> str:
         """Its folder below `artifacts/`: `<asset>/<partition or "all">/<fingerprint>`."""
-        return "/".join(self.path.parts[-3:])
+        return place_of(self.folder)
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -77,12 +98,17 @@ class Artifact:
         """Return the part files of a table in the artifact, in order."""
         return sorted((self.path / folder).glob("part-*.parquet"))
 
+    @property
+    def _root(self) -> Path:
+        return Layout.of_artifact(self.folder).root
+
 
 class Store:
     """Finished results below one data root, and which of them are current for one recipe."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._origin = open_origin(layout.root)
 
     def materialize(
         self,
@@ -118,7 +144,7 @@ class Store:
         with translate_os_errors(self.layout.root), self._lock(asset, partition, key):
             hold_lease(self.layout.root)
             building = self.layout.building(asset, partition, key)
-            artifact = None if force else _finished(final, key) or _resumed(building, final, key)
+            artifact = None if force else self._finished(final, key) or self._resumed(final, key)
             if artifact is None:
                 if force:
                     shutil.rmtree(building, ignore_errors=True)
@@ -142,9 +168,14 @@ class Store:
                     report=report,
                     made_from=tuple(sorted(set(made_from))),
                 )
-                _publish(building, final, manifest, timings)
-                artifact = Artifact(final, manifest, cached=False, timings=timings)
-            else:
+                write_json(building / TIMINGS_NAME, timings)
+                write_manifest(building, manifest)
+                first = self._publish(building, final, manifest, replaces=force)
+                if first.data_version == manifest.data_version:
+                    artifact = Artifact(final, manifest, cached=False, timings=timings)
+                else:
+                    artifact = Artifact(final, first)
+            elif final.is_dir():
                 os.utime(final)  # used now: see `lease`
             self._point(asset, partition, artifact)
         return artifact
@@ -153,14 +184,29 @@ class Store:
         """Return the finished result of a piece of work, or None; never does any, and locks nothing."""
         final = self.layout.artifact(asset, partition, key)
         try:
-            artifact = load_artifact(final) if final.is_dir() else None
+            artifact = self.at(final)
         except ManifestError:
             return None
         if artifact is None or artifact.manifest.fingerprint != key:
             return None
-        if is_held(self.layout.root):
+        if is_held(self.layout.root) and final.is_dir():
             os.utime(final)  # a process that works uses it: see `lease`
         return artifact
+
+    def at(self, folder: Path) -> Artifact | None:
+        """Return the finished result that belongs into a folder, None if there is none.
+
+        Raises:
+            ManifestError: It is damaged.
+        """
+        if self._origin is None:
+            return load_artifact(folder) if folder.is_dir() else None
+        if folder.is_dir():
+            with suppress(ManifestError):
+                return load_artifact(folder)
+            shutil.rmtree(folder)  # a damaged copy of what the store has
+        manifest = self._origin.find(place_of(folder))
+        return None if manifest is None else Artifact(folder, manifest)
 
     def current(self, asset: str, partition: str | None = None) -> Artifact:
         """Return the current result of an asset.
@@ -168,33 +214,81 @@ class Store:
         Raises:
             ManifestError: It was never made, or is damaged; the message says what to run.
         """
-        pointer = self.layout.current(asset, partition)
+        pointer = self._pulled(asset, partition)
         where = asset if partition is None else f"{asset}[{partition}]"
         if not pointer.is_file():
             raise ManifestError(
                 f"{where}: not materialized yet for recipe '{self.layout.recipe}'; materialize "
                 f"{asset} first (in the UI, or: tonsai run --select {asset})"
             )
-        relative = cast("dict[str, str]", read_json(pointer))["path"]
-        return load_artifact(self.layout.root / relative)
+        place = place_of(Path(cast("dict[str, str]", read_json(pointer))["path"]))
+        folder = self.layout.root / "artifacts" / place
+        return self.at(folder) or load_artifact(folder)
 
     def is_current(self, asset: str, partition: str | None, artifact: Artifact) -> bool:
         """Tell whether a finished result is the current one; another may have been made after it."""
-        pointer = self.layout.current(asset, partition)
+        pointer = self._pulled(asset, partition)
         return pointer.is_file() and read_json(pointer) == self._pointer(artifact)
 
     def _point(self, asset: str, partition: str | None, artifact: Artifact) -> None:
         if not self.is_current(asset, partition, artifact):
-            write_json(self.layout.current(asset, partition), self._pointer(artifact))
+            pointer = self.layout.current(asset, partition)
+            if self._origin is not None:
+                self._origin.push(pointer, json_bytes(self._pointer(artifact)))
+            else:
+                write_json(pointer, self._pointer(artifact))
+
+    def _pulled(self, asset: str, partition: str | None) -> Path:
+        """Return the file that says what is current, as new as the store has it."""
+        if self._origin is not None:
+            self._origin.pull(f"current/{self.layout.recipe}")
+        return self.layout.current(asset, partition)
 
     def _pointer(self, artifact: Artifact) -> dict[str, str]:
         return {
-            "path": artifact.path.relative_to(self.layout.root).as_posix(),
+            "path": artifact.folder.relative_to(self.layout.root).as_posix(),
             "data_version": artifact.data_version,
         }
 
     def _lock(self, asset: str, partition: str | None, key: str) -> AbstractContextManager[None]:
         return lock_file(self.layout.building(asset, partition, key).with_suffix(".lock"))
+
+    def _finished(self, final: Path, key: str) -> Artifact | None:
+        """Return the finished artifact, or None if there is none or it is damaged (then it is removed)."""
+        try:
+            artifact = self.at(final)
+        except ManifestError:
+            shutil.rmtree(final, ignore_errors=True)
+            return None
+        return artifact if artifact is not None and artifact.manifest.fingerprint == key else None
+
+    def _resumed(self, final: Path, key: str) -> Artifact | None:
+        """Publish a folder that was finished when its process was killed, or return None."""
+        asset, partition, _ = final.parts[-3:]
+        building = self.layout.building(asset, partition, key)
+        if not (building / MANIFEST_NAME).is_file():
+            return None
+        try:
+            finished = load_artifact(building)
+        except ManifestError:
+            shutil.rmtree(building)
+            return None
+        if finished.manifest.fingerprint != key:
+            return None
+        self._publish(building, final, finished.manifest, replaces=False)
+        return self.at(final)
+
+    def _publish(
+        self, building: Path, final: Path, manifest: Manifest, *, replaces: bool
+    ) -> Manifest:
+        """Put a finished folder in its place and return what counts: where a machine was faster with other bytes, theirs."""
+        if self._origin is not None:
+            first = self._origin.publish(building, place_of(final), replaces=replaces)
+            if first.data_version != manifest.data_version:
+                shutil.rmtree(building)
+                return first
+        _move(building, final)
+        return manifest
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -207,32 +301,6 @@ def load_artifact(path: Path) -> Artifact:
     timings = path / TIMINGS_NAME
     known = cast("dict[str, float]", read_json(timings)) if timings.is_file() else None
     return Artifact(path, manifest, timings=known)
-
-
-def _finished(final: Path, name: str) -> Artifact | None:
-    """Return the finished artifact, or None if there is none or it is damaged (then it is removed)."""
-    if not final.is_dir():
-        return None
-    try:
-        artifact = load_artifact(final)
-    except ManifestError:
-        shutil.rmtree(final)
-        return None
-    return artifact if artifact.manifest.fingerprint == name else None
-
-
-def _resumed(building: Path, final: Path, name: str) -> Artifact | None:
-    """Publish a folder that was finished when its process was killed, or return None."""
-    if not (building / MANIFEST_NAME).is_file() or _finished(building, name) is None:
-        return None
-    _move(building, final)
-    return load_artifact(final)
-
-
-def _publish(building: Path, final: Path, manifest: Manifest, timings: Mapping[str, float]) -> None:
-    write_json(building / TIMINGS_NAME, timings)
-    write_manifest(building, manifest)
-    _move(building, final)
 
 
 def _move(building: Path, final: Path) -> None:

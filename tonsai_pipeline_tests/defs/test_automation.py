@@ -256,14 +256,21 @@ def test_the_corpus_waits_for_its_dumps(place: Place) -> None:
 def test_growth_is_measured_against_the_shards_that_the_model_was_trained_on(place: Place) -> None:
     store = place.graph.store
 
-    def make(asset: str, key: str, report: dict[str, int], **inputs: str) -> str:
+    def make(asset: str, key: str, report: dict[str, int], *made_from: str) -> str:
         return store.materialize(
-            asset, None, key, lambda _: report, stage_version="1", settings={}, inputs=inputs
-        ).data_version
+            asset,
+            None,
+            key,
+            lambda _: report,
+            stage_version="1",
+            settings={},
+            inputs={},
+            made_from=made_from,
+        ).place
 
     assert growth_of(store) is None
     old = make("packed_shards", "a" * 64, {"num_tokens": 1000})
-    make("pretrained_model", "m" * 64, {}, shards=old)
+    make("pretrained_model", "m" * 64, {}, old)
     assert growth_of(store) == 0
     make("packed_shards", "b" * 64, {"num_tokens": 1200})
     assert growth_of(store) == pytest.approx(0.2)

@@ -139,7 +139,7 @@ def missing_corpus(graph: Graph) -> Wanted:
     """Return the assets of the corpus that are not made for the dumps as they are; the catalog goes first."""
     catalog = graph.find_dumps()
     if not catalog.enabled:
-        return Wanted(wait=f"no dump yet; put one into {graph.store.layout.inbox}")
+        return Wanted(wait=f"no dump yet; put one into {graph.store.layout.inbox_place}")
     missing = find_missing(
         open_builder(graph.recipe, graph.store, view_of(catalog)), chosen=CORPUS_ASSETS
     )

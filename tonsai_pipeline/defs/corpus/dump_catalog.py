@@ -75,9 +75,7 @@ def dump_catalog(graph: Graph, pages: Pages) -> dg.AssetsDefinition:
 def show_catalog(graph: Graph, artifact: Artifact) -> dg.MaterializeResult:
     """Return what people see of a catalog."""
     report, num_dumps = artifact.report, artifact.report["num_dumps"]
-    none_yet = (
-        f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox} and run again"
-    )
+    none_yet = f"none yet: put <source>@<YYYYMMDD>.jsonl into {graph.store.layout.inbox_place} and run again"
     set_aside = "; ".join(f"{key}: {why}" for key, why in report["set_aside"].items())
     problems = "; ".join(report["problems"])
     return materialized(

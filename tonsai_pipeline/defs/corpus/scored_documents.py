@@ -76,7 +76,7 @@ def _dropped_percent(source: Mapping[str, Any], reasons: list[str]) -> list[floa
 
 def _to_read(artifact: Artifact) -> dict[str, dg.MarkdownMetadataValue]:
     """Lay out up to ten documents of each decile of the score, a table a language."""
-    documents = cast("dict[str, list[dict[str, Any]]]", read_json(artifact.path / "to_read.json"))
+    documents = cast("dict[str, list[dict[str, Any]]]", read_json(artifact.file("to_read.json")))
     header = ["decile", "score", "dropped for", "document", "begins"]
     return {
         f"to_read_{language}": dg.MetadataValue.md(

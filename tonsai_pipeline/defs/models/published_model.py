@@ -111,10 +111,11 @@ def _give(context: dg.AssetExecutionContext, run: PublishRun) -> str | None:
 
 
 def _pictures(made: Made) -> dict[str, Any]:
-    release = made.artifact.path / RELEASE_NAME
     verdicts = [[name, row["verdict"], row["message"]] for name, row in _gate(made).items()]
     cards = {
-        name: dg.MetadataValue.md(_body((release / name).read_text(encoding="utf-8")))
+        name: dg.MetadataValue.md(
+            _body(made.artifact.file(f"{RELEASE_NAME}/{name}").read_text(encoding="utf-8"))
+        )
         for name in _CARDS
     }
     return {"verdicts": dg.MetadataValue.md(table(["", "verdict", ""], verdicts)), **cards}

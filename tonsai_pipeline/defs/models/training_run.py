@@ -75,7 +75,7 @@ class _LivePage:
 
 def pictures(made: Made) -> dict[str, Any]:
     """Return the curve, and what the network wrote on the way."""
-    records = read_metrics(made.artifact.path / METRICS_NAME)
+    records = read_metrics(made.artifact.file(METRICS_NAME))
     found: dict[str, Any] = {"curve": _curve(records)}
     if samples := _samples(records):
         found["samples"] = samples
@@ -92,7 +92,7 @@ def checks(
         limits: How far a language of the base model may rise.
         fell: What is held out and must have fallen; empty: all of it.
     """
-    records = read_metrics(made.artifact.path / METRICS_NAME)
+    records = read_metrics(made.artifact.file(METRICS_NAME))
     yield from _loss_checks(made, records, fell)
     yield _base_check(made, records, limits)
 
@@ -170,7 +170,7 @@ def _base_check(
     made: Made, records: list[dict[str, Any]], limits: Mapping[str, float]
 ) -> dg.AssetCheckResult:
     """Compare the finished model with the base model, byte for byte on the same text."""
-    status: Any = read_json(made.artifact.path / STATUS_NAME)
+    status: Any = read_json(made.artifact.file(STATUS_NAME))
     base = {lang: found["bits_per_byte"] for lang, found in status.get("base", {}).items()}
     now = {lang: found["bits_per_byte"] for lang, found in _validation(records)[-1][1].items()}
     rises = find_rises(limits, base, now)

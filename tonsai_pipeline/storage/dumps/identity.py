@@ -22,6 +22,7 @@ from typing import Any, cast
 import fsspec
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage.bucket import etag_of
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.hub import HubLocation
 from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
@@ -54,6 +55,7 @@ class ContentHashes:
         known = _read(path)
         self._files, self._commits = known["files"], known["commits"]
         self._learnt: dict[str, dict[str, dict[str, Any]]] = {"files": {}, "commits": {}}
+        self._told: dict[str, str] = {}
         #: What a person should know: a Hub that could not be asked.
         self.problems: list[str] = []
 
@@ -74,6 +76,11 @@ class ContentHashes:
             return f"sha256:{self._of_file(path)}"
         except OSError as error:
             raise DumpError(f"{location}: cannot be read: {error.strerror or error}") from error
+
+    def tell(self, url: str, info: Mapping[str, Any]) -> None:
+        """Learn what a listing said of an object, which then is not asked for alone."""
+        if (tag := etag_of(info)) is not None:
+            self._told[url] = tag
 
     def pin(self, hub: HubLocation) -> HubLocation:
         """Replace a branch or tag by the commit it names now, so that what is read is what was named.
@@ -124,11 +131,8 @@ class ContentHashes:
         return digest
 
     def _of_url(self, url: str) -> str:
-        try:
-            system, path = fsspec.core.url_to_fs(url)
-            return f"ukey:{hashlib.sha256(str(system.ukey(path)).encode()).hexdigest()}"
-        except Exception as error:  # every fsspec protocol has its own errors
-            raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+        said = self._told.get(url) or _ask_store(url)
+        return f"ukey:{hashlib.sha256(said.encode()).hexdigest()}"
 
     def _ask_hub(self, hub: HubLocation, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Ask which commit a revision names; a Hub that does not answer leaves the last one known."""
@@ -153,6 +157,22 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     return {"files": dict(known.get("files", {})), "commits": dict(known.get("commits", {}))}
 
 
+def _ask_store(url: str) -> str:
+    """Return what a store says of an object that changes with its bytes.
+
+    Raises:
+        DumpError: It cannot be asked.
+    """
+    try:
+        # A listing that was kept would not know what came since.
+        system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        # Web servers behind one address may differ in their ETags: a web address is taken as it is.
+        tag = None if url.startswith("http") else etag_of(system.info(path))
+        return tag or str(system.ukey(path))
+    except Exception as error:  # every fsspec protocol has its own errors
+        raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+
+
 def stat_stamp(stat: os.stat_result) -> dict[str, int]:
     """Return what changes when somebody writes to a file or puts another in its place.
 
@@ -167,14 +187,16 @@ def stat_stamp(stat: os.stat_result) -> dict[str, int]:
 
 
 def location_stamp(location: str) -> str:
-    """Return what changes when somebody writes to a local file or folder; the location itself for others.
+    """Return what changes when somebody writes to a file, folder or URL; the location itself for one of the Hub.
 
     Raises:
         DumpError: It is missing.
     """
     path = Path(location)
-    if is_url(location) or location.startswith("hub://"):
+    if location.startswith("hub://"):
         return location
+    if is_url(location):
+        return _ask_store(location)
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return digest_json([[str(file), stat_stamp(file.stat())] for file in files])

@@ -80,11 +80,11 @@ def name_root(pattern: str, base: Path | None = None) -> Path | None:
     return root if len(parts) < len(path.parts) or root.is_dir() else root.parent
 
 
-def name_files(locations: Mapping[str, Path | None]) -> dict[str, str]:
+def name_files(locations: Mapping[str, Path | str | None]) -> dict[str, str]:
     """Name the files of a dump without the folders of this machine; no name depends on a later location.
 
     Args:
-        locations: Location -> the folder its name is relative to; None for its own file name alone. Where a
+        locations: Location -> the folder or URL its name is relative to; None for its own file name alone. Where a
             name is taken, the later location gets the folders before it as well.
 
     Example:
@@ -101,10 +101,12 @@ def name_files(locations: Mapping[str, Path | None]) -> dict[str, str]:
     return names
 
 
-def _possible_names(location: str, base: Path | None) -> Iterator[str]:
+def _possible_names(location: str, base: Path | str | None) -> Iterator[str]:
     if is_hub(location):
         hub = HubLocation.parse(location)
         yield (plain := HubLocation(hub.id, hub.config, hub.split).url)
+    elif is_url(location) and base is not None:
+        yield (plain := location.removeprefix(f"{base}/"))
     elif is_url(location):
         pieces = urlsplit(location)
         yield (plain := f"{pieces.hostname or ''}{pieces.path}".lstrip("/"))
