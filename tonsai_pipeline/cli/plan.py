@@ -235,6 +235,7 @@ def _print_cost(
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
+        with_average=train.average_frac is not None,
     )
     _print_memory(console, memory, train.zero_stage, rows)
     if train.micro_batch_rows == "auto":

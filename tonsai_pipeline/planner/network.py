@@ -49,7 +49,7 @@ class MemoryEstimate:
     Args:
         parameters: The copy that computes.
         gradients: As computed, and as summed over micro batches.
-        optimizer: fp32 masters and the two AdamW moments.
+        optimizer: fp32 masters, the two AdamW moments, and the mean of the weights where one is kept.
         activations: Kept for the backward pass.
         logits: The output layer's peak.
     """
@@ -134,6 +134,7 @@ def memory_per_gpu(
     activation_checkpointing: bool = False,
     loss_chunk_tokens: int = 0,
     offload_optimizer: bool = False,
+    with_average: bool = False,
 ) -> MemoryEstimate:
     """Estimate the memory of training with DeepSpeed on one GPU.
 
@@ -146,6 +147,7 @@ def memory_per_gpu(
         activation_checkpointing: Whether only the input of each block is kept.
         loss_chunk_tokens: Tokens whose logits exist at a time; 0: the whole micro batch.
         offload_optimizer: Whether optimizer states are in the host's memory.
+        with_average: Whether the mean of the weights is kept beside them.
 
     Returns:
         Bytes. States are exact: counted in a DeepSpeed 0.19.8 of one process before its update, 20 bytes a parameter
@@ -167,7 +169,7 @@ def memory_per_gpu(
     # In bf16 with ZeRO 1, gradients as they are computed stand beside their fp32 sums.
     gradient_bytes = 6 if precision == "bf16" and stage == 1 else 4
     # Without ZeRO the fp32 weights are their own masters.
-    optimizer = divided(12 if stage else 8, 1)
+    optimizer = divided((12 if stage else 8) + (4 if with_average else 0), 1)
     tokens = micro_batch_rows * shape.seq_len
     per_unit = 2 if activation_checkpointing else 34
     wide = 1 if is_half else 2

@@ -54,6 +54,7 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
+        with_average=train.average_frac is not None,
     )
     found: dict[str, float] = {
         "plan_parameters": shape.num_parameters,

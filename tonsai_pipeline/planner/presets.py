@@ -128,6 +128,7 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
                     precision=precision,
                     activation_checkpointing=recompute,
                     loss_chunk_tokens=chunk,
+                    with_average=section.average_frac is not None,
                 )
                 # Fewer than four rows keep a GPU waiting for its kernels; another saver is cheaper.
                 if memory.total <= available and (rows >= min(4, own_rows) or recompute):

@@ -103,6 +103,21 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_last_stage_is_reached(self) -> Self:
+        length = self.train.max_tokens
+        is_whole = length in (None, self.mixture.total_tokens) and self.train.num_epochs in (
+            None,
+            1.0,
+        )
+        if self.mixture.stages and not is_whole:
+            raise ValueError(
+                "mixture.stages lie one after another in the packed rows, and only a run that reads these once reaches the "
+                "last one as planned: give the length as mixture.total_tokens, and leave train.max_tokens and "
+                "train.num_epochs empty"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _limits_have_a_base(self) -> Self:
         if self.train.regression.max_rise_frac and self.model.base is None:
             raise ValueError(

@@ -228,6 +228,10 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     """Learning rate over the run."""
 
+    average_frac: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Part of the run over which a running mean of the weights forgets, 0..1; 0.2 was best. At the end the mean is measured
+    beside the last weights, and the better of both becomes the model. 4 bytes a parameter more. Empty: no mean."""
+
     validation: ValidationConfig = ValidationConfig()
     """Measurements on held-out text during the run."""
 
@@ -290,8 +294,8 @@ class TrainConfig(Section):
         if self.deepspeed_config is not None and self.deepspeed_config.is_file():
             users = read_deepspeed(self.deepspeed_config)
             check_deepspeed(users, self.precision)
-            if stage_of(users) == 3 and self.samples.every_steps is not None:
-                raise ValueError("`samples` need whole weights in each process, not stage 3")
+            if stage_of(users) == 3 and (needs := self._needs_whole_weights()):
+                raise ValueError(f"{needs} whole weights in each process, not stage 3")
         return self
 
     @model_validator(mode="after")
@@ -304,9 +308,14 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _samples_have_all_weights(self) -> Self:
-        if self.samples.every_steps is not None and self.zero_stage == 3:
+    def _weights_are_whole_where_needed(self) -> Self:
+        if self.zero_stage == 3 and (needs := self._needs_whole_weights()):
             raise ValueError(
-                "`samples` need whole weights in each process; take zero_stage 1 or 2, or none"
+                f"{needs} whole weights in each process; take zero_stage 1 or 2, or none"
             )
         return self
+
+    def _needs_whole_weights(self) -> str:
+        if self.average_frac is not None:
+            return "`average_frac` needs"
+        return "`samples` need" if self.samples.every_steps is not None else ""

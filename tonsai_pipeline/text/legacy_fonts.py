@@ -191,11 +191,8 @@ class Damage(NamedTuple):
 
 def find_damage(texts: Texts, tally: Tally | None = None) -> Damage:
     """Judge the lines of the texts that have strange words; `tally` is what was counted in the texts, if it is known."""
-    tally = tally or _lexicon().tally(batch_of_arrow(texts))
-    words, strange = tally.of(LATIN_WORDS), tally.of(STRANGE)
-    rows = np.flatnonzero((strange >= _MIN_STRANGE_WORDS) & (strange >= _MIN_STRANGE_FRAC * words))
-    lines = split_lines(batch_of_arrow(texts.take(pa.array(rows))))
-    signs = _measure(lines)
+    rows, lines, by_line = _suspects(texts, tally)
+    signs = _measure(lines, by_line)
     verdicts = _ask_pages(lines, signs, *_judge_lines(lines, signs))
     is_bad = verdicts >= _LEGACY
     size = signs.letters + signs.clusters
@@ -212,8 +209,32 @@ def find_damage(texts: Texts, tally: Tally | None = None) -> Damage:
 # --- lines --------------------------------------------------------------------------------------
 
 
-def _measure(lines: Lines) -> LineSigns:
-    tally = _lexicon().tally(lines.batch)
+def _suspects(texts: Texts, tally: Tally | None) -> tuple[npt.NDArray[np.int64], Lines, Tally]:
+    """Return the texts with strange words, their lines, and what was counted in each line.
+
+    Where nothing was counted in the texts yet, it is the sum of their lines: no unit goes on behind a line feed.
+    """
+    if tally is not None:
+        rows = _strange_rows(tally.of(LATIN_WORDS), tally.of(STRANGE))
+        lines = split_lines(batch_of_arrow(texts.take(pa.array(rows))))
+        return rows, lines, _lexicon().tally(lines.batch)
+    lines = split_lines(batch_of_arrow(texts))
+    by_line = _lexicon().tally(lines.batch)
+    rows = _strange_rows(*(lines.sums(by_line.of(what)) for what in (LATIN_WORDS, STRANGE)))
+    if len(rows) < len(texts):
+        is_mine = np.isin(lines.text_of(), rows)
+        by_line = Tally(by_line.counts[is_mine], by_line.listed[is_mine])
+        lines = split_lines(batch_of_arrow(texts.take(pa.array(rows))))
+    return rows, lines, by_line
+
+
+def _strange_rows(
+    words: npt.NDArray[np.int64], strange: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    return np.flatnonzero((strange >= _MIN_STRANGE_WORDS) & (strange >= _MIN_STRANGE_FRAC * words))
+
+
+def _measure(lines: Lines, tally: Tally) -> LineSigns:
     is_long = tally.of(LATIN) >= _MIN_LETTERS_TO_JUDGE
     english_odds, legacy_odds = log_odds_of(("english", "legacy"), lines.batch, is_long)
     return LineSigns(

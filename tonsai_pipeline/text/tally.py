@@ -96,9 +96,9 @@ _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 #: Units before the first of a stretch whose hashes are kept in front of its own.
-_BEFORE = MAX_UNITS - 1
+BEFORE = MAX_UNITS - 1
 #: Most units of a stretch: what is kept of them stays in the processor's cache.
-_MAX_STRETCH = 4096
+MAX_STRETCH = 4096
 
 
 @njit(cache=True, nogil=True)
@@ -113,20 +113,20 @@ def tally_texts(data, offsets, kinds, keys, lists, endings, num_lists):
     num_texts = len(offsets) - 1
     counts = np.zeros((num_texts, len(COUNTED)), dtype=np.int64)
     listed = np.zeros((num_texts, num_lists), dtype=np.int32)
-    hashes = np.zeros(_BEFORE + _MAX_STRETCH + 1, dtype=np.uint64)
-    spans = np.zeros((_BEFORE + _MAX_STRETCH + 1, 4), dtype=np.int64)
+    hashes = np.zeros(BEFORE + MAX_STRETCH + 1, dtype=np.uint64)
+    spans = np.zeros((BEFORE + MAX_STRETCH + 1, 4), dtype=np.int64)
     for text in range(num_texts):
         at, first, end = offsets[text], offsets[text], offsets[text + 1]
         run, run_start, last = 0, at, np.int64(-1)
         row, found = counts[text], listed[text]
         while at < end:
-            length = ascii_run(data, at, min(end, at + 2 * _MAX_STRETCH))
+            length = ascii_run(data, at, min(end, at + 2 * MAX_STRETCH))
             if length > 0:
                 stop = _end_of_words(data, at, at + length, end)
                 if stop > at:
                     num = _read_words(data, at, stop, hashes, spans)
                     _count_words(data, num, spans, kinds, row)
-                    for unit in range(_BEFORE, _BEFORE + num):
+                    for unit in range(BEFORE, BEFORE + num):
                         lengths = endings[hashes[unit] >> ENDING_SHIFT]
                         if lengths & 1:
                             place = (first, spans[unit, 0], spans[unit, 1], end)
@@ -135,35 +135,38 @@ def tally_texts(data, offsets, kinds, keys, lists, endings, num_lists):
                     continue
             start, stop, num, kind = at, at, 0, CLUSTER
             if length == 0:
-                stop, num = _read_clusters(data, at, end, hashes, spans, row)
+                stop, num, letters, odd = read_clusters(data, at, end, hashes, spans)
+                row[CLUSTERS] += num
+                row[KHMER] += letters
+                row[ODD] += odd
             if num == 0:
                 start, stop, kind = next_unit(data, at, end, kinds)
                 if kind == NO_UNIT:
                     break
                 _count_any(data, start, stop, kind, kinds, row)
-                hashes[_BEFORE] = unit_hash(data, start, stop)
-                spans[_BEFORE, 1] = stop
+                hashes[BEFORE] = unit_hash(data, start, stop)
+                spans[BEFORE, 1] = stop
                 num = 1
             if start != last or kind == WORD:
                 run, run_start = 0, start
-            for unit in range(_BEFORE, _BEFORE + num):
+            for unit in range(BEFORE, BEFORE + num):
                 run += 1
                 lengths = endings[hashes[unit] >> ENDING_SHIFT]
                 if lengths:
                     place = (first, run_start, spans[unit, 1], end)
                     _count_listed(data, place, hashes, unit, run, lengths, keys, lists, found)
-            for unit in range(_BEFORE):
+            for unit in range(BEFORE):
                 hashes[unit] = hashes[unit + num]
             at = last = stop
     return counts, listed
 
 
 @njit(cache=True, nogil=True)
-def _read_clusters(data, at, end, hashes, spans, counts):
-    """Read the clusters of a stretch of Khmer; write the hash of each and where it ends, from `_BEFORE` on.
+def read_clusters(data, at, end, hashes, spans):
+    """Read the clusters of a stretch of Khmer; write the hash of each and where it ends, from `BEFORE` on.
 
     Returns:
-        The byte after them, and how many they are.
+        The byte after them, how many they are, and their letters, all of them and the odd ones.
     """
     num, letters, odd, held = 0, 0, 0, False
     hashed = _FNV_OFFSET
@@ -174,7 +177,7 @@ def _read_clusters(data, at, end, hashes, spans, counts):
             if not what & _IN_CLUSTER:
                 break
             starts = num == 0 or (what & _IS_BASE != 0 and not held)
-            if starts and num == _MAX_STRETCH:
+            if starts and num == MAX_STRETCH:
                 break
             num += starts
             hashed = ((_FNV_OFFSET if starts else hashed) ^ np.uint64(index)) * _FNV_PRIME
@@ -182,8 +185,8 @@ def _read_clusters(data, at, end, hashes, spans, counts):
             letters += 1
             odd += what & _IS_ODD != 0
             at += 3
-            hashes[_BEFORE + num - 1] = hashed
-            spans[_BEFORE + num - 1, 1] = at
+            hashes[BEFORE + num - 1] = hashed
+            spans[BEFORE + num - 1, 1] = at
             index = khmer_index(data, at, end)
         if num == 0 or not is_joiner(data, at, end):
             break
@@ -191,12 +194,9 @@ def _read_clusters(data, at, end, hashes, spans, counts):
             hashed = (hashed ^ np.uint64(data[at])) * _FNV_PRIME
             at += 1
         held = False
-        hashes[_BEFORE + num - 1] = hashed
-        spans[_BEFORE + num - 1, 1] = at
-    counts[CLUSTERS] += num
-    counts[KHMER] += letters
-    counts[ODD] += odd
-    return at, num
+        hashes[BEFORE + num - 1] = hashed
+        spans[BEFORE + num - 1, 1] = at
+    return at, num, letters, odd
 
 
 @njit(cache=True, nogil=True)
@@ -252,7 +252,7 @@ def _read_words(data, at, stop, hashes, spans):
         small &= going_on
         bits = (bits & going_on) | np.int64(consonants >= 5) | ((capital & small) << 1)
         small = (letter & ~capital) | (small & ~letter)
-        slot = np.uint64((_BEFORE + num - 1) & -inside)
+        slot = np.uint64((BEFORE + num - 1) & -inside)
         hashes[slot] = hashed
         spans[slot, 0], spans[slot, 1] = start, position + 1
         spans[slot, 2], spans[slot, 3] = facts, bits
@@ -263,7 +263,7 @@ def _read_words(data, at, stop, hashes, spans):
 def _count_words(data, num, spans, kinds, counts):
     """Count words that `_read_words` found."""
     total, latin, strange, blurred = 0, 0, 0, 0
-    for unit in range(_BEFORE, _BEFORE + num):
+    for unit in range(BEFORE, BEFORE + num):
         start, stop, facts, bits = spans[unit]
         letters = facts & 0xFFFF
         if stop - start > _MAX_WORD_BYTES or (letters and (facts >> _DIGIT or bits & 2)):

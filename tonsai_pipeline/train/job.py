@@ -12,10 +12,11 @@ import argparse
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -28,6 +29,7 @@ from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, has_fa
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.backends.backend import Backend
+from tonsai_pipeline.train.callbacks.averaging import Averaging
 from tonsai_pipeline.train.callbacks.make import make_callbacks
 from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoint, Checkpoints
 from tonsai_pipeline.train.checkpoints.remote import Remote
@@ -153,7 +155,8 @@ def _run(
         section.guards,
         rank=rank,
         on_trouble=notices.append,
-        expected_bytes=12 * setup.network.num_parameters,  # fp32 weights and two running means
+        # fp32 weights, two running means and, where there is one, the mean of the weights.
+        expected_bytes=(12 if section.average_frac is None else 16) * setup.network.num_parameters,
         copies=uploader,
     )
     metrics = _open_metrics(run, rank, notices.append)
@@ -174,6 +177,8 @@ def _run(
             journal.flush(0)
             raise
         uploads = None if uploader is None else lambda: uploader.report
+        callbacks = make_callbacks(run, setup, checkpoints, uploads)
+        averaging = next((one for one in callbacks if isinstance(one, Averaging)), None)
         trainer = Trainer(
             backend=backend,
             run=run,
@@ -182,13 +187,15 @@ def _run(
             journal=journal,
             stop=stop,
             watchdog=watchdog,
-            callbacks=make_callbacks(run, setup, checkpoints, uploads),
+            callbacks=callbacks,
         )
         try:
             outcome = trainer.run(None if resumed is None else resumed.state)
             watchdog.beat("exporting the model")
             if outcome.finished:
-                work.export(run, backend)
+                keeps_average = averaging is not None and averaging.keeps_average
+                with backend.averaged() if keeps_average else nullcontext():
+                    work.export(run, backend)
         except TonsaiError:
             if uploader is not None:
                 uploader.close(_LAST_UPLOAD_S)
@@ -196,12 +203,13 @@ def _run(
         finally:
             journal.flush(trainer.step)
     last = checkpoints.last
-    _write_status(run, setup, outcome, last, None)
+    verdict = {} if averaging is None else averaging.verdict
+    _write_status(run, setup, outcome, last, verdict, None)
     if uploader is not None:
         limit_s = section.checkpoint.upload_drain_s
         report = uploader.close(limit_s if outcome.finished else min(limit_s, _LAST_UPLOAD_S))
         journal.flush(outcome.step)
-        _write_status(run, setup, outcome, last, report)
+        _write_status(run, setup, outcome, last, verdict, report)
     metrics.close()
     return outcome
 
@@ -236,6 +244,7 @@ def _write_status(
     setup: Setup,
     outcome: Outcome,
     last: Checkpoint | None,
+    average: Mapping[str, Any],
     uploads: UploadReport | None,
 ) -> None:
     backend, plan = setup.backend, setup.plan
@@ -267,6 +276,8 @@ def _write_status(
     }
     if setup.base is not None:
         status["base"] = {language: found.as_dict() for language, found in setup.base.items()}
+    if average:
+        status["average"] = average
     if uploads is not None:
         status["uploads"] = asdict(uploads)
     write_json(run.output_dir / STATUS_NAME, status)

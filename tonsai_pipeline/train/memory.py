@@ -39,6 +39,7 @@ def out_of_memory(
         "activation_checkpointing": section.activation_checkpointing,
         "loss_chunk_tokens": section.loss_chunk_tokens,
         "offload_optimizer": section.offload_optimizer,
+        "with_average": section.average_frac is not None,
     }
 
     def gigabytes(change: Mapping[str, Any]) -> float:

@@ -77,6 +77,7 @@ class Workload:
             activation_checkpointing=section.activation_checkpointing,
             loss_chunk_tokens=section.loss_chunk_tokens,
             offload_optimizer=section.offload_optimizer,
+            with_average=section.average_frac is not None,
         )
 
     def facts(self) -> dict[str, Any]:

@@ -59,6 +59,16 @@ def test_the_check_fails_where_a_limited_language_lost_too_much(
     assert f"eng: {eng:.4f} bits per byte, the base model had 1.0000" in str(found.description)
 
 
+@pytest.mark.parametrize("kept", ["average", "last"])
+def test_the_numbers_are_those_of_the_weights_that_became_the_model(kept: str) -> None:
+    average = {**measured(khm=0.8), "kind": "average", "kept": kept}
+    bits = {"kept": kept, "average": {"khm": 0.8}, "last": {"khm": 0.9}}
+    found = asset.report({"average": bits}, [measured(khm=2.0), measured(khm=0.9), average])
+    assert found["val_bpb_khm"] == bits[kept]["khm"]
+    assert found["kept_weights"] == kept
+    assert (found["average_val_bpb_khm"], found["last_val_bpb_khm"]) == (0.8, 0.9)
+
+
 def test_without_limits_the_check_says_that_nothing_is_limited(store: Store) -> None:
     found = asset._base_check(finished(store, recipe(), {}), [measured(eng=9.0)], {})
     assert found.passed

@@ -21,6 +21,7 @@ def phase(until_frac: float) -> dict[str, Any]:
         ({"freeze": [{"until_frac": 0.1, "trainable": []}]}, "at least 1 item"),
         ({"regression": {"max_rise_frac": {"eng": -0.1}}}, "not within 0..10"),
         ({"samples": {"every_steps": 5}, "zero_stage": 3}, "need whole weights"),
+        ({"average_frac": 0.2, "zero_stage": 3}, "needs whole weights"),
         ({"metrics": {"trackers": ["mlflow"]}}, "trackio"),
     ],
 )

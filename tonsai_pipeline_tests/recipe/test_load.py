@@ -118,3 +118,15 @@ def test_a_language_whose_sources_all_have_weight_0_is_refused():
     parse_recipe(raw | {"mixture": {"languages": {"eng": 1.0}}}, where="r.yaml")
     stage = {"last_frac": 0.1, "weights": {"a": 1}}
     parse_recipe(raw | {"mixture": {"stages": [stage]}}, where="r.yaml")
+
+
+@pytest.mark.parametrize("train", [{"max_tokens": 10}, {"num_epochs": 2.0}])
+def test_stages_that_a_run_does_not_reach_as_planned_are_refused(train):
+    raw = {
+        "name": "small",
+        "sources": [{"name": "a", "lang": "khm"}, {"name": "b", "lang": "eng"}],
+        "mixture": {"stages": [{"last_frac": 0.1}], "total_tokens": 20},
+    }
+    parse_recipe(raw | {"train": {"max_tokens": 20}}, where="r.yaml")
+    with pytest.raises(RecipeError, match="give the length as mixture"):
+        parse_recipe(raw | {"train": train}, where="r.yaml")

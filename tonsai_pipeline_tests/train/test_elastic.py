@@ -30,6 +30,8 @@ SHORT: dict[str, Any] = {
 }
 STAGES = (0, 1, 2, 3)
 KINDS = [("fp32", stage) for stage in STAGES] + [("bf16", stage) for stage in (1, 2, 3)]
+#: Their weights are averaged: processes have all of them.
+AVERAGED = [kind for kind in KINDS if kind[1] < 3]
 #: Each kind to itself, and to the next of its precision, round.
 PAIRS = [(kind, kind) for kind in KINDS] + [
     (kind, (kind[0], kind[1] + 1 if kind[1] < 3 else {"fp32": 0, "bf16": 1}[kind[0]]))
@@ -39,6 +41,11 @@ PAIRS = [(kind, kind) for kind in KINDS] + [
 
 def name_of(kind: tuple[str, int]) -> str:
     return f"{kind[0]}-zero{kind[1]}"
+
+
+def settings_of(kind: tuple[str, int]) -> dict[str, Any]:
+    average = {"average_frac": 0.75} if kind in AVERAGED else {}
+    return {"precision": kind[0], "zero_stage": kind[1], **average}
 
 
 class Runs:
@@ -60,6 +67,13 @@ class Runs:
     def checkpoint(self, name: str) -> Path:
         return self.folder / "elastic" / name / "checkpoints" / "step-00000002"
 
+    def average(self, name: str) -> tuple[dict[str, Any], bytes]:
+        """What was measured of the mean, and the bytes of the model."""
+        records = read_metrics(self.folder / "elastic" / name / "metrics.jsonl")
+        (found,) = [record for record in records if record["kind"] == "average"]
+        model = self.folder / "elastic" / name / "model" / "model.safetensors"
+        return found, model.read_bytes()
+
     def curve(self, name: str) -> list[tuple[int, float, float]]:
         """(step, loss, gradient norm) of each step."""
         records = read_metrics(self.folder / "elastic" / name / "metrics.jsonl")
@@ -79,15 +93,15 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
     for micro in (1, 2, 3, 4):
         made.add(f"micro{micro}", zero_stage=1, micro_batch_rows=micro)
     made.add("auto", zero_stage=1, micro_batch_rows="auto")
-    for precision, stage in KINDS:
-        made.add(name_of((precision, stage)), precision=precision, zero_stage=stage)
+    for kind in KINDS:
+        made.add(name_of(kind), **settings_of(kind))
     for kind, other in PAIRS:
-        made.add(
-            f"{name_of(kind)}-to-{name_of(other)}",
-            made.checkpoint(f"two/{name_of(kind)}"),
-            precision=other[0],
-            zero_stage=other[1],
-        )
+        # From ZeRO 3 nothing was averaged: the mean cannot go on.
+        settings = settings_of(other)
+        if kind not in AVERAGED:
+            settings.pop("average_frac", None)
+        source = made.checkpoint(f"two/{name_of(kind)}")
+        made.add(f"{name_of(kind)}-to-{name_of(other)}", source, **settings)
     made.add("from-one", made.checkpoint("one/micro2"), zero_stage=2)
     folder = tiny_data / "elastic"
     plan = folder / "plan.json"
@@ -99,7 +113,8 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
         source = made.checkpoint(f"two/{name_of(kind)}")
         made.alone(f"from-{name_of(kind)}", source, precision=kind[0], zero_stage=max(1, kind[1]))
         if kind[0] == "fp32":
-            made.alone(f"torch-from-{name_of(kind)}", source, backend="torch")
+            average = {"average_frac": 0.75} if kind in AVERAGED else {}
+            made.alone(f"torch-from-{name_of(kind)}", source, backend="torch", **average)
     yield made
     process.leave_group()
     for name in set(os.environ) - set(before):
@@ -133,6 +148,24 @@ def test_every_zero_stage_learns_the_same(runs: Runs, stage: int) -> None:
 def test_a_run_resumed_as_it_was_goes_on_to_the_last_digit(runs: Runs, kind) -> None:
     whole = runs.curve(f"two/{name_of(kind)}")
     assert runs.curve(f"two/{name_of(kind)}-to-{name_of(kind)}") == whole[2:]
+
+
+@pytest.mark.parametrize("kind", AVERAGED, ids=name_of)
+def test_the_mean_of_the_weights_goes_on_to_the_last_digit_and_over_zero_stages(
+    runs: Runs, kind
+) -> None:
+    name = f"two/{name_of(kind)}"
+    whole, model = runs.average(name)
+    assert runs.average(f"{name}-to-{name_of(kind)}") == (whole, model)
+    others = [f"{name}-to-{name_of(other)}" for k, other in PAIRS if k == kind and other[1] < 3]
+    others += [f"one/torch-from-{name_of(kind)}"] if kind[0] == "fp32" else []
+    plain, _ = runs.average("two/fp32-zero0")
+    rel = 1e-5 if kind[0] == "fp32" else 1e-2
+    for language in ("khm", "eng"):
+        bits = whole[language]["bits_per_byte"]
+        assert bits == pytest.approx(plain[language]["bits_per_byte"], rel=rel)
+        for other in others:
+            assert runs.average(other)[0][language]["bits_per_byte"] == pytest.approx(bits, rel=rel)
 
 
 @pytest.mark.parametrize(("kind", "other"), PAIRS)

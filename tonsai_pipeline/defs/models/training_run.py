@@ -116,9 +116,15 @@ def report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str
     trained = [record for record in records if record["kind"] == "train"]
     if trained:
         found["final_train_loss"] = trained[-1]["loss"]
-    for lang, numbers in _validation(records)[-1][1].items():
+    for lang, numbers in _of_the_model(records).items():
         found[f"val_bpb_{lang}"] = numbers["bits_per_byte"]
         found[f"val_loss_{lang}"] = numbers["loss"]
+    average = status.get("average", {})
+    if average:
+        found["kept_weights"] = average["kept"]
+        for lang in average["average"]:
+            found[f"average_val_bpb_{lang}"] = average["average"][lang]
+            found[f"last_val_bpb_{lang}"] = average["last"][lang]
     return found
 
 
@@ -129,6 +135,14 @@ def _validation(records: list[dict[str, Any]]) -> list[tuple[int, dict[str, dict
         for record in records
         if record["kind"] == "validation"
     ]
+
+
+def _of_the_model(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return what was measured of the weights that became the model: the last ones, or their average."""
+    for record in records:
+        if record["kind"] == "average" and record["kept"] == "average":
+            return {lang: numbers for lang, numbers in record.items() if isinstance(numbers, dict)}
+    return _validation(records)[-1][1]
 
 
 def _curve(records: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
@@ -148,7 +162,7 @@ def _loss_checks(
     is_finite = loss is not None and math.isfinite(loss)
     yield check("loss_is_finite", is_finite, f"last training loss {loss}")
     measured = _validation(records)
-    first, last = measured[0][1], measured[-1][1]
+    first, last = measured[0][1], _of_the_model(records)
     rose = [lang for lang in fell or last if last[lang]["loss"] >= first[lang]["loss"]]
     said = ", ".join(f"{k} {first[k]['loss']:.3f} to {last[k]['loss']:.3f}" for k in last)
     yield check("loss_fell", not rose, said, warn=True)
@@ -172,7 +186,7 @@ def _base_check(
     """Compare the finished model with the base model, byte for byte on the same text."""
     status: Any = read_json(made.artifact.file(STATUS_NAME))
     base = {lang: found["bits_per_byte"] for lang, found in status.get("base", {}).items()}
-    now = {lang: found["bits_per_byte"] for lang, found in _validation(records)[-1][1].items()}
+    now = {lang: found["bits_per_byte"] for lang, found in _of_the_model(records).items()}
     rises = find_rises(limits, base, now)
     said = "; ".join(str(rise) for rise in rises) or "no language is limited (train.regression)"
     return check("base_language_kept", not any(rise.is_too_high for rise in rises), said)

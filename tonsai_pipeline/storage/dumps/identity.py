@@ -152,11 +152,6 @@ class ContentHashes:
         return {"commit": found.sha, "checked_s": self._now_s, "problem": None}
 
 
-def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
-    return {"files": dict(known.get("files", {})), "commits": dict(known.get("commits", {}))}
-
-
 def _ask_store(url: str) -> str:
     """Return what a store says of an object that changes with its bytes.
 
@@ -171,6 +166,11 @@ def _ask_store(url: str) -> str:
         return tag or str(system.ukey(path))
     except Exception as error:  # every fsspec protocol has its own errors
         raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
+    return {"files": dict(known.get("files", {})), "commits": dict(known.get("commits", {}))}
 
 
 def stat_stamp(stat: os.stat_result) -> dict[str, int]:

@@ -27,7 +27,7 @@ from tonsai_pipeline.text.utf8 import (
 )
 
 #: Names that the rules and the way they are applied; with a table's id it is kept with every converted document.
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 #: Symbol fonts are stored at U+F000 and above.
 _SYMBOLS = 0xF000
 _SMALL_MU, _MICRO = 0x03BC, 0xB5
@@ -63,7 +63,7 @@ def convert_batch(
 
 def convert_utf8(batch: Utf8Batch, table: FontTable) -> tuple[Utf8Batch, npt.NDArray[np.int32]]:
     """Convert a batch of valid UTF-8 as `convert_batch` does."""
-    arrays = table.children, table.entry_of, table.starts, table.chars
+    arrays = table.children, table.entry_of, table.starts, table.symbols
     data, offsets, counts = syllables.convert_codes(*batch, code_pages(), *arrays, table.growth)
     return Utf8Batch(frozen(data), frozen(offsets)), counts
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from tonsai_pipeline.text.legacy.syllables import symbols_of
 from tonsai_pipeline.text.utf8 import frozen
 
 #: Codes of the longest entry.
@@ -41,8 +42,8 @@ class FontTable:
         entries: Codes -> Unicode text.
         children: For each node of the trie of codes the next node, -1 where there is none; int16, shape (num_nodes, 256).
         entry_of: Entry that ends at a node, or -1; int16, shape (num_nodes,).
-        starts: Where an entry's characters begin in `chars`; int32, shape (num_entries + 1,).
-        chars: Code points of all entries; int32.
+        starts: Where an entry's symbols begin in `symbols`; int32, shape (num_entries + 1,).
+        symbols: What all entries draw, as `syllables` reads it; int32.
     """
 
     family: str
@@ -52,7 +53,7 @@ class FontTable:
     children: npt.NDArray[np.int16]
     entry_of: npt.NDArray[np.int16]
     starts: npt.NDArray[np.int32]
-    chars: npt.NDArray[np.int32]
+    symbols: npt.NDArray[np.int32]
 
     @cached_property
     def growth(self) -> int:
@@ -185,7 +186,7 @@ def _compile(entries: dict[bytes, str]) -> tuple[np.ndarray, ...]:
         for code, child in following.items():
             children[node, code] = child
         entry_of[node] = ends.get(node, -1)
-    texts = list(entries.values())
-    starts = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    chars = np.array([ord(char) for text in texts for char in text], np.int32)
-    return frozen(children), frozen(entry_of), frozen(starts), frozen(chars)
+    drawn = [symbols_of(text) for text in entries.values()]
+    starts = np.cumsum([0, *map(len, drawn)], dtype=np.int32)
+    symbols = np.array([symbol for one in drawn for symbol in one], np.int32)
+    return frozen(children), frozen(entry_of), frozen(starts), frozen(symbols)

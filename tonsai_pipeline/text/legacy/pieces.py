@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from tonsai_pipeline.text.legacy.font_tables import FontTable, family_of_font
 from tonsai_pipeline.text.legacy_fonts import Damage, find_damage, legacy_font_batch
+from tonsai_pipeline.text.utf8 import batch_of_arrow
 
 #: The family of a piece that no font name tells.
 UNKNOWN = "?"
@@ -29,6 +30,7 @@ _MIN_ENGLISH_FRAC = 0.3
 #: Characters of a font whose look is judged.
 _LOOK_CHARS = 4000
 _SYMBOL = re.compile("[\uf020-\uf0ff]")
+_FIRST_OF_SYMBOL = 0xEF
 
 
 class Layout(NamedTuple):
@@ -116,7 +118,11 @@ def _families(text: str, layout: Layout, tables: Sequence[FontTable]) -> list[st
 
 def pieces_by_look(texts: Sequence[str]) -> list[list[Piece]]:
     """Cut texts whose fonts nobody knows into lines that look legacy and others."""
-    found = find_damage(pa.array([_undo_symbols(text) for text in texts], pa.large_string()))
+    array = pa.array(texts, pa.large_string())
+    # No symbol font without the first byte of U+F000.
+    if _FIRST_OF_SYMBOL in batch_of_arrow(array).data:
+        array = pa.array([_undo_symbols(text) for text in texts], pa.large_string())
+    found = find_damage(array)
     lines, is_lost = found.lines, found.rejected > 0
     is_legacy = (found.is_cut | is_lost[lines.text_of()]) & ~_is_spoken(found)
     is_legacy = _with_blank_lines(found, is_legacy)

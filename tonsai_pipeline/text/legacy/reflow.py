@@ -27,21 +27,19 @@ def reflow(text: str) -> str:
         'ប្រជាពលរដ្ឋមានសិទ្ធិស្មើគ្នា'
     """
     lines = text.split("\n")
-    lengths = [len(line.strip()) for line in lines]
+    bare = [line.strip() for line in lines]
+    lengths = [len(line) for line in bare]
     widest = sorted(length for length in lengths if length)
-    width = widest[len(widest) * 9 // 10] if widest else 0
-    pieces: list[str] = []
-    for number, line in enumerate(lines):
-        pieces.append(line)
-        if number + 1 == len(lines):
-            break
-        following = lines[number + 1]
+    full = _MIN_FULL_FRAC * widest[len(widest) * 9 // 10] if widest else 0
+    pairs = zip(bare, lines[1:], lengths, lengths[1:], strict=False)
+    for number, (line, following, length, next_length) in enumerate(pairs):
         is_open = (
-            lengths[number] >= _MIN_FULL_FRAC * width
-            and lengths[number + 1]
-            and line.rstrip()[-1:] not in _ENDS
+            length >= full
+            and length
+            and next_length
+            and line[-1] not in _ENDS
             and not STARTS.match(following)
         )
-        if not is_open or (number == 0 and not lengths[0]):
-            pieces.append("\n")
-    return "".join(pieces)
+        if not is_open:
+            lines[number] += "\n"
+    return "".join(lines)

@@ -18,15 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from tonsai_pipeline.text import characters as ch
-from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, next_unit
 from tonsai_pipeline.text.normalize import normalize_batch_report
-from tonsai_pipeline.text.tally import join_hashes, unit_hash
+from tonsai_pipeline.text.tally import BEFORE, MAX_STRETCH, MAX_UNITS, join_hashes, read_clusters
 from tonsai_pipeline.text.utf8 import batch_of_arrow, batch_of_text, frozen
 
-#: Clusters of the longest sequence; a power of two.
-_MAX_UNITS = 4
-_NUM_SLOTS = 1 << 13
+#: Slots for 4,000 sequences and their ends; a power of two.
+_NUM_SLOTS = 1 << 14
 #: Weight of an unknown code in a score: it is lost, not only out of place.
 _UNKNOWN_WEIGHT = 3.0
 
@@ -109,7 +106,7 @@ def score_batch(
 ) -> tuple[pa.LargeStringArray, list[Scores]]:
     """Normalize texts that `convert_batch` returned with their counts, and score them."""
     normalized, seen = normalize_batch_report(texts)
-    covered = _count_covered(*batch_of_arrow(normalized), ch.character_kinds(), _sequences())
+    covered = _count_covered(*batch_of_arrow(normalized), *_sequences())
     clusters = seen.field("num_clusters").to_numpy()
     damaged = (
         seen.field("num_orphan_marks").to_numpy() + seen.field("num_invalid_clusters").to_numpy()
@@ -131,15 +128,29 @@ def known_sequences() -> list[str]:
 
 
 @cache
-def _sequences() -> npt.NDArray[np.uint64]:
-    """Return the hashes of the frequent sequences in a table that is looked up by their low bits."""
-    slots = np.zeros(_NUM_SLOTS, dtype=np.uint64)
+def _sequences() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+    """Return the hashes of the frequent sequences and of their ends, looked up by their low bits, and what each is.
+
+    A sequence is known by its last cluster, then by its last two, and so on: few clusters need a second look-up.
+    """
+    slots, signs = np.zeros(_NUM_SLOTS, np.uint64), np.zeros(_NUM_SLOTS, np.uint8)
+    hashes, spans = _room()
     for line in known_sequences():
-        _insert(batch_of_text(line).data, ch.character_kinds(), slots)
-    return frozen(slots)
+        _insert(batch_of_text(line).data, hashes, spans, slots, signs)
+    return frozen(slots), frozen(signs)
 
 
 # --- compiled ---------------------------------------------------------------------------------
+
+#: What an end of a sequence is: a whole one, the end of a longer one.
+_IS_WHOLE, _GOES_ON = 1, 2
+
+
+@njit(cache=True, nogil=True)
+def _room():
+    """Return what `read_clusters` writes to."""
+    size = BEFORE + MAX_STRETCH + 1
+    return np.zeros(size, dtype=np.uint64), np.zeros((size, 4), dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
@@ -152,50 +163,51 @@ def _find(key, slots):
 
 
 @njit(cache=True, nogil=True)
-def _insert(data, kinds, slots):
+def _insert(data, hashes, spans, slots, signs):
     """Add a sequence: the hash of its last cluster, joined with the one before it, and so on."""
-    units = np.zeros(_MAX_UNITS, dtype=np.uint64)
-    num_units = 0
-    start, stop, kind = next_unit(data, 0, len(data), kinds)
-    while kind != NO_UNIT:
-        units[num_units] = unit_hash(data, start, stop)
-        num_units += 1
-        start, stop, kind = next_unit(data, stop, len(data), kinds)
-    key = units[num_units - 1]
-    for unit in range(num_units - 2, -1, -1):
-        key = join_hashes(key, units[unit])
-    slots[_find(key, slots)] = key
+    _, num, _, _ = read_clusters(data, 0, len(data), hashes, spans)
+    key = np.uint64(0)
+    for unit in range(BEFORE + num - 1, BEFORE - 1, -1):
+        key = join_hashes(key, hashes[unit])
+        slot = _find(key, slots)
+        slots[slot] = key
+        signs[slot] |= _IS_WHOLE if unit == BEFORE else _GOES_ON
 
 
 @njit(cache=True, nogil=True)
-def _count_covered(data, offsets, kinds, slots):
+def _count_covered(data, offsets, slots, signs):
     """Count the clusters of each text that stand in a sequence of the table; int64, shape (num_texts,)."""
     covered = np.zeros(len(offsets) - 1, dtype=np.int64)
+    hashes, spans = _room()
     for text in range(len(covered)):
-        end, run, last, num_open = offsets[text + 1], 0, np.int64(-1), 0
-        # The clusters before this one, the nearest first.
-        first, second, third = np.uint64(0), np.uint64(0), np.uint64(0)
-        start, stop, kind = next_unit(data, offsets[text], end, kinds)
-        while kind != NO_UNIT:
-            if kind == CLUSTER:
-                run = run + 1 if start == last else 1
+        at, end, run, num_open = offsets[text], offsets[text + 1], 0, 0
+        while at < end:
+            at, num, _, _ = read_clusters(data, at, end, hashes, spans)
+            if num == 0:
+                at += 1
+                run = 0
+            for unit in range(BEFORE, BEFORE + num):
+                run += 1
                 # Clusters up to here that no sequence covers.
                 num_open = num_open + 1 if run > 1 else 1
-                unit = unit_hash(data, start, stop)
-                two = join_hashes(unit, first)
-                three = join_hashes(two, second)
-                four = join_hashes(three, third)
-                longest = 0
-                if run >= 4 and slots[_find(four, slots)] != 0:
-                    longest = 4
-                elif run >= 3 and slots[_find(three, slots)] != 0:
-                    longest = 3
-                elif run >= 2 and slots[_find(two, slots)] != 0:
-                    longest = 2
+                longest = _longest(hashes, unit, min(run, MAX_UNITS), slots, signs)
                 if longest:
                     covered[text] += min(longest, num_open)
                     num_open = 0
-                first, second, third = unit, first, second
-                last = stop
-            start, stop, kind = next_unit(data, stop, end, kinds)
+            for unit in range(BEFORE):
+                hashes[unit] = hashes[unit + num]
     return covered
+
+
+@njit(cache=True, nogil=True)
+def _longest(hashes, last, most, slots, signs):
+    """Return how many clusters the longest sequence has that ends with the cluster `last`, 0 if none does."""
+    key, longest, sign, num = np.uint64(0), 0, np.uint8(_GOES_ON), 0
+    while sign & _GOES_ON and num < most:
+        key = join_hashes(key, hashes[last - num])
+        num += 1
+        slot = _find(key, slots)
+        sign = signs[slot]
+        if sign & _IS_WHOLE:
+            longest = num
+    return longest

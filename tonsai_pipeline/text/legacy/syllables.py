@@ -1,10 +1,12 @@
 """Codes of a legacy font -> Khmer in the order of Unicode, one syllable at a time.
 
-    e R k a   ──longest match──▶ 17C1 left, 17D2 179A left, 1780, 17B6
-              ──put in order───▶ 1780 17D2 179A 17C4            what is drawn left of a base is written behind it
+    e R k a   ──longest match──▶ 17C1 left, 17D2 179A left, 1780, 17B6      symbols, as they are drawn
+              ──close gaps, join strokes──▶ 17C4 left, 17D2 179A left, 1780
+              ──write──▶ 1780 17D2 179A 17C4                                what is drawn left of a base is written behind it
 
-Compiled; one pass, and time linear in the text. A syllable is written as it is read, and corrected in place: all its characters
-take three bytes. What is left out of order is the normalizer's work, as in any text.
+Compiled; time linear in the text. A symbol is a code point and what it does in a syllable. Each pass goes over all symbols of a
+text: a function that is called for each syllable costs three times as much, for counting the references to its arrays. What is
+left out of order is the normalizer's work, as in any text.
 """
 
 from __future__ import annotations
@@ -20,6 +22,14 @@ NUM_CODES, NUM_UNKNOWN, NUM_GAPS, NUM_REREAD = range(4)
 #: Code of a character that none of the code pages has.
 NO_CODE = -1
 
+#: What a symbol does, in the bits above its code point. Of a table: a letter, a vowel drawn left of its letter, the coeng RO that
+#: is drawn there, the coeng of the letter that follows in the entry, a mark, anything else. Of a text: a space or line end, and
+#: the comma of another font, whose low bits tell how many symbols it is to this one.
+BASE, LEFT, LEFT_RO, SUBSCRIPT, MARK, OTHER, GAP, LINE_END, COMMA = range(9)
+KIND_SHIFT = 24
+_CHAR = (1 << KIND_SHIFT) - 1
+_LEFT_E = LEFT << KIND_SHIFT | cp.VOWEL_E
+
 _LETTER_NYO, _LETTER_TO, _LETTER_PO, _LETTER_LA = 0x1789, 0x1791, 0x1796, 0x17A1
 _LAST_BASE = 0x17B3
 _VOWEL_YA, _VOWEL_IE, _YUUKALEAPINTU = 0x17BF, 0x17C0, 0x17C8
@@ -27,18 +37,43 @@ _COMMA, _SPACE, _HARD_SPACE, _LINE_FEED = 0x2C, 0x20, 0xA0, 0x0A
 _WALK = -2
 
 
+def symbols_of(text: str) -> list[int]:
+    """Return the symbols of what an entry of a table writes."""
+    if text == chr(cp.COENG) + chr(cp.LETTER_RO):
+        return [_symbol(LEFT_RO, cp.LETTER_RO)]
+    last = len(text) - 1
+    return [_symbol(_kind(ord(char), i == last), ord(char)) for i, char in enumerate(text)]
+
+
+def _kind(char: int, is_last: bool) -> int:
+    if char == cp.COENG:
+        return OTHER if is_last else SUBSCRIPT
+    if cp.VOWEL_E <= char <= cp.VOWEL_AI:
+        return LEFT
+    if cp.VOWEL_AA <= char <= cp.VIRIAM or char == cp.ATTHACAN:
+        return MARK
+    return BASE if cp.KHMER_FIRST <= char <= _LAST_BASE else OTHER
+
+
+def _symbol(kind: int, char: int) -> int:
+    return kind << KIND_SHIFT | char
+
+
+# --- compiled -------------------------------------------------------------------------------------
+
+
 @njit(cache=True, nogil=True)
-def convert_codes(data, offsets, code_of, children, entry_of, starts, chars, growth):
+def convert_codes(data, offsets, code_of, children, entry_of, starts, symbols, growth):
     """Convert every text of a batch with one table.
 
     Args:
         data: uint8, valid UTF-8, with `offsets` as in `Utf8Batch`.
         offsets: int64.
         code_of: int16, shape (65536,): the code that a character stands for, or `NO_CODE`.
-        children: As `entry_of`, `starts` and `chars`, of a `FontTable`.
+        children: As `entry_of`, `starts` and `symbols`, of a `FontTable`.
         entry_of: See `children`.
         starts: See `children`.
-        chars: See `children`.
+        symbols: See `children`.
         growth: Bytes that a code becomes at most; memory that is not written is never taken.
 
     Returns:
@@ -48,149 +83,22 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, chars, gro
     num_texts = len(offsets) - 1
     singles = _single_entries(children, entry_of)
     out = np.empty(growth * (offsets[num_texts] - offsets[0]) + 8, dtype=np.uint8)
+    # The comma of another font is a symbol more.
+    widest = np.diff(starts).max() + 1
+    drawn = np.empty(widest * np.diff(offsets).max() if num_texts else 0, dtype=np.int32)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     counts = np.zeros((num_texts, 4), dtype=np.int32)
     to = 0
     for text in range(num_texts):
-        at, end = offsets[text], offsets[text + 1]
-        to = _convert_text(
-            data,
-            at,
-            end,
-            code_of,
-            singles,
-            children,
-            entry_of,
-            starts,
-            chars,
-            out,
-            to,
-            counts[text],
+        at, end, own = offsets[text], offsets[text + 1], counts[text]
+        num = _read_codes(
+            data, at, end, code_of, singles, children, entry_of, starts, symbols, drawn, own
         )
+        num = _close_gaps(drawn, num, own)
+        num = _join_strokes(drawn, num, own)
+        to = _write_syllables(drawn, num, out, to)
         new_offsets[text + 1] = to
     return out[:to], new_offsets, counts
-
-
-@njit(cache=True, nogil=True)
-def _convert_text(
-    data, at, end, code_of, singles, children, entry_of, starts, chars, out, to, counts
-):
-    """Convert `data[at:end]` to `out[to:]`; return where that ends.
-
-    One function: numba keeps these scalars in registers, and a state passed from helper to helper costs six times as much.
-    """
-    num_codes, num_unknown, num_gaps, num_reread = 0, 0, 0, 0
-    # The open syllable: its base (0: none) and where it is, its vowel and where it is (-1: not yet written), whether it
-    # was put together from two halves; where U and whether AA is in it; the coeng RO that it waits for.
-    base, base_at, vowel, vowel_at, is_whole, u_at, has_aa = 0, 0, 0, -1, False, -1, False
-    ro, last_is_aa = False, False
-    # What was drawn left of the next base.
-    next_vowel, next_ro = 0, False
-    while at < end:
-        code_point, length = decode(data, at)
-        code = code_of[code_point] if code_point < len(code_of) else NO_CODE
-        entry, stop = singles[code] if code >= 0 else NO_CODE, at + length
-        if entry == _WALK:
-            entry, stop = _walk(data, at, end, code_of, children, entry_of)
-        is_text = entry < 0
-        if is_text:
-            stop = at + length
-            is_gap = code in (_SPACE, _HARD_SPACE, _LINE_FEED)
-            if (
-                is_gap
-                and base
-                and _hangs(data, stop, end, code_of, children, entry_of, starts, chars)
-            ):
-                num_gaps += 1  # kerning, or a line that ends inside a syllable
-                at = stop
-                continue
-            if code == _LINE_FEED and (next_vowel or next_ro):
-                at = stop
-                continue
-            num_codes += code > _SPACE and not is_gap
-            num_unknown += code > _SPACE and not is_gap
-        else:
-            num_codes += 1
-            # The comma of another font: no letter before it, a gap or a digit behind it.
-            is_text = code == _COMMA and base == 0 and _ends_word(data, stop, end)
-        first, last = (0, 1) if is_text else (starts[entry], starts[entry + 1])
-        is_coeng = not is_text and last - first == 2 and chars[first] == cp.COENG
-        if is_coeng and chars[first + 1] == cp.LETTER_RO:
-            next_ro = True
-            at = stop
-            continue
-        at = stop
-        while first < last:
-            char = code_point if is_text else chars[first]
-            first += 1
-            is_mark = not is_text and (cp.VOWEL_AA <= char <= cp.VIRIAM or char == cp.ATTHACAN)
-            if is_mark and base and not cp.VOWEL_E <= char <= cp.VOWEL_AI:
-                whole = 0
-                if vowel == cp.VOWEL_E and not is_whole:
-                    whole = _whole_vowel(char)
-                last_is_aa = char == cp.VOWEL_AA
-                if whole:
-                    vowel, is_whole = whole, True
-                    if vowel_at >= 0:
-                        encode(vowel, out, vowel_at)
-                    continue
-                if vowel_at < 0:
-                    to = _write_ro(ro, out, to)
-                    ro = False
-                    vowel_at = to
-                    to = encode(vowel, out, to) if vowel else to
-                if char == cp.VOWEL_U:
-                    u_at = to
-                has_aa = has_aa or last_is_aa
-                to = encode(char, out, to)
-            elif char == cp.COENG and base and first < last:
-                letter = chars[first]
-                first += 1
-                if last_is_aa and base == _LETTER_PO:
-                    # PO and AA side by side are the upper half of NYO where a subscript stands below.
-                    base = _LETTER_NYO
-                    encode(base, out, base_at)
-                    num_reread += 1
-                    if is_whole:
-                        vowel, is_whole = cp.VOWEL_E, False
-                        if vowel_at >= 0:
-                            encode(vowel, out, vowel_at)
-                    else:
-                        to -= 3
-                        has_aa = False
-                        vowel_at = -1 if vowel == 0 else vowel_at
-                elif letter == cp.LETTER_BA and base == _LETTER_TO and to == base_at + 3:
-                    # TO above a subscript BA looks like LA, and is never a syllable of Khmer.
-                    base = _LETTER_LA
-                    encode(base, out, base_at)
-                    num_reread += 1
-                    continue
-                last_is_aa = False
-                to = encode(letter, out, encode(cp.COENG, out, to))
-            else:
-                if base:
-                    to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
-                    base = 0
-                if is_mark and cp.VOWEL_E <= char <= cp.VOWEL_AI:
-                    to = encode(next_vowel, out, to) if next_vowel else to
-                    next_vowel = char
-                    continue
-                if not is_text and cp.KHMER_FIRST <= char <= _LAST_BASE:
-                    base, base_at, vowel, ro = char, to, next_vowel, next_ro
-                    vowel_at, is_whole, u_at, has_aa = -1, False, -1, False
-                    last_is_aa = False
-                else:
-                    to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
-                    if char == _YUUKALEAPINTU and is_mark:
-                        char = cp.CAMNUC_PII_KUUH  # the dots are drawn alike
-                next_vowel, next_ro = 0, False
-                to = encode(char, out, to)
-    if base:
-        to = _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to)
-    to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
-    counts[NUM_CODES], counts[NUM_UNKNOWN] = num_codes, num_unknown
-    counts[NUM_GAPS], counts[NUM_REREAD] = num_gaps, num_reread
-    return to
 
 
 @njit(cache=True, nogil=True)
@@ -202,6 +110,42 @@ def _single_entries(children, entry_of):
         if node >= 0:
             singles[code] = entry_of[node] if children[node].max() < 0 else _WALK
     return singles
+
+
+# --- codes -> symbols -----------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _read_codes(
+    data, at, end, code_of, singles, children, entry_of, starts, symbols, drawn, counts
+):
+    """Write the symbols that `data[at:end]` draws; count codes; return how many symbols they are."""
+    num, num_codes, num_unknown = 0, 0, 0
+    while at < end:
+        code_point, length = decode(data, at)
+        code = code_of[code_point] if code_point < len(code_of) else NO_CODE
+        entry, stop = singles[code] if code >= 0 else NO_CODE, at + length
+        if entry == _WALK:
+            entry, stop = _walk(data, at, end, code_of, children, entry_of)
+        if entry < 0:
+            stop = at + length
+            drawn[num] = _symbol_of_text(code, code_point)
+            num += 1
+            is_unknown = code > _SPACE and code != _HARD_SPACE
+            num_codes += is_unknown
+            num_unknown += is_unknown
+        else:
+            num_codes += 1
+            first, last = starts[entry], starts[entry + 1]
+            if code == _COMMA and _ends_word(data, stop, end):
+                drawn[num] = COMMA << KIND_SHIFT | (last - first)
+                num += 1
+            for symbol in range(first, last):
+                drawn[num] = symbols[symbol]
+                num += 1
+        at = stop
+    counts[NUM_CODES], counts[NUM_UNKNOWN] = num_codes, num_unknown
+    return num
 
 
 @njit(cache=True, nogil=True)
@@ -221,21 +165,118 @@ def _walk(data, at, end, code_of, children, entry_of):
 
 
 @njit(cache=True, nogil=True)
-def _hangs(data, at, end, code_of, children, entry_of, starts, chars):
-    """Tell whether what stands at `at` cannot begin a syllable, and is not the comma of another font."""
-    entry, stop = _walk(data, at, end, code_of, children, entry_of)
-    if entry < 0 or (data[at] == _COMMA and _ends_word(data, stop, end)):
-        return False
-    char = chars[starts[entry]]
-    if char == cp.COENG:
-        return starts[entry + 1] - starts[entry] > 2 or chars[starts[entry] + 1] != cp.LETTER_RO
-    is_left = cp.VOWEL_E <= char <= cp.VOWEL_AI
-    return (cp.VOWEL_AA <= char <= cp.VIRIAM or char == cp.ATTHACAN) and not is_left
+def _symbol_of_text(code, code_point):
+    """Return the symbol of a character that the table lacks."""
+    if code == _LINE_FEED:
+        return LINE_END << KIND_SHIFT | code_point
+    kind = GAP if code in (_SPACE, _HARD_SPACE) else OTHER
+    return kind << KIND_SHIFT | code_point
 
 
 @njit(cache=True, nogil=True)
 def _ends_word(data, at, end):
     return at >= end or data[at] <= _SPACE or 0x30 <= data[at] <= 0x39
+
+
+# --- symbols -> syllables -------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _close_gaps(drawn, num, counts):
+    """Drop gaps inside syllables; make all that is then in no syllable `OTHER`; return how many symbols are left."""
+    to, at = 0, 0
+    # Whether marks may hang on a letter, and whether something that is drawn left of the next one waits for it.
+    is_open, is_waiting = False, False
+    while at < num:
+        symbol = drawn[at]
+        kind, char = symbol >> KIND_SHIFT, symbol & _CHAR
+        at += 1
+        if kind == MARK and is_open:
+            pass
+        elif kind == BASE:
+            is_open, is_waiting = True, False
+        elif kind == SUBSCRIPT and is_open:
+            drawn[to] = symbol
+            to += 1
+            symbol = SUBSCRIPT << KIND_SHIFT | (drawn[at] & _CHAR)
+            at += 1
+        elif kind == LEFT_RO:
+            is_waiting = True
+        elif kind == LEFT:
+            is_open, is_waiting = False, True
+        elif kind in (GAP, LINE_END) and is_open and at < num and _hangs(drawn[at]):
+            counts[NUM_GAPS] += 1  # kerning, or a line that ends inside a syllable
+            continue
+        elif (kind == LINE_END and is_waiting) or (kind == COMMA and is_open):
+            continue
+        else:
+            if kind == COMMA:
+                at += char
+                char = _COMMA
+            elif kind == MARK and char == _YUUKALEAPINTU:
+                char = cp.CAMNUC_PII_KUUH  # the dots are drawn alike
+            symbol = OTHER << KIND_SHIFT | char
+            is_open, is_waiting = False, False
+        drawn[to] = symbol
+        to += 1
+    return to
+
+
+@njit(cache=True, nogil=True)
+def _hangs(symbol):
+    """Tell whether a symbol cannot begin a syllable."""
+    return symbol >> KIND_SHIFT in (MARK, SUBSCRIPT)
+
+
+@njit(cache=True, nogil=True)
+def _join_strokes(drawn, num, counts):
+    """Put together the halves of vowels, and letters that were typed as others; return how many symbols are left."""
+    to, at = 0, 0
+    # The open letter and where it is; where the vowel left of it is, or that of the next one (-1: none), whether that has got
+    # its right half; whether nothing hangs on the letter yet, and whether AA was drawn last.
+    base, base_at, left_at, next_left = 0, 0, -1, -1
+    is_whole, is_bare, after_aa = False, False, False
+    while at < num:
+        symbol = drawn[at]
+        kind, char = symbol >> KIND_SHIFT, symbol & _CHAR
+        at += 1
+        if kind == MARK:
+            whole = _whole_vowel(char) if left_at >= 0 and drawn[left_at] == _LEFT_E else 0
+            after_aa = char == cp.VOWEL_AA
+            if whole:
+                drawn[left_at] = LEFT << KIND_SHIFT | whole
+                is_whole = True
+                continue
+            is_bare = False
+        elif kind == BASE:
+            base, base_at, left_at, next_left = char, to, next_left, -1
+            is_whole, is_bare, after_aa = False, True, False
+        elif kind == SUBSCRIPT and char == cp.COENG:
+            letter = drawn[at] & _CHAR
+            if after_aa and base == _LETTER_PO:
+                # PO and AA side by side are the upper half of NYO where a subscript stands below.
+                base = _LETTER_NYO
+                counts[NUM_REREAD] += 1
+                if is_whole:
+                    drawn[left_at], is_whole = _LEFT_E, False
+                else:
+                    to -= 1
+            elif letter == cp.LETTER_BA and base == _LETTER_TO and is_bare:
+                # TO above a subscript BA looks like LA, and is never a syllable of Khmer.
+                base = _LETTER_LA
+                counts[NUM_REREAD] += 1
+                drawn[base_at] = BASE << KIND_SHIFT | base
+                at += 1
+                continue
+            drawn[base_at] = BASE << KIND_SHIFT | base
+            is_bare = after_aa = False
+        elif kind == LEFT:
+            base, next_left = 0, to
+        elif kind == OTHER:
+            base, next_left = 0, -1
+        drawn[to] = symbol
+        to += 1
+    return to
 
 
 @njit(cache=True, nogil=True)
@@ -251,19 +292,51 @@ def _whole_vowel(right):
 
 
 @njit(cache=True, nogil=True)
-def _write_ro(is_wanted, out, to):
-    return encode(cp.LETTER_RO, out, encode(cp.COENG, out, to)) if is_wanted else to
+def _write_syllables(drawn, num, out, to):
+    """Write symbols as UTF-8, what is drawn left of a letter behind its subscripts; return where that ends."""
+    # What waits for its place behind the open letter, and for the next letter.
+    vowel, ro, next_vowel, next_ro = 0, False, 0, False
+    # Whether the open letter is NYO, whether a vowel stands above it, and where U is (-1: nowhere).
+    is_nyo, is_above, u_at = False, False, -1
+    for at in range(num):
+        kind, char = drawn[at] >> KIND_SHIFT, drawn[at] & _CHAR
+        if kind == LEFT_RO:
+            next_ro = True
+            continue
+        if kind != SUBSCRIPT and (vowel or ro):
+            to = _write_ro(ro, out, to)
+            to = encode(vowel, out, to) if vowel else to
+            vowel, ro = 0, False
+        if kind == LEFT:
+            to = encode(next_vowel, out, to) if next_vowel else to
+            next_vowel = char
+            continue
+        if kind == BASE:
+            vowel, ro = next_vowel, next_ro
+        elif kind == OTHER:
+            to = _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
+        if kind in (BASE, OTHER):
+            next_vowel, next_ro = 0, False
+            is_nyo, is_above, u_at = char == _LETTER_NYO, _stands_above(vowel), -1
+        elif kind == MARK and is_nyo:
+            is_above = is_above or char == cp.VOWEL_AA
+            u_at = to if char == cp.VOWEL_U else u_at
+            # The shifter of NYO is drawn below, as -u is.
+            if u_at == to and is_above:
+                char = cp.MUUSIKATOAN
+            elif u_at >= 0 and is_above:
+                encode(cp.MUUSIKATOAN, out, u_at)
+        to = encode(char, out, to)
+    to = _write_ro(ro, out, to)
+    to = encode(vowel, out, to) if vowel else to
+    return _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
 
 
 @njit(cache=True, nogil=True)
-def _close(base, vowel, vowel_at, ro, u_at, has_aa, out, to):
-    """Write what a syllable still waits for: its coeng RO and its left vowel."""
-    if u_at >= 0 and base == _LETTER_NYO:
-        # The shifter of NYO is drawn below, as -u is.
-        is_above = has_aa or vowel == cp.VOWEL_OO or vowel == cp.VOWEL_E or vowel == cp.VOWEL_AE
-        if is_above:
-            encode(cp.MUUSIKATOAN, out, u_at)
-    if vowel_at >= 0:
-        return to
-    to = _write_ro(ro, out, to)
-    return encode(vowel, out, to) if vowel else to
+def _stands_above(vowel):
+    return vowel in (cp.VOWEL_OO, cp.VOWEL_E, cp.VOWEL_AE)
+
+
+@njit(cache=True, nogil=True)
+def _write_ro(is_wanted, out, to):
+    return encode(cp.LETTER_RO, out, encode(cp.COENG, out, to)) if is_wanted else to

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from tonsai_pipeline.model.attention import uses_varlen_kernel
 from tonsai_pipeline.model.build import dropout_of
 from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.backends.average import WeightAverage
 from tonsai_pipeline.train.backends.divided import buffers_of
 from tonsai_pipeline.train.checkpoints.fragments import (
     Fragment,
@@ -72,6 +74,7 @@ class Backend(ABC):
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         has_dropout = dropout_of(loss.model.config) > 0.0
         self.use_varlen = uses_varlen_kernel(device, dtype) and not has_dropout
+        self._average = WeightAverage()
 
     def step(
         self,
@@ -129,6 +132,7 @@ class Backend(ABC):
             self._adam,
             buffers_of(self.loss.model) if writes_all else {},
             prefix=f"{self.rank:05d}-of-{self.world_size:05d}",
+            averages=self._average.values() if writes_all or self.is_divided else (),
         )
 
     def load(self, folder: Path) -> None:
@@ -138,11 +142,35 @@ class Backend(ABC):
             StorageError: A file cannot be read, or is of another network.
         """
         reader = FragmentReader(folder / STATE_DIR)
-        for fragment in self._fragments():
+        fragments = self._fragments()
+        for fragment in fragments:
             read_fragment(reader, fragment, self._adam, fused=self._is_fused)
+        self._average.load(reader, fragments)
         self._refresh(reader)
         if buffers := reader.buffers():
             self.loss.model.load_state_dict(buffers, strict=False)
+
+    def average(self, part: float) -> None:
+        """Move the mean of the weights towards those of the step just taken, see `average.part_of_step`."""
+        self._average.update(self._fragments(), part)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Compute with the mean of the weights in place of the last ones; not with ZeRO 3, which divides both."""
+        own: list[tuple[nn.Parameter, Tensor]] = []
+        with torch.no_grad():
+            for name, parameter in self.loss.model.named_parameters():
+                if parameter.requires_grad:
+                    mean = self._average.whole(name, parameter, is_divided=self.is_divided)
+                    # In host memory: at the end of a run too, the GPU may be full.
+                    own.append((parameter, parameter.to("cpu", copy=True)))
+                    parameter.copy_(mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, last in own:
+                    parameter.copy_(last)
 
     @property
     def _is_fused(self) -> bool:

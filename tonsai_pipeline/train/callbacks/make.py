@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tonsai_pipeline.model.embeddings import new_token_pieces
 from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.train.assemble import Setup
+from tonsai_pipeline.train.callbacks.averaging import Averaging
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.callbacks.early_signal import EarlySignal
 from tonsai_pipeline.train.callbacks.freezing import Freezing
@@ -40,6 +41,7 @@ def make_callbacks(
         DataError: There are no held-out rows.
     """
     section, backend = run.train, setup.backend
+    validation = Validation(open_validation(run.shards_dir))
     callbacks: list[Callback] = [
         # First, because it may roll back what the others would look at.
         Guards(section.guards, checkpoints),
@@ -49,9 +51,11 @@ def make_callbacks(
             peak_flops=setup.peak_flops,
             uploads=uploads,
         ),
-        Validation(open_validation(run.shards_dir)),
-        Saving(checkpoints),
+        validation,
     ]
+    if section.average_frac is not None:
+        callbacks.append(Averaging(section.average_frac, validation))
+    callbacks.append(Saving(checkpoints))
     if section.freeze:
         callbacks.append(Freezing(backend, section.freeze, _new_ids(run)))
     if setup.base is not None:

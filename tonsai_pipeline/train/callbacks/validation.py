@@ -34,6 +34,15 @@ class Validation(Callback):
             self._measure()
 
     def _measure(self) -> None:
+        trainer, found = self.trainer, self.measured()
+        numbers = {language: held_out.as_dict() for language, held_out in found.items()}
+        trainer.journal.metrics.write(VALIDATION, trainer.step, **numbers)
+        shown = {f"{name}_bits_per_byte": one.bits_per_byte for name, one in found.items()}
+        trainer.journal.show(trainer.step, **shown)
+        trainer.validated(found)
+
+    def measured(self) -> Mapping[str, HeldOut]:
+        """Measure the weights as they are; called in every process."""
         trainer, backend, run = self.trainer, self.trainer.backend, self.trainer.run_spec
         trainer.clock.lap(OTHER)
         found: dict[str, HeldOut] = {}
@@ -50,9 +59,5 @@ class Validation(Callback):
                 rank=backend.rank,
                 world_size=backend.world_size,
             )
-        numbers = {language: held_out.as_dict() for language, held_out in found.items()}
-        trainer.journal.metrics.write(VALIDATION, trainer.step, **numbers)
-        shown = {f"{name}_bits_per_byte": one.bits_per_byte for name, one in found.items()}
-        trainer.journal.show(trainer.step, **shown)
         trainer.clock.lap(VALIDATE)
-        trainer.validated(found)
+        return found

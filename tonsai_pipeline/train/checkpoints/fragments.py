@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 from tonsai_pipeline.errors import StorageError
 
 #: Kinds of values; the last two are AdamW's running means.
-WEIGHT, BUFFER, MOMENTS = "weight", "buffer", ("exp_avg", "exp_avg_sq")
+WEIGHT, AVERAGE, BUFFER, MOMENTS = "weight", "average", "buffer", ("exp_avg", "exp_avg_sq")
 _STEP = "adam_step"
 #: Bytes of one file, about: what is copied to host memory at a time, and what an upload repeats at most.
 _FILE_BYTES = 1 << 30
@@ -63,6 +64,7 @@ def write_fragments(
     buffers: Mapping[str, Tensor],
     *,
     prefix: str,
+    averages: Iterable[tuple[str, int, Tensor]] = (),
 ) -> list[Path]:
     """Write what this process holds.
 
@@ -72,6 +74,7 @@ def write_fragments(
         optimizer: AdamW; its running means are written beside the weights.
         buffers: Values of the network that are not trained, whole.
         prefix: Of the file names; no other process may have the same.
+        averages: Name of a parameter, start of a stretch of it, its running mean.
 
     Returns:
         The files, of about 1 GB each.
@@ -87,7 +90,8 @@ def write_fragments(
         paths.append(path)
         waiting.clear()
 
-    for key, value in _values(fragments, optimizer, buffers):
+    averaged = ((_key(AVERAGE, start, name), mean) for name, start, mean in averages)
+    for key, value in chain(_values(fragments, optimizer, buffers), averaged):
         # A copy: views of one flat tensor may not stand side by side in a file.
         waiting[key] = value.detach().to("cpu", copy=True).contiguous()
         num_bytes += value.numel() * value.element_size()

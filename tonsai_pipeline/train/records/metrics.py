@@ -1,6 +1,6 @@
 """Numbers of a run -> metrics.jsonl, the truth, and trackers, views of it.
 
-One record a line, each with `kind` (train, validation, sample, signal, event) and `step`. A resumed run first forgets the
+One record a line, each with `kind` (train, validation, average, sample, signal, event) and `step`. A resumed run first forgets the
 records after its checkpoint, so that each step stands there once.
 """
 
@@ -16,7 +16,8 @@ from tonsai_pipeline.storage.files import write_bytes
 from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.records.trackers import Guarded, Tracker, as_text, flatten, names_of
 
-TRAIN, VALIDATION, SAMPLE, SIGNAL, EVENT = "train", "validation", "sample", "signal", "event"
+TRAIN, VALIDATION, AVERAGE = "train", "validation", "average"
+SAMPLE, SIGNAL, EVENT = "sample", "signal", "event"
 
 
 class Metrics:

@@ -165,15 +165,36 @@ def test_each_file_without_text_has_its_verdict(
     assert detail in row.detail
 
 
+def _same_page(num_pages: int) -> bytes:
+    """A file of many pages that all show the same long text."""
+    shown = b"BT /F1 8 Tf 20 800 Td " + b"(some words of a line) Tj 0 -1 Td " * 400 + b"ET"
+    kids = b" ".join(b"%d 0 R" % (10 + n) for n in range(num_pages))
+    pages = b"".join(
+        b"%d 0 obj<</Type/Page/Parent 2 0 R/Contents 4 0 R>>endobj\n" % (10 + n)
+        for n in range(num_pages)
+    )
+    return (
+        b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        b"2 0 obj<</Type/Pages/Kids[" + kids + b"]/Count %d/MediaBox[0 0 600 820]" % num_pages
+        + b"/Resources<</Font<</F1 3 0 R>>>>>>endobj\n"
+        b"3 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
+        b"4 0 obj<</Length %d>>stream\n" % len(shown) + shown + b"\nendstream endobj\n"
+        + pages + b"trailer<</Root 1 0 R>>"
+    )  # fmt: skip
+
+
 def test_a_file_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> None:
-    pdf = new_pdf()
-    for _ in range(40):
-        write_page(pdf, "helvetica", ENGLISH)
-    pdf.output(str(tmp_path / "x.pdf"))
-    slow = process.read_in_process(str(tmp_path / "x.pdf"), max_s=0.2)
-    large = process.read_in_process(str(tmp_path / "x.pdf"), max_bytes=64 << 20)
-    assert slow["problem"] == "pdf_too_costly"
+    path = tmp_path / "x.pdf"
+    path.write_bytes(_same_page(2))
+    assert process.read_in_process(str(path))["num_read"] == 2
+    large = process.read_in_process(str(path), max_bytes=64 << 20)
     assert "problem" in large
+    path.write_bytes(_same_page(2000))
+    slow = process.read_in_process(str(path), max_cpu_s=1)
+    assert slow["problem"] == "pdf_too_costly"
+    assert "processor" in slow["detail"]
+    stuck = process.read_in_process(str(path), max_wall_s=0.2)
+    assert (stuck["problem"], "processor" in stuck["detail"]) == ("pdf_too_costly", False)
 
 
 def test_archives_hold_pdfs(tmp_path: Path) -> None:
