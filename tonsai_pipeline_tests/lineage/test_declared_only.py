@@ -97,7 +97,7 @@ def _copied(handed: Mapping[str, Any], place: Path) -> dict[str, Any]:
     def copy(value: Any, name: str) -> Any:
         if isinstance(value, Artifact):
             shutil.copytree(value.path, place / name)
-            return replace(value, path=place / name)
+            return replace(value, folder=place / name)
         if isinstance(value, Mapping) and all(isinstance(one, Artifact) for one in value.values()):
             return {key: copy(one, f"{name}-{key}") for key, one in value.items()}
         return value
