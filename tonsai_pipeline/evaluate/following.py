@@ -15,7 +15,7 @@ from tonsai_pipeline.metrics.answers import is_exact
 from tonsai_pipeline.metrics.bootstrap import Estimate, share_interval
 from tonsai_pipeline.metrics.health import measure_health, summarize
 from tonsai_pipeline.metrics.translation import chrf2
-from tonsai_pipeline.model.generate import generate_many
+from tonsai_pipeline.model.generate import fit_prompts, generate_many
 from tonsai_pipeline.model.likelihood import encode, prefix_id
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.text import NormalizeOptions
@@ -103,18 +103,23 @@ def measure_following(
     if getattr(subject.tokenizer, "chat_template", None):
         # The end of a reply ends the answer, whatever the configuration calls the end.
         subject = replace(subject, is_chat=True)
-    written = generate_many(
+    prompts, rooms = fit_prompts(
         subject.model,
         [prompt_ids(subject, one.asked) for one in instructions],
-        max_new_tokens=[room] * len(instructions),
+        [room] * len(instructions),
+    )
+    written = generate_many(
+        subject.model,
+        prompts,
+        max_new_tokens=rooms,
         allowed=subject.allowed,
         eos_ids=subject.eos_ids,
     )
     decode: Any = subject.tokenizer.decode
     answers = []
-    for one, ids in zip(instructions, written, strict=True):
+    for one, ids, most in zip(instructions, written, rooms, strict=True):
         text = str(decode(ids, skip_special_tokens=True)).strip()
-        right, ended = is_exact(text, [one.reply]), len(ids) < room
+        right, ended = is_exact(text, [one.reply]), len(ids) < most
         question = one.asked[-1]["content"]
         answers.append(Answer(one.source, question, one.reply, text, right, ended))
     return _summary(subject.name, answers, [one.lang for one in instructions], options)

@@ -13,7 +13,7 @@ TOLD = (
 
 STAGE = Stage(
     "evaluation_report",
-    version="4",
+    version="5",
     fields={
         "name": Fields("name"),
         "evaluate": Fields("evaluate", watched=True),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from tonsai_pipeline.errors import DataError
-from tonsai_pipeline.model.generate import generate_many
+from tonsai_pipeline.model.generate import fit_prompts, generate_many
 from tonsai_pipeline.model.likelihood import Request, context_of, encode, nats
 from tonsai_pipeline.model.opened import OpenModel, open_model
 from tonsai_pipeline.recipe.evaluate import GenerationConfig
@@ -69,9 +69,12 @@ class Subject(OpenModel):
         num_tokens = sum(len(encode(self.tokenizer, prompt)) for prompt in prompts)
         bytes_per_token = sum(len(prompt.encode()) for prompt in prompts) / max(1, num_tokens)
         room = [max(1, round(size / bytes_per_token)) for size in max_bytes]
+        fitting, room = fit_prompts(
+            self.model, [self.prompt_ids(prompt) for prompt in prompts], room
+        )
         written = generate_many(
             self.model,
-            [self.prompt_ids(prompt) for prompt in prompts],
+            fitting,
             max_new_tokens=room,
             allowed=self.allowed,
             eos_ids=self.eos_ids,

@@ -119,8 +119,8 @@ def generate_many(
 
     Args:
         model: Any causal model, on any device.
-        prompts: Ids, at least one each; one that leaves no room in the context keeps its end.
-        max_new_tokens: Tokens written at most after each prompt.
+        prompts: Ids, at least one each; cut as by `fit_prompts`.
+        max_new_tokens: Tokens written at most after each prompt; fewer where the context is full.
         allowed: (vocab_size,) bool, see `generate`.
         eos_ids: Tokens that end a text; they are not returned.
         temperature: 0 takes the likeliest token.
@@ -131,14 +131,10 @@ def generate_many(
     Returns:
         The new ids of each prompt.
     """
-    context = getattr(model.config, "max_position_embeddings", None) or 1 << 30
-    kept = [
-        list(ids)[-max(1, context - room) :]
-        for ids, room in zip(prompts, max_new_tokens, strict=True)
-    ]
+    kept, rooms = fit_prompts(model, prompts, max_new_tokens)
     written: list[list[int]] = [[] for _ in prompts]
     # Like lengths together: padding is computed too.
-    order = sorted(range(len(kept)), key=lambda row: (len(kept[row]), max_new_tokens[row]))
+    order = sorted(range(len(kept)), key=lambda row: (len(kept[row]), rooms[row]))
     with plain_attention(model):
         for first in range(0, len(order), batch_rows):
             rows = order[first : first + batch_rows]
@@ -153,9 +149,30 @@ def generate_many(
                 for row in rows
             ]
             texts = [written[row] for row in rows]
-            room = [max_new_tokens[row] for row in rows]
-            _write_rows(model, [kept[row] for row in rows], texts, room, draws, eos_ids, context)
+            room = [rooms[row] for row in rows]
+            _write_rows(model, [kept[row] for row in rows], texts, room, draws, eos_ids)
     return written
+
+
+def fit_prompts(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: Sequence[int]
+) -> tuple[list[list[int]], list[int]]:
+    """Cut prompts to what the context holds beside their texts; return them, and the tokens that may follow each.
+
+    A prompt that leaves no room keeps its end, half of the context at least: a text that was asked for at any length must
+    not push out what it is to go on from.
+    """
+    context = _context(model)
+    kept = [
+        list(ids)[-max(1, context - min(most, context // 2)) :]
+        for ids, most in zip(prompts, max_new_tokens, strict=True)
+    ]
+    rooms = [min(most, context - len(ids)) for ids, most in zip(kept, max_new_tokens, strict=True)]
+    return kept, rooms
+
+
+def _context(model: PreTrainedModel) -> int:
+    return getattr(model.config, "max_position_embeddings", None) or 1 << 30
 
 
 def _write_rows(
@@ -165,7 +182,6 @@ def _write_rows(
     room: Sequence[int],
     draws: Sequence[Callable[[Tensor], int]],
     eos_ids: Sequence[int],
-    context: int,
 ) -> None:
     """Write the rows of a batch, padded at the left, until each has ended or is full."""
     longest = max(map(len, prompts))
@@ -175,8 +191,9 @@ def _write_rows(
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
         mask[row, longest - len(prompt) :] = 1
     going, cache = set(range(len(prompts))), None
-    for _ in range(min(max(room), context - longest)):
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    for _ in range(max(room)):
+        # A row that is done goes on beside the others, behind the last place that there is.
+        positions = (mask.cumsum(1) - 1).clamp(0, _context(model) - 1)[:, -ids.shape[1] :]
         out = model(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),

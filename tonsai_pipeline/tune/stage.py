@@ -21,7 +21,7 @@ MODEL = Stage(
 
 REPORT = Stage(
     "sft_report",
-    version="3",
+    version="4",
     fields={
         "name": Fields("name"),
         "evaluate": Fields("evaluate", watched=True),

@@ -12,7 +12,7 @@ from tonsai_pipeline.evaluate.subject import Subject
 from tonsai_pipeline.evaluate.suite_run import choice_requests
 from tonsai_pipeline.evaluate.texts import Document, TextSet
 from tonsai_pipeline.metrics.suite import load_suite
-from tonsai_pipeline.model.generate import allowed_tokens, generate, generate_many
+from tonsai_pipeline.model.generate import allowed_tokens, fit_prompts, generate, generate_many
 from tonsai_pipeline.model.likelihood import Request, answer_request, nats, text_requests
 
 SHORT, LONG = "ភ្នំពេញ rain", "The river rises. ទឹកឡើង។ " * 9
@@ -97,6 +97,20 @@ def test_prompts_written_together_are_those_written_alone(subject: Subject) -> N
     ]
     assert many[:2] == alone
     assert len(many[2]) <= 9  # a prompt without room in the context keeps its end
+
+
+def test_what_is_asked_for_at_any_length_does_not_push_out_its_prompt(subject: Subject) -> None:
+    options = {"allowed": allowed_tokens(320, 259, [0, 2]), "eos_ids": ()}
+    prompts = [[0, 10, 11], list(range(3, 33)), list(range(3, 63))]
+    kept, room = fit_prompts(subject.model, prompts, [200] * 3)
+    assert kept == [*prompts[:2], prompts[2][-32:]]  # half of a context of 64
+    assert room == [61, 34, 32]
+    assert fit_prompts(subject.model, kept, room) == (kept, room)
+    many = generate_many(subject.model, prompts, max_new_tokens=[200] * 3, **options)
+    assert [len(ids) for ids in many] == room
+    for prompt, ids in zip(prompts, many, strict=True):
+        (alone,) = generate_many(subject.model, [prompt], max_new_tokens=[200], **options)
+        assert alone == ids
 
 
 def test_drawn_texts_follow_their_own_seed(subject: Subject) -> None:
