@@ -27,9 +27,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmarks import texts
 from benchmarks.show import show
-from benchmarks.tokenize_pack import prepared
 from benchmarks.train.packed import Quiet, describe, open_feed
-from tonsai_pipeline.engine import open_engine
+from benchmarks.train.passes import FILES, SEQ_LEN, pack_half
 from tonsai_pipeline.model.held_out import measure as held_out
 from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.planner.laws import step_law_batch
@@ -39,9 +38,8 @@ from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.loop.schedule import learning_rate
 
-SEQ_LEN, VOCAB_SIZE, CORPUS_BYTES = 256, 2048, 240_000
+CORPUS_BYTES = 240_000
 NETWORK = ModelConfig(architecture="qwen3", num_layers=3, hidden_size=96, num_heads=2)
-FILES = ("news", "web_oscar", "wikipedia")
 #: Part of the run over which the rate falls, and where to.
 SCHEDULES = {
     "decay 50 % to 0": (0.5, 0.0),
@@ -72,7 +70,7 @@ def main() -> None:
 
 def measure(data: Path, work: Path, passes: list[int], seeds: int) -> dict[str, dict[str, str]]:
     """Return by passes and schedule: the raw weights, and what each average changes, for each seed."""
-    shards, tokenizer = pack(data, work / "corpus")
+    shards, tokenizer = pack_half(_documents(data), work / "corpus")
     result: dict[str, dict[str, str]] = {}
     for number in passes:
         total = number * RowReader(shards / "train").num_rows * SEQ_LEN
@@ -87,22 +85,6 @@ def measure(data: Path, work: Path, passes: list[int], seeds: int) -> dict[str, 
             result[f"{number} passes, {schedule}"] = shown
             print(number, schedule, shown, file=sys.stderr, flush=True)
     return result
-
-
-def pack(data: Path, root: Path) -> tuple[Path, Path]:
-    """Pack half of some Khmer documents; return shards, the other half held out, and tokenizer."""
-    engine = open_engine("local", num_workers=1)
-    builder = prepared.open_builder(
-        root,
-        {"khm": _documents(data)},
-        engine,
-        hold_out_every=2,
-        tokenizer={"vocab_size": VOCAB_SIZE, "compare_gpt2": False},
-        packing={"seq_len": SEQ_LEN},
-    )
-    shards, tokenizer = prepared.shards(builder).path, prepared.tokenizer(builder).path
-    engine.close()
-    return shards, tokenizer
 
 
 def _documents(data: Path) -> list[str]:

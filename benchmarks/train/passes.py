@@ -66,17 +66,7 @@ def measure(
     data: Path, work: Path, *, passes: list[int], decays: list[float], seeds: int
 ) -> dict[str, dict[str, object]]:
     """Return bits per byte by passes and decay: the mean over seeds, and each."""
-    engine = open_engine("local", num_workers=1)
-    builder = prepared.open_builder(
-        work / "corpus",
-        {"khm": _documents(data)},
-        engine,
-        hold_out_every=2,
-        tokenizer={"vocab_size": VOCAB_SIZE, "compare_gpt2": False},
-        packing={"seq_len": SEQ_LEN},
-    )
-    shards, tokenizer = prepared.shards(builder).path, prepared.tokenizer(builder).path
-    engine.close()
+    shards, tokenizer = pack_half(_documents(data), work / "corpus")
     row_tokens = RowReader(shards / "train").num_rows * SEQ_LEN
     result: dict[str, dict[str, object]] = {"corpus": {"tokens": row_tokens}}
     for number in passes:
@@ -156,6 +146,22 @@ def train(
     run.write()
     job.train(run, reporter=Quiet(), stop=StopRequest())
     return run
+
+
+def pack_half(documents: list[str], root: Path) -> tuple[Path, Path]:
+    """Pack half of some Khmer documents and hold the other half out; return shards and tokenizer."""
+    engine = open_engine("local", num_workers=1)
+    builder = prepared.open_builder(
+        root,
+        {"khm": documents},
+        engine,
+        hold_out_every=2,
+        tokenizer={"vocab_size": VOCAB_SIZE, "compare_gpt2": False},
+        packing={"seq_len": SEQ_LEN},
+    )
+    shards, tokenizer = prepared.shards(builder).path, prepared.tokenizer(builder).path
+    engine.close()
+    return shards, tokenizer
 
 
 def _documents(data: Path) -> list[str]:
