@@ -119,6 +119,18 @@ def print_summary(artifact: Artifact, console: Console) -> None:
             f"{row['after']['perplexity']:.1f}",
         )
     console.print(table)
+    promised = artifact.report.get("promised")
+    if promised is None:
+        return
+    if promised["problem"]:
+        console.print(f"  [yellow]prediction not compared: {promised['problem']}[/yellow]")
+    for one in promised["languages"]:
+        said = (
+            f"{one['language']}: predicted {one['predicted']['value']:.4f} ({one['predicted']['low']:.4f} to "
+            f"{one['predicted']['high']:.4f}), measured {one['measured']:.4f}, {one['error']:+.2%}"
+        )
+        alert = "" if one["is_inside"] else "  [red]ALERT: outside the interval[/red]"
+        console.print(f"  {said}{alert}")
 
 
 def _print_report(artifact: Artifact, console: Console) -> None:

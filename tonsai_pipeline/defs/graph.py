@@ -35,6 +35,7 @@ from tonsai_pipeline.defs.jobs import (
 )
 from tonsai_pipeline.defs.models import (
     evaluation_report,
+    pilot,
     pretrained_model,
     published_model,
     sft_model,
@@ -114,6 +115,9 @@ def build_definitions(recipe: Recipe, workspace: Workspace) -> dg.Definitions:
         jobs += [everything(graph), ingest_dump(graph), asked.ingest_dumps]
         jobs += [asked.build_corpus, asked.pretrain]
         switches = automation(graph, PAGES, asked)
+    if recipe.pilot is not None:
+        assets += pilot.pilot_assets(graph)
+        jobs.append(pilot.pilot_job(graph))
     prune_job, forget_old_runs = prune_history(graph)
     definitions = dg.Definitions(
         assets=assets,

@@ -22,6 +22,7 @@ from tonsai_pipeline.evaluate.compare import compare, name_places
 from tonsai_pipeline.evaluate.curve import loss_curve
 from tonsai_pipeline.evaluate.following import Instruction, read_instructions
 from tonsai_pipeline.evaluate.measure import Material
+from tonsai_pipeline.evaluate.promised import compare_with_promise
 from tonsai_pipeline.evaluate.report import html
 from tonsai_pipeline.evaluate.results import Results
 from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, EvalRun
@@ -89,11 +90,18 @@ def evaluate(run: EvalRun, *, reporter: Reporter) -> Results:
         },
         chat={run.name} if run.instructions else set(),
     )
+    training, prediction = _status(run.training_dir), run.evaluate.prediction
+    promised = None
+    if prediction is not None and training:
+        promised = compare_with_promise(prediction, training, found.models[0].bits_per_byte)
+        for line in [promised.problem] if promised.problem else promised.languages:
+            reporter.log(str(line))
     results = replace(
         found,
         languages=languages,
         samples=samples,
-        training=_status(run.training_dir),
+        training=training,
+        promised=promised,
         corpus={
             asset: [read_manifest(folder).report for folder in folders]
             for asset, folders in run.reports.items()

@@ -18,6 +18,7 @@ from tonsai_pipeline.evaluate.following import Following
 from tonsai_pipeline.evaluate.gate import Verdict, overall
 from tonsai_pipeline.evaluate.harness import HarnessScore
 from tonsai_pipeline.evaluate.measure import Difference, ModelResult
+from tonsai_pipeline.evaluate.promised import Promised
 from tonsai_pipeline.evaluate.subject import Written
 from tonsai_pipeline.evaluate.texts import NotMeasured
 from tonsai_pipeline.metrics.suite import Item
@@ -49,6 +50,7 @@ class Results:
         corpus: Facts of the corpus, of the mixture and of the tokenizer, by asset.
         harness: Scores of lm-eval.
         following: How each model answers held-out instructions; empty without any.
+        promised: What a pilot predicted, beside what was measured; None without a prediction.
     """
 
     title: str
@@ -67,6 +69,7 @@ class Results:
     corpus: Mapping[str, Any] = field(default_factory=dict)
     harness: Sequence[HarnessScore] = ()
     following: Sequence[Following] = ()
+    promised: Promised | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers and texts as JSON values; a number that is not finite is null."""

@@ -152,6 +152,9 @@ class EvaluateConfig(Section):
     max_documents: int = Field(default=200, ge=1)
     """Held-out documents of each source, and documents of each of `texts`, that are measured, from 1."""
 
+    prediction: RecipePath | None = None
+    """What `tonsai pilot` predicted and was committed before the run: the report prints it beside what was measured."""
+
     suite: bool = True
     """Whether the shipped Khmer prompt suite is run."""
 

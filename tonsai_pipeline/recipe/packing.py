@@ -45,5 +45,9 @@ class PackingConfig(Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the order of rows within a shard; the order of documents follows the mixture's seed."""
 
+    documents_frac: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the training documents that are packed, 0..1, chosen by a hash: a smaller share is part of a larger one.
+    `mixture.total_tokens` shrinks with it, so passes and shares stay. For pilots."""
+
     canaries: CanaryConfig = CanaryConfig()
     """Texts whose memory is measured; a model trained with some is for that measure, not for others."""

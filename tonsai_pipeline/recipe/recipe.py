@@ -13,6 +13,7 @@ from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.recipe.mixture import MixtureConfig
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.packing import PackingConfig
+from tonsai_pipeline.recipe.pilot import PilotConfig
 from tonsai_pipeline.recipe.publish import PublishConfig
 from tonsai_pipeline.recipe.quality import QualityConfig
 from tonsai_pipeline.recipe.section import Section
@@ -56,6 +57,8 @@ class Recipe(Section):
     """The network."""
     train: TrainConfig = TrainConfig()
     """Pretraining."""
+    pilot: PilotConfig | None = None
+    """The small runs that a prediction follows from; with it, they are assets. `tonsai pilot` takes the defaults without."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured and sampled at the end."""
     sft: SftConfig = SftConfig()
@@ -114,6 +117,14 @@ class Recipe(Section):
                 "mixture.stages lie one after another in the packed rows, and only a run that reads these once reaches the "
                 "last one as planned: give the length as mixture.total_tokens, and leave train.max_tokens and "
                 "train.num_epochs empty"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pilot_keeps_stages(self) -> Self:
+        if self.pilot is not None and self.mixture.stages and set(self.pilot.lengths) != {1.0}:
+            raise ValueError(
+                "mixture.stages are reached as planned only by runs of the recipe's own length: set pilot.lengths: [1]"
             )
         return self
 

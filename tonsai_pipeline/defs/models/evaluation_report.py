@@ -53,6 +53,7 @@ def launch(
         "bits_per_byte": results["models"][0]["bits_per_byte"],
         "suite": results["models"][0]["suite"],
         "samples": results["samples"][:6],
+        **({"promised": results["promised"]} if results["promised"] else {}),
     }
 
 
@@ -114,6 +115,20 @@ def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:
     )
     yield check("bits_per_byte_fell", not rose, said, warn=True)
     yield verdict_of(made.report)
+    yield _promise_of(made.report)
+
+
+def _promise_of(report: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return whether the model is worth what its pilot predicted, as a check."""
+    promised = report.get("promised")
+    if promised is None:
+        return check("prediction_kept", True, "no prediction (evaluate.prediction)")
+    said = promised["problem"] or "; ".join(
+        f"{one['language']} predicted {one['predicted']['value']:.4f}, measured {one['measured']:.4f} ({one['error']:+.2%})"
+        for one in promised["languages"]
+    )
+    is_kept = not promised["problem"] and all(one["is_inside"] for one in promised["languages"])
+    return check("prediction_kept", is_kept, said, warn=True)
 
 
 def report_links(made: Made) -> dict[str, Any]:
@@ -145,6 +160,7 @@ PAGE = Page(
     specs=(
         CheckSpec("bits_per_byte_fell", "Training helped in every language"),
         CheckSpec("gate", "The model may be given to others"),
+        CheckSpec("prediction_kept", "The model is worth what its pilot predicted"),
     ),
     checks=_checks,
     pictures=_pictures,

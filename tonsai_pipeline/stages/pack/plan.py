@@ -8,7 +8,7 @@ Shares are realised here, in tokens of the tokenizer that is really used; the mi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.budget import Budget, budget, round_to_total
 from tonsai_pipeline.mixture.feasible import shortfalls, take_over
-from tonsai_pipeline.mixture.plan import plan
+from tonsai_pipeline.mixture.plan import plan, random_keys
 from tonsai_pipeline.mixture.split import hash_ids
 from tonsai_pipeline.schema import DumpKey, Split
 from tonsai_pipeline.stages.mix.texts import SHARES_NAME
@@ -27,6 +27,8 @@ from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.store import Artifact
 
+#: Sets the choice of a part of the documents apart from their order.
+_PART_SALT = 1
 #: One document of the mixture: the part its ids lie in, where, how many, and whose they are.
 ENTRY = np.dtype(
     [
@@ -144,6 +146,25 @@ def read_documents(
             tables.append(table)
     entries = np.concatenate(tables) if tables else np.zeros(0, dtype=ENTRY)
     return DocumentTable(entries, tuple(id_files), languages)
+
+
+def take_part(table: DocumentTable, shares: Shares, frac: float) -> tuple[DocumentTable, Shares]:
+    """Keep a part of the training documents, and of the run's length; held-out documents stay.
+
+    Args:
+        table: Every document.
+        shares: What the mixture asks for.
+        frac: Share of the documents, above 0; a smaller part lies in every larger one.
+    """
+    if frac == 1.0:
+        return table, shares
+    entries = table.entries
+    in_part = random_keys(shares.seed, _PART_SALT, items=entries["key"]) / 2.0**64 < frac
+    total = shares.total_tokens and max(1, round(shares.total_tokens * frac))
+    return (
+        replace(table, entries=entries[entries["held_out"] | in_part]),
+        replace(shares, total_tokens=total),
+    )
 
 
 def plan_run(table: DocumentTable, shares: Shares, where: Path) -> RunPlan:

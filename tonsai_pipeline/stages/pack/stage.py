@@ -39,6 +39,7 @@ from tonsai_pipeline.stages.pack.plan import (
     plan_run,
     read_documents,
     read_shares,
+    take_part,
 )
 from tonsai_pipeline.stages.pack.rows import Window, pack_window, save_plan
 from tonsai_pipeline.stages.tokenize.stage import read_info
@@ -114,6 +115,7 @@ def pack(
     info = read_info(tokenizer)
     shares = read_shares(mixture)
     table = read_documents(mixed, tokens, shares)
+    table, shares = take_part(table, shares, config.documents_frac)
     run = plan_run(table, shares, mixture.path)
     header = _header(info, shares, config)
     if config.canaries.copies:
