@@ -31,6 +31,8 @@ _LEAST_NOISE = 2e-4
 _ONCE = 1.05
 #: How far beyond the ladder's passes a law is believed.
 _MOST_BEYOND = 2.0
+#: Where runs differ less, by this factor, in what is fitted, nothing follows for a run that differs more.
+_ALIKE = 1.5
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Fit:
         Raises:
             ValueError: It reads its text more often than the runs say anything about.
         """
-        most = _MOST_BEYOND * max(self.most_passes, 1.0) if self.has_repeats else 1.5
+        beyond = _MOST_BEYOND if self.has_repeats else _ALIKE
+        most = beyond * max(self.most_passes, 1.0)
         if run.passes > most:
             raise ValueError(
                 f"{run.passes:.1f} passes are to be predicted from runs of at most {self.most_passes:.1f}: add longer ones"
@@ -182,7 +185,7 @@ def fit(runs: Sequence[Run], *, seed: int = 0) -> Fit:
 def _check(runs: Sequence[Run]) -> bool:
     """Return whether repeating can be fitted."""
     has_repeats = sum(run.passes > _ONCE for run in runs) >= 2 and (
-        max(run.passes for run in runs) > 1.5 * min(run.passes for run in runs)
+        max(run.passes for run in runs) > _ALIKE * min(run.passes for run in runs)
     )
     needed = (7 if has_repeats else 5) + 2
     if len(runs) < needed:
@@ -193,7 +196,7 @@ def _check(runs: Sequence[Run]) -> bool:
         ("sizes", {run.num_weights for run in runs}),
         ("amounts of text", {round(run.unique_tokens, -2) for run in runs}),
     ):
-        if max(values) < 1.5 * min(values):
+        if max(values) < _ALIKE * min(values):
             raise ValueError(
                 f"all runs have nearly the same {what}: nothing follows for another one"
             )

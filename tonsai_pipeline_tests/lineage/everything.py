@@ -21,6 +21,7 @@ def full_recipe(folder: Path) -> Recipe:
         "ready.bin",
         "deepspeed.json",
         "asked.jsonl",
+        "promise.json",
     )
     for number, name in enumerate(files):
         # JSON that DeepSpeed takes, and other bytes in each file.
@@ -56,6 +57,7 @@ def full_recipe(folder: Path) -> Recipe:
             "model": {"base": "network"},
             "evaluate": {
                 "listed_terms": {"khm": "terms.txt"},
+                "prediction": "promise.json",
                 "texts": [{"name": "text", "path": "text.txt", "lang": "khm"}],
             },
             "train": {
@@ -83,6 +85,7 @@ def named_files(folder: Path) -> dict[str, Path]:
         "model.base": folder / "network" / "config.json",
         "train.deepspeed_config": folder / "deepspeed.json",
         "evaluate.listed_terms": folder / "terms.txt",
+        "evaluate.prediction": folder / "promise.json",
         "sft.sources.path": folder / "asked.jsonl",
         "evaluate.texts.path": folder / "text.txt",
     }

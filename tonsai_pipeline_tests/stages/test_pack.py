@@ -154,6 +154,26 @@ def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
             assert low <= whole[text] <= high
 
 
+def test_a_part_of_the_documents_lies_in_every_larger_one(
+    packed: Packed, shared_store: Store, engine: Engine
+) -> None:
+    found = set[tuple[int, ...]]()
+    for frac in (0.25, 0.6, 1.0):
+        config = CONFIG.model_copy(update={"documents_frac": frac})
+        part = run_pack(shared_store, packed_mixture(), engine, config)
+        segments = {ids for ids, _, _ in segments_of(RowReader(part.path / "train"))}
+        assert found < segments
+        found, total = segments, packed.report["num_tokens"]
+        assert part.report["num_tokens"] == pytest.approx(frac * total, rel=0.2)
+        for name, source in part.report["sources"].items():
+            whole = packed.report["sources"][name]
+            assert source["epochs"] == pytest.approx(whole["epochs"], rel=0.1)
+            assert source["available_tokens"] <= whole["available_tokens"]
+        for split in ("val_khm", "val_eng"):
+            assert part.report["splits"][split] == packed.report["splits"][split]
+    assert part.artifact.data_version == packed.artifact.data_version
+
+
 def test_tokens_in_are_tokens_out(packed: Packed) -> None:
     reader = RowReader(packed.path / "train")
     report = packed.report

@@ -1,7 +1,5 @@
 """pilot_points, a small run each partition, and pilot_report: for recipes with a `pilot` section."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
