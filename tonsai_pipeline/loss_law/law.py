@@ -65,6 +65,19 @@ class Interval:
     low: float
     high: float
 
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in it."""
+        return self.low <= value <= self.high
+
+    def widened(self, frac: float) -> Interval:
+        """Return it with both ends moved outwards by a share of themselves.
+
+        Example:
+            >>> Interval(1.0, 0.9, 1.1).widened(0.1)
+            Interval(value=1.0, low=0.81, high=1.2100000000000002)
+        """
+        return Interval(self.value, self.low * (1.0 - frac), self.high * (1.0 + frac))
+
 
 @dataclass(frozen=True)
 class Fit:

@@ -122,7 +122,7 @@ def kept(
             predicted=predicted,
             measured=measured[language],
             error=measured[language] / predicted.value - 1.0,
-            is_inside=predicted.low <= measured[language] <= predicted.high,
+            is_inside=predicted.holds(measured[language]),
         )
         for language, predicted in promise.languages.items()
         if language in measured

@@ -48,8 +48,8 @@ def _predicted(lang: str, found: Mapping[str, Any]) -> Sequence[str]:
     test = found["test"]
     tested = "too few runs"
     if test is not None:
-        inside = "inside" if test["low"] <= test["measured"] <= test["high"] else "OUTSIDE"
-        tested = f"{test['value']:.4f}, measured {test['measured']:.4f} ({test['measured'] / test['value'] - 1:+.1%}, {inside})"
+        verdict = "inside" if test["is_inside"] else "OUTSIDE: the interval is widened by as much"
+        tested = f"{test['predicted']:.4f}, measured {test['measured']:.4f} ({test['error']:+.1%}, {verdict})"
     predicted = found["predicted"]
     if predicted is None:
         return lang, "none", found["refused"], tested
