@@ -129,19 +129,12 @@ def _print_plan(
     hours: Sequence[float],
     left_out: Sequence[Point],
 ) -> None:
-    from rich.table import Table
-
-    table = Table("point", "layers x width", "parameters", "tokens", "hours", "", box=None)
     for cost, needed in zip(planned, hours, strict=True):
-        table.add_row(
-            cost.point.name,
-            f"{cost.shape.num_layers} x {cost.shape.hidden_size}",
-            f"{cost.shape.num_parameters:,}",
-            f"{cost.tokens:,.0f}",
-            f"{needed:.3g}",
-            "left out" if cost.point in left_out else "",
+        shape, out = cost.shape, "  [yellow]left out[/yellow]" if cost.point in left_out else ""
+        console.print(
+            f"  {cost.point.name:<48} {shape.num_layers} x {shape.hidden_size:<5} {shape.num_parameters:>13,} parameters "
+            f"{cost.tokens:>15,.0f} tokens {needed:>9.3g} h{out}"
         )
-    console.print(table)
     kept = [n for cost, n in zip(planned, hours, strict=True) if cost.point not in left_out]
     console.print(f"  {len(kept)} runs, {sum(kept):.3g} hours at the speed given")
 

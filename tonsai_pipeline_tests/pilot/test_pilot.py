@@ -72,6 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World(tmp_path_factory.mktemp("pilot"), LocalEngine(1))
     world.fill(num_docs=20)
     world.sections |= json.loads(json.dumps(SECTIONS))
+    world.sections["mixture"] |= {"max_epochs": 1.0}
     world.build()
     return world
 
@@ -118,7 +119,7 @@ def test_points_differ_in_what_they_say_and_share_the_rest(own: Pilot, launches:
     faster = results[Point(0.1, 0.6, screen="lr x2")]
     assert faster["settings"]["lr"] == pytest.approx(2 * center["settings"]["lr"])
     khmer = results[Point(0.1, 0.6, screen="fewer English")]["languages"]
-    assert khmer["khm"]["tokens"] > 3 * khmer["eng"]["tokens"]
+    assert khmer["khm"]["tokens"] > 2 * khmer["eng"]["tokens"]
     # What is current of the large recipe is not a point's.
     assert own.builder.store.current("packed_shards").data_version == own.shards.data_version
     runs = own.builder.store.layout.root / "runs" / "pilot"
@@ -232,7 +233,7 @@ def test_the_plan_needs_no_corpus_and_keeps_the_budget(tmp_path: Path) -> None:
     raw = recipe(train={"max_tokens": 1_000_000}).model_dump(mode="json", exclude_unset=True)
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(raw))
     command = ["pilot", "--recipe", str(tmp_path / "r.yaml"), "--home", str(tmp_path / "home")]
-    shown = CliRunner().invoke(app, [*command, "--plan", "--tflops", "0.03", "--budget", "0.05"])
+    shown = CliRunner().invoke(app, [*command, "--plan", "--tflops", "0.03", "--budget", "1.5"])
     assert shown.exit_code == 0, shown.output
     assert "left out" in shown.output
     assert "size-0.125_text-0.25_length-1_lr-x2" in shown.output
