@@ -66,6 +66,7 @@ def pilot(
     from rich.console import Console
 
     from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace, run_graph
+    from tonsai_pipeline.defs.resources import RunOptions
     from tonsai_pipeline.errors import ManifestError
     from tonsai_pipeline.loss_law.ladder import within
     from tonsai_pipeline.pilot.points import Pilot
@@ -79,7 +80,8 @@ def pilot(
         run_graph(loaded, workspace, options, [CATALOG, *PIPELINE.up_to("packed_shards")])
     own = None
     with suppress(ManifestError):  # nothing was made yet: the plan follows from the recipe alone
-        own = Pilot(open_reader(loaded, workspace), num_processes)
+        engine = RunOptions(num_workers=workers).open_engine
+        own = Pilot(open_reader(loaded, workspace), engine, num_processes)
     planned = _costs(loaded, own)
     hours = [cost.flops / flops_per_s / 3600 for cost in planned]
     points, left_out = [cost.point for cost in planned], list["Point"]()

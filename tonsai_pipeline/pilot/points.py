@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from tonsai_pipeline.engine import Engine, open_engine
+from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import ManifestError
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.loss_law.ladder import Point, center_of
@@ -48,13 +48,13 @@ class Pilot:
 
     Args:
         builder: Of the large recipe.
+        engine: Opens the engine that packs, the same one each time.
         num_processes: Of each small run; 0 for one per GPU.
-        engine: Opens the engine that packs.
     """
 
     builder: Builder
+    engine: Callable[[], Engine]
     num_processes: int = 0
-    engine: Callable[[], Engine] = open_engine
 
     @cached_property
     def points(self) -> list[Point]:

@@ -79,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def own(world: World) -> Pilot:
-    return Pilot(world.builder(), engine=lambda: world.engine)
+    return Pilot(world.builder(), lambda: world.engine)
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def test_every_point_is_run_once_and_a_second_pilot_reruns_what_is_new(
 ) -> None:
     # The screens came first and ran their middle point before them.
     assert launches.num == len(own.points) == 9
-    again = Pilot(world.builder(), engine=lambda: world.engine)
+    again = Pilot(world.builder(), lambda: world.engine)
     assert all(again.make(point, launches).cached for point in again.points)
     assert launches.num == 9
     world.sections["pilot"]["screens"]["dropout 0.1"] = {"model.dropout": 0.1}
-    more = Pilot(world.builder(), engine=lambda: world.engine)
+    more = Pilot(world.builder(), lambda: world.engine)
     assert [more.find(point) is None for point in more.points] == [False] * 9 + [True]
     del world.sections["pilot"]["screens"]["dropout 0.1"]
 
@@ -145,7 +145,7 @@ def test_the_page_says_what_follows_and_what_does_not(
     assert "5 runs cannot resolve" in refused.file(PAGE_NAME).read_text(encoding="utf-8")
     world.sections["train"]["seed"] = 7
     with pytest.raises(ManifestError, match="9 of 9 points"):
-        summarize(Pilot(world.builder(), engine=lambda: world.engine))
+        summarize(Pilot(world.builder(), lambda: world.engine))
     world.sections["train"]["seed"] = 0
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 from tonsai_pipeline.defs.asset_words import described, owners, tags
 from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.recipe_graph import Graph
+from tonsai_pipeline.defs.resources import RunOptions
 from tonsai_pipeline.defs.results import check, materialized
 from tonsai_pipeline.pilot.points import POINTS, Pilot
 from tonsai_pipeline.pilot.summary import PAGE_NAME, REPORT, summarize
@@ -90,4 +91,5 @@ def _words(graph: Graph, name: str, description: str) -> dict[str, Any]:
 
 def _pilot(graph: Graph, context: dg.AssetExecutionContext, num_processes: int) -> Pilot:
     view = graph.view(of_catalog=True, run_id=context.run_id)
-    return Pilot(open_builder(graph.recipe, graph.store, view), num_processes)
+    builder = open_builder(graph.recipe, graph.store, view)
+    return Pilot(builder, RunOptions().open_engine, num_processes)
