@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
+from tonsai_pipeline.train.launch.rendezvous import Rendezvous
 from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train.tiny import MODEL, NUM_REAL, make_run
 
@@ -182,3 +185,76 @@ def test_the_exported_model_opens_and_measures_what_training_measured(
     assert len(report["samples"]) == 10
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 1
     assert read_json(tmp_path / "status.json") == {"fingerprint": "e", "state": "finished"}
+
+
+class Machine:
+    """Another machine: `tonsai node` in processes of its own."""
+
+    def __init__(self, root: Path) -> None:
+        command = [sys.executable, "-m", "tonsai_pipeline", "node", "--home", str(root)]
+        self._node = psutil.Popen([*command, "--address", "127.0.0.2", "--num-processes", "1"])
+
+    def processes(self) -> list[psutil.Process]:
+        return [self._node, *self._node.children(recursive=True)]
+
+    def lose_power(self) -> None:
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._node.wait()
+
+    def stop(self) -> int:
+        self._node.terminate()
+        return self._node.wait(timeout=60)
+
+
+def test_a_training_outlives_a_machine_and_takes_it_in_again(
+    undisturbed: TrainRun, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TONSAI_RENDEZVOUS", "127.0.0.1")
+    root = tiny_data / "shared"
+    run = make_run(tiny_data, "shared/runs/pretrain/two", **LONG)
+    folder = run.output_dir
+    place = Rendezvous("1:2", last_call_s=5)
+    module = "tonsai_pipeline_tests.train.gated_job"
+    spec = LaunchSpec(module, run.write(), folder, num_processes=1, rendezvous=place)
+    machines = [Machine(root)]
+
+    def stand(step: int, num_processes: int) -> bool:
+        marks = [f"gate-{step}-of-{num_processes}-{rank}" for rank in range(num_processes)]
+        return all((folder / mark).exists() for mark in marks)
+
+    def story() -> Iterator[None]:
+        while not stand(15, 2):
+            yield
+        machines[0].lose_power()
+        (folder / "go-15").touch()
+        while not stand(25, 1):
+            yield
+        machines.append(Machine(root))
+        while not stand(25, 2):
+            yield
+        (folder / "go-25").touch()
+        while True:
+            yield
+
+    told = story()
+    results = []
+    try:
+        while not results or results[-1].state != "finished":
+            results.append(launch(spec, on_poll=lambda: next(told), grace_s=60.0))
+            assert results[-1].state != "failed" or results[-1].may_retry, results[-1].failure
+        assert workers(run) == []
+        assert machines[-1].stop() == 130
+    finally:
+        for machine in machines:
+            machine.lose_power()
+    assert [r.state for r in results if r.state != "interrupted"] == ["failed", "finished"]
+    assert (results[-1].status["world_size"], results[-1].status["num_nodes"]) == (2, 2)
+    whole, shared = train_records(undisturbed), train_records(run)
+    assert shared[:10] == whole[:10]
+    assert [record[0] for record in shared] == list(range(1, 121))
+    assert shared[-1][1] == pytest.approx(whole[-1][1], rel=1e-3)
+    assert (folder / "model" / "model.safetensors").exists()
+    left = {path.name.partition("-")[0] for path in folder.iterdir()}
+    assert not left & {"failure", "knock", "nodes.json"}, left
