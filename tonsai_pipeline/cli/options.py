@@ -62,6 +62,7 @@ NodesOption = Annotated[
     str,
     typer.Option(
         "--nodes",
+        envvar="TONSAI_NODES",
         help="Machines that train: 2, or 1:4 for one to four; the others run `tonsai node`.",
     ),
 ]

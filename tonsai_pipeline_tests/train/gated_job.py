@@ -1,7 +1,6 @@
-"""The training job, which waits before some steps until a file lets it go on; asked to stop, it goes on at once.
+"""The training job, whose processes wait before a step until a file `go` lies beside their run.
 
-gate-<step>-of-<processes>-<rank>    this process stands before the step
-go-<step>                            the step may be taken
+waits-<rank>-of-<processes>    this process waits; asked to stop, it does not
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from pathlib import Path
 from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.trainer import Trainer
 
-GATES = (15, 25)
+#: After a checkpoint, and before the next one.
+STEP = 15
 
 
 def main() -> int:
     folder = Path(sys.argv[sys.argv.index("--run") + 1]).parent
     read = Trainer._read
 
-    def read_behind_the_gate(self):
-        if self.step in GATES:
-            backend = self.backend
-            (folder / f"gate-{self.step}-of-{backend.world_size}-{backend.rank}").touch()
-            while not (folder / f"go-{self.step}").exists() and not self.stop.is_set:
+    def wait_and_read(self):
+        if self.step == STEP:
+            (folder / f"waits-{self.backend.rank}-of-{self.backend.world_size}").touch()
+            while not (folder / "go").exists() and not self.stop.is_set:
                 time.sleep(0.05)
         return read(self)
 
-    Trainer._read = read_behind_the_gate
+    Trainer._read = wait_and_read
     return job.main(sys.argv[1:])
 
 

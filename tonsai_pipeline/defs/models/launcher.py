@@ -41,7 +41,7 @@ class JobOptions(dg.Config):
         default=0, ge=0, le=1024, description="Processes; 0 for one per GPU, or one"
     )
     nodes: str = Field(
-        default="1",
+        default=os.environ.get("TONSAI_NODES", "1"),
         pattern=r"^[1-9][0-9]{0,3}(:[1-9][0-9]{0,3})?$",
         description="Machines: 2, or 1:4 for one to four; the others run `tonsai node` on the same data root",
     )

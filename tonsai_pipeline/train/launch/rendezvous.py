@@ -90,7 +90,7 @@ class Rendezvous:
             return self
         host, _, port = os.environ.get("TONSAI_RENDEZVOUS", "").partition(":")
         host = host or own_address("192.0.2.1")
-        endpoint = f"{host}:{port or _free_port()}"
+        endpoint = f"{host}:{port or free_port()}"
         return replace(self, endpoint=endpoint, address=host, id=uuid.uuid4().hex[:12])
 
     def arguments(self) -> list[str]:
@@ -141,7 +141,9 @@ class Announcement(BaseModel):
                 raise
             return None
         except ValueError as error:
-            raise StorageError(f"{path}: not from this version of tonsai: {error}") from error
+            raise StorageError(
+                f"{path}: not from this version of tonsai; delete it if no training runs there: {error}"
+            ) from error
 
     def check(self, folder: Path) -> None:
         """Compare with this machine.
@@ -252,7 +254,8 @@ def own_address(towards: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
