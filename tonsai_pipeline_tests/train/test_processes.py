@@ -6,8 +6,6 @@ Each launch costs half a minute, so a few runs are made once and many things are
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -39,8 +37,20 @@ LONG: Mapping[str, Any] = {
 }
 
 
-def start(run: TrainRun, on_poll: Callable[[], None] | None = None) -> LaunchResult:
-    spec = LaunchSpec("tonsai_pipeline.train.job", run.write(), run.output_dir, num_processes=2)
+def start(
+    run: TrainRun,
+    on_poll: Callable[[], None] | None = None,
+    *,
+    num_processes: int = 2,
+    rendezvous: Rendezvous | None = None,
+) -> LaunchResult:
+    spec = LaunchSpec(
+        "tonsai_pipeline.train.job",
+        run.write(),
+        run.output_dir,
+        num_processes=num_processes,
+        rendezvous=rendezvous,
+    )
     return launch(spec, on_poll=on_poll, grace_s=60.0)
 
 
@@ -78,6 +88,21 @@ def workers(run: TrainRun) -> list[psutil.Process]:
     return found
 
 
+class Machine:
+    """Another machine: `tonsai node` in processes of its own."""
+
+    def __init__(self, root: Path) -> None:
+        command = [sys.executable, "-m", "tonsai_pipeline", "node", "--home", str(root)]
+        self._node = psutil.Popen([*command, "--address", "127.0.0.2", "--num-processes", "1"])
+
+    def lose_power(self) -> None:
+        """End everything at once, without a chance to save."""
+        with suppress(psutil.NoSuchProcess):
+            for process in (self._node, *self._node.children(recursive=True)):
+                process.kill()
+        self._node.wait()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tiny_data: Path) -> TrainRun:
     run = make_run(tiny_data, "whole", **LONG)
@@ -90,8 +115,9 @@ def undisturbed(tiny_data: Path) -> TrainRun:
 
 @pytest.fixture(scope="module")
 def disturbed(tiny_data: Path) -> TrainRun:
-    """The same run, cancelled once, then killed once, then left alone."""
-    run = make_run(tiny_data, "disturbed", **LONG)
+    """The same run: cancelled once, then on two machines of which one dies, then on one again."""
+    run = make_run(tiny_data, "runs/pretrain/disturbed", **LONG)
+    folder = run.output_dir
 
     class Cancelled(BaseException):
         pass
@@ -101,23 +127,41 @@ def disturbed(tiny_data: Path) -> TrainRun:
 
     with pytest.raises(Cancelled):
         start(run, when_step(run, 15, cancel))
-    status = read_json(run.output_dir / "status.json")
+    status = read_json(folder / "status.json")
     assert isinstance(status, dict)
     assert status["state"] == "interrupted"
     assert 15 <= status["step"] < 120
     assert Path(status["checkpoint"]).name == f"step-{status['step']:08d}"
     assert workers(run) == []
 
-    def kill() -> None:
-        os.kill(workers(run)[0].pid, signal.SIGKILL)
+    other = Machine(tiny_data)
+    joined: list[dict[str, Any]] = []
 
-    assert start(run, when_step(run, status["step"] + 12, kill)).state == "failed"
+    def kill() -> None:
+        joined.extend(read_joined(folder))
+        other.lose_power()
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TONSAI_RENDEZVOUS", "127.0.0.1")
+        try:
+            result = start(
+                run,
+                when_step(run, status["step"] + 12, kill),
+                num_processes=1,
+                rendezvous=Rendezvous("2"),
+            )
+        finally:
+            other.lose_power()
+    assert (result.state, result.may_retry) == ("failed", True)
+    assert [machine["num_processes"] for machine in joined] == [1, 1]
     assert workers(run) == []
+    assert list(folder.glob("failure-*"))
     assert start(run).state == "finished"
+    assert not {*folder.glob("failure-*"), *folder.glob("nodes.json"), *folder.glob(".met-*")}
     return run
 
 
-def test_a_run_that_was_cancelled_and_killed_equals_one_that_was_not(
+def test_a_run_that_was_cancelled_and_lost_a_machine_equals_one_that_was_not(
     undisturbed: TrainRun, disturbed: TrainRun
 ) -> None:
     whole = train_records(undisturbed)
@@ -185,60 +229,3 @@ def test_the_exported_model_opens_and_measures_what_training_measured(
     assert len(report["samples"]) == 10
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 1
     assert read_json(tmp_path / "status.json") == {"fingerprint": "e", "state": "finished"}
-
-
-class Machine:
-    """Another machine: `tonsai node` in processes of its own."""
-
-    def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-m", "tonsai_pipeline", "node", "--home", str(root)]
-        self._node = psutil.Popen([*command, "--address", "127.0.0.2", "--num-processes", "1"])
-
-    def lose_power(self) -> None:
-        """End everything at once, without a chance to save."""
-        with suppress(psutil.NoSuchProcess):
-            for process in (self._node, *self._node.children(recursive=True)):
-                process.kill()
-        self._node.wait()
-
-
-def test_a_training_outlives_one_of_its_machines(
-    undisturbed: TrainRun, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TONSAI_RENDEZVOUS", "127.0.0.1")
-    run = make_run(tiny_data, "shared/runs/pretrain/two", **LONG)
-    folder = run.output_dir
-    spec = LaunchSpec(
-        "tonsai_pipeline_tests.train.gated_job",
-        run.write(),
-        folder,
-        num_processes=1,
-        rendezvous=Rendezvous("1:2", last_call_s=5),
-    )
-    other = Machine(tiny_data / "shared")
-    seen: list[Any] = []
-
-    def tell() -> None:
-        if not seen and all((folder / f"waits-{rank}-of-2").exists() for rank in range(2)):
-            seen.append(read_joined(folder))
-            other.lose_power()
-            (folder / "go").touch()
-
-    results = []
-    try:
-        while not results or results[-1].state != "finished":
-            results.append(launch(spec, on_poll=tell, grace_s=60.0))
-            assert results[-1].state != "failed" or results[-1].may_retry, results[-1].failure
-    finally:
-        other.lose_power()
-    # Had the other machine come too late for the first start, it was taken in by another one.
-    assert [r.state for r in results if r.state != "interrupted"] == ["failed", "finished"]
-    assert [len(joined) for joined in seen] == [2]
-    assert (results[-1].status["world_size"], results[-1].status["num_nodes"]) == (1, 1)
-    assert workers(run) == []
-    whole, shared = train_records(undisturbed), train_records(run)
-    assert shared[:10] == whole[:10]
-    assert [record[0] for record in shared] == list(range(1, 121))
-    assert shared[-1][1] == pytest.approx(whole[-1][1], rel=1e-3)
-    assert (folder / "model" / "model.safetensors").exists()
-    assert not {*folder.glob("failure-*"), *folder.glob("knock-*"), *folder.glob("nodes.json")}
