@@ -90,7 +90,7 @@ app.command("train-tokenizer", rich_help_panel="Single steps")(train_tokenizer)
 app.command(rich_help_panel="Single steps")(pretrain)
 app.command(rich_help_panel="Single steps")(sft)
 
-#: Exit code after Ctrl-C, as shells have it: 128 + SIGINT.
+#: Exit code after Ctrl-C or SIGTERM, as shells have it: 128 + SIGINT.
 _INTERRUPTED = 130
 
 

@@ -47,6 +47,8 @@ _SHOWN_DUMPS = 20
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OUR_ERRORS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
+#: What a step fails with that SIGTERM ended.
+_ENDED = "DagsterExecutionInterruptedError"
 
 
 @dataclass(frozen=True)
@@ -366,8 +368,14 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[dg.DagsterEve
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> TonsaiError:
-    """Find the error that a person should read among a failed run's events: ours, or else the innermost."""
+    """Find the error that a person should read among a failed run's events: ours, or else the innermost.
+
+    Raises:
+        KeyboardInterrupt: The run was ended from outside, which is nobody's error.
+    """
     for event, chain in _failures(result):
+        if any(link.cls_name == _ENDED for link in chain):
+            raise KeyboardInterrupt
         ours = next((link for link in chain if link.cls_name in _OUR_ERRORS), None)
         if ours is None and any(link.cls_name == _FAILED_CHECK for link in chain):
             break

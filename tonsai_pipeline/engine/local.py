@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -77,7 +78,8 @@ class LocalEngine:
             while True:
                 # A bounded window: a failing part stops the stage without the rest having been queued.
                 while len(running) < 2 * self.num_workers and (step := next(waiting, None)):
-                    running[pool.submit(function, step[1])] = step[0]
+                    with _interrupts_later():
+                        running[pool.submit(function, step[1])] = step[0]
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -120,7 +122,31 @@ class LocalEngine:
 
 def _end(leash: Connection, pool: ProcessPoolExecutor) -> None:
     leash.close()
+    results: Any = pool._result_queue  # noqa: SLF001
+    if results is not None:
+        # A worker that dies while it sends leaves a piece of a result, and its reader waits for the rest until nobody
+        # is left who could write it.
+        results._writer.close()  # noqa: SLF001
     pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_later() -> Generator[None]:
+    """Hold back Ctrl-C and SIGTERM for a moment: half-way through the start of a worker, the pool forgets that worker."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _start_worker(leash: Connection) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -135,7 +134,8 @@ def test_without_a_network_the_data_set_and_the_way_out_are_named(
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_without_a_traceback(place: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_without_a_traceback(place: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "tonsai_pipeline", "demo"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stderr is not None
@@ -144,13 +144,12 @@ def test_an_interrupt_ends_without_a_traceback(place: Path) -> None:
         lines.append(line)
         if "normalized_documents" in line:
             break
-    run.send_signal(signal.SIGINT)
-    started = time.monotonic()
+    run.send_signal(number)
     _, rest = run.communicate(timeout=60)
-    assert run.returncode not in (0, None)
+    assert run.returncode in (130, -number), rest
+    assert "Error" not in rest, rest
     assert "Traceback" not in rest, rest
-    assert time.monotonic() - started < 30
-    assert "run the same command again" in rest
+    assert run.returncode < 0 or "run the same command again" in rest
 
 
 def test_the_version_is_printed(

@@ -3,15 +3,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tonsai_pipeline.engine import Engine, open_engine
-from tonsai_pipeline.engine.local import PRELOADED, LocalEngine
+from tonsai_pipeline.engine.local import PRELOADED, LocalEngine, _interrupts_later
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline_tests.engine.work import is_loaded, pid_after, square, use_and_leave
 
@@ -86,6 +89,31 @@ def test_workers_end_in_the_middle_of_a_part_with_their_parent(
         process.kill()
         process.wait()
     _wait_for(lambda: not any(_is_alive(pid) for pid in pids))
+
+
+def test_a_piece_of_a_result_keeps_nobody_waiting() -> None:
+    engine = LocalEngine(2)
+    assert len(list(engine.map(square, range(4), label="square"))) == 4
+    assert engine._pool is not None
+    results: Any = engine._pool._result_queue
+    # As a worker leaves it that is killed while it sends: the length of a message, and nothing more.
+    os.write(results._writer.fileno(), struct.pack("!i", 1000))
+    ended = threading.Thread(target=engine._let_go, daemon=True)
+    ended.start()
+    ended.join(60)
+    assert not ended.is_alive()
+
+
+def test_an_interrupt_waits_until_a_worker_has_started() -> None:
+    came: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("handled"))
+    try:
+        with _interrupts_later():
+            signal.raise_signal(signal.SIGTERM)
+            came.append("started")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == ["started", "handled"]
 
 
 def test_an_unknown_engine_names_those_there_are() -> None:
