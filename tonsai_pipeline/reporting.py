@@ -1,4 +1,4 @@
-"""How a job speaks: numbers and sentences -> Dagster (Pipes), or a terminal; silent on every rank but 0.
+"""How a job speaks: numbers and sentences -> Dagster (Pipes), or a terminal; one process of a machine at most.
 
 This is all that training and evaluation know of the orchestrator, and the only import of `dagster_pipes`.
 """
@@ -40,12 +40,15 @@ def open_reporter(rank: int | None = None) -> Iterator[Reporter]:
         rank: Rank of the process; None reads RANK, as torchrun sets it.
     """
     rank = int(os.environ.get("RANK", "0")) if rank is None else rank
-    if rank != 0:
+    # Where several machines train, process 0 may be on one that Dagster does not hear.
+    is_launched = dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ
+    is_heard = is_launched and os.environ.get("LOCAL_RANK", str(rank)) == "0"
+    if rank != 0 and not is_heard:
         yield _Silent()
         return
     screen = _Screen()
     try:
-        if dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
+        if is_launched:
             with dagster_pipes.open_dagster_pipes() as context:
                 yield _Pipes(context, screen)
         else:
@@ -55,7 +58,7 @@ def open_reporter(rank: int | None = None) -> Iterator[Reporter]:
 
 
 class _Silent:
-    """Ranks other than 0."""
+    """All other processes."""
 
     def metrics(self, *, step: int, of: int | None = None, **numbers: float) -> None:
         """Say nothing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from tonsai_pipeline import reporting
@@ -47,3 +49,23 @@ def test_a_terminal_gets_a_bar_with_what_is_watched(
 def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
     show(rank=1)
     assert not capsys.readouterr().err
+
+
+def test_of_several_machines_the_one_that_dagster_hears_speaks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", "there")
+    monkeypatch.setattr(reporting.dagster_pipes, "open_dagster_pipes", lambda: nullcontext(Pipes()))
+
+    class Pipes:
+        def report_custom_message(self, message: object) -> None:
+            heard.append(message)
+
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    show(rank=3)
+    assert not heard
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    show(rank=2)
+    assert len(heard) == 2
+    assert "[saved] at step 10" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from tonsai_pipeline.cli.generate import generate
 from tonsai_pipeline.cli.history import history
 from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.cli.legacy import app as legacy_app
+from tonsai_pipeline.cli.node import node
 from tonsai_pipeline.cli.normalize import normalize
 from tonsai_pipeline.cli.peek import peek
 from tonsai_pipeline.cli.pilot import pilot
@@ -71,6 +72,7 @@ app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)
 app.command(rich_help_panel="The graph")(pilot)
+app.command(rich_help_panel="The graph")(node)
 app.command(rich_help_panel="The graph")(gc)
 app.command(rich_help_panel="The graph")(history)
 app.command(rich_help_panel="Results")(evaluate)

@@ -61,6 +61,7 @@ class GraphOptions:
     engine: str = "local"
     force: bool = False
     num_processes: int = 0
+    nodes: str = "1"
 
 
 def open_workspace(recipe_name: str, options: GraphOptions) -> tuple[Recipe, Workspace]:
@@ -296,7 +297,11 @@ class _Runner:
         """Return the launch form of an asset: jobs have processes, stages have workers."""
         options = self._options
         if PIPELINE[name].launched:
-            return {"num_processes": options.num_processes, "force": options.force}
+            return {
+                "num_processes": options.num_processes,
+                "nodes": options.nodes,
+                "force": options.force,
+            }
         return {
             "num_workers": options.num_workers,
             "engine": options.engine,

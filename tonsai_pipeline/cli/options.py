@@ -58,6 +58,14 @@ WorkersOption = Annotated[
 EngineOption = Annotated[
     str, typer.Option("--engine", help="`local` (process pool) or `ray` (an existing cluster).")
 ]
+NodesOption = Annotated[
+    str,
+    typer.Option(
+        "--nodes",
+        envvar="TONSAI_NODES",
+        help="Machines that train: 2, or 1:4 for one to four; the others run `tonsai node`.",
+    ),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Do the work again even if it is finished.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, WorkersOption
+from tonsai_pipeline.cli.options import HomeOption, NodesOption, WorkersOption
 
 
 def pretrain(
@@ -77,6 +77,7 @@ def pretrain(
     num_processes: Annotated[
         int, typer.Option("--num-processes", min=0, help="Processes; 0 for one per GPU.")
     ] = 0,
+    nodes: NodesOption = "1",
     home: HomeOption = None,
     workers: WorkersOption = 0,
 ) -> None:
@@ -127,7 +128,11 @@ def pretrain(
         },
     )
     options = GraphOptions(
-        home=home, data=Path.cwd(), num_workers=workers, num_processes=num_processes
+        home=home,
+        data=Path.cwd(),
+        num_workers=workers,
+        num_processes=num_processes,
+        nodes=nodes,
     )
     recipe, workspace = open_workspace(str(recipe_file), options)
     run_graph(recipe, workspace, options)

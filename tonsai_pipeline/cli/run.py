@@ -11,6 +11,7 @@ from tonsai_pipeline.cli.options import (
     EngineOption,
     ForceOption,
     HomeOption,
+    NodesOption,
     RecipeOption,
     WorkersOption,
 )
@@ -26,6 +27,7 @@ def run(
     home: HomeOption = None,
     workers: WorkersOption = 0,
     engine: EngineOption = "local",
+    nodes: NodesOption = "1",
     force: ForceOption = False,
 ) -> None:
     """Materialize the graph of a recipe, from raw dumps to the evaluation report.
@@ -37,7 +39,9 @@ def run(
     """
     from tonsai_pipeline.cli.graph import GraphOptions, open_workspace, run_graph, ui_command
 
-    options = GraphOptions(home=home, data=data, num_workers=workers, engine=engine, force=force)
+    options = GraphOptions(
+        home=home, data=data, num_workers=workers, engine=engine, force=force, nodes=nodes
+    )
     loaded, workspace = open_workspace(recipe, options)
     names = [name.strip() for entry in select or [] for name in entry.split(",") if name.strip()]
     look = ui_command(recipe, options)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tonsai_pipeline.cli.options import HomeOption, RecipeOption
+from tonsai_pipeline.cli.options import HomeOption, NodesOption, RecipeOption
 
 
 def sft(
@@ -81,6 +81,7 @@ def sft(
     num_processes: Annotated[
         int, typer.Option("--num-processes", min=0, help="Processes; 0 for one per GPU.")
     ] = 0,
+    nodes: NodesOption = "1",
     recipe: RecipeOption = "demo",
     home: HomeOption = None,
 ) -> None:
@@ -128,7 +129,7 @@ def sft(
             "evaluate": {"texts": [texts_option(one) for one in texts or []], "suite": suite},
         },
     )
-    options = GraphOptions(home=home, data=Path.cwd(), num_processes=num_processes)
+    options = GraphOptions(home=home, data=Path.cwd(), num_processes=num_processes, nodes=nodes)
     tuning, workspace = open_workspace(str(recipe_file), options)
     run_graph(tuning, workspace, options, INSTRUCTION_ASSETS)
     store = workspace.store(tuning)

@@ -4,27 +4,30 @@ run.json            what the job was told
 metrics.jsonl       what it measured on the way, a record a line
 failure-<rank>.json why a process ended: an error, a hang. The first to fail knows the cause; the others only notice
                     that a peer is gone
+joined.json         which machines take part, written by process 0 when all have met
 status.json         the job finished; written last
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 
-from tonsai_pipeline.errors import TonsaiError, redact
+from tonsai_pipeline.errors import StorageError, TonsaiError, redact
 from tonsai_pipeline.storage.files import read_json, write_json
 
 RUN_NAME = "run.json"
 METRICS_NAME = "metrics.jsonl"
 STATUS_NAME = "status.json"
+JOINED_NAME = "joined.json"
 _FAILURES = "failure-*.json"
 
 
@@ -37,7 +40,8 @@ def record_failure(folder: Path, **facts: object) -> None:
             same command may succeed), `step`, `checkpoint`, `traceback`.
     """
     rank = int(os.environ.get("RANK", "0"))
-    write_json(folder / f"failure-{rank}.json", {"time": time.time(), "rank": rank, **facts})
+    known = {"time": time.time(), "rank": rank, "host": socket.gethostname()}
+    write_json(folder / f"failure-{rank}.json", {**known, **facts})
 
 
 def record_error(folder: Path, error: BaseException) -> None:
@@ -56,11 +60,12 @@ def record_error(folder: Path, error: BaseException) -> None:
 
 
 def run_recorded(folder: Path, work: Callable[[], object]) -> int:
-    """Do a job's work; an error leaves a record.
+    """Do a job's work; an error leaves a record. What an earlier start left is forgotten first.
 
     Returns:
         Exit code: 0, or 1 after an error of ours, whose message a person reads on stderr; others are raised.
     """
+    _forget_earlier_start(folder)
     try:
         work()
     except BaseException as error:
@@ -77,10 +82,24 @@ def has_failed(folder: Path) -> bool:
     return any(folder.glob(_FAILURES))
 
 
-def forget_failures(folder: Path) -> None:
-    """Remove the records of an earlier start."""
-    for path in folder.glob(_FAILURES):
+def forget_last_run(folder: Path) -> None:
+    """Remove what an earlier start left of how it ended; called before any process is started."""
+    for path in (folder / STATUS_NAME, folder / JOINED_NAME, *folder.glob(_FAILURES)):
         path.unlink(missing_ok=True)
+
+
+def _forget_earlier_start(folder: Path) -> None:
+    """Remove what is this process's to remove of an earlier start, which may have had more processes.
+
+    torchrun starts processes again without asking the launcher. A record that another process of this start has
+    written in the meantime stays.
+    """
+    rank, world_size = (int(os.environ.get(*of)) for of in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    for path in folder.glob(_FAILURES):
+        if int(path.stem.rpartition("-")[2]) % world_size == rank:
+            path.unlink(missing_ok=True)
+    if rank == 0:
+        (folder / STATUS_NAME).unlink(missing_ok=True)
 
 
 def first_failure(folder: Path) -> Mapping[str, Any]:
@@ -88,6 +107,26 @@ def first_failure(folder: Path) -> Mapping[str, Any]:
     records = [cast("dict[str, Any]", read_json(path)) for path in folder.glob(_FAILURES)]
     # A process that names its error in our words knows more than one that lost a peer at the same moment.
     return min(records, key=lambda record: (not record["is_ours"], record["time"]), default={})
+
+
+def read_joined(folder: Path) -> list[dict[str, Any]]:
+    """Return the machines that take part, each with `host` and `num_processes`; none if they have not met."""
+    try:
+        return cast("list[dict[str, Any]]", read_json(folder / JOINED_NAME))
+    except StorageError:
+        return []
+
+
+def describe_joined(machines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the machines in words.
+
+    Example:
+        >>> describe_joined([{"host": "a", "num_processes": 8}, {"host": "b", "num_processes": 8}])
+        '16 processes on 2 machines: a (8), b (8)'
+    """
+    num_processes = sum(machine["num_processes"] for machine in machines)
+    each = ", ".join(f"{machine['host']} ({machine['num_processes']})" for machine in machines)
+    return f"{num_processes} processes on {len(machines)} machines: {each}"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,14 @@ from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import name_contents, write_json
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, has_failed, run_recorded
+from tonsai_pipeline.storage.job_folder import (
+    METRICS_NAME,
+    STATUS_NAME,
+    describe_joined,
+    has_failed,
+    read_joined,
+    run_recorded,
+)
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.backends.backend import Backend
@@ -35,7 +42,7 @@ from tonsai_pipeline.train.checkpoints.checkpoint import Checkpoint, Checkpoints
 from tonsai_pipeline.train.checkpoints.remote import Remote
 from tonsai_pipeline.train.checkpoints.resume import resume
 from tonsai_pipeline.train.checkpoints.uploader import Uploader, UploadReport
-from tonsai_pipeline.train.launch import process
+from tonsai_pipeline.train.launch import machines, process
 from tonsai_pipeline.train.launch.watchdog import Watchdog
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
@@ -49,6 +56,9 @@ from tonsai_pipeline.train.spec import CHECKPOINTS_NAME, MODEL_NAME, TrainRun
 
 #: A stopped run must end before its launcher's patience does; what is not uploaded by then is on this disk.
 _LAST_UPLOAD_S = 30.0
+#: Of a process whose run was stopped by a signal to another machine. After a 0, its torchrun would wait five minutes for
+#: that machine's, which may be gone.
+_STOPPED_ELSEWHERE = 77
 
 
 class Work:
@@ -89,13 +99,18 @@ def main(argv: Sequence[str] | None = None, *, work: Work = PRETRAINING) -> int:
     stop = StopRequest()
     stop.install(is_hopeless=lambda: has_failed(folder))
 
+    is_finished = False
+
     def start() -> None:
+        nonlocal is_finished
         run = work.read(arguments.run)
         with open_reporter() as reporter:
-            train(run, reporter=reporter, stop=stop, work=work)
+            is_finished = train(run, reporter=reporter, stop=stop, work=work).finished
 
     try:
-        return run_recorded(folder, start)
+        code = run_recorded(folder, start)
+        is_left = code == 0 and not is_finished and stop.signal_name is None
+        return _STOPPED_ELSEWHERE if is_left and len(read_joined(folder)) > 1 else code
     finally:
         process.leave_group()
 
@@ -119,6 +134,9 @@ def train(
     device = process.join_group(use_deepspeed=section.backend == "deepspeed")
     if section.deterministic:
         process.be_deterministic()
+    joined = machines.meet(run.output_dir)
+    if len(joined) > 1:
+        reporter.log(describe_joined(joined))
     check_trackers(section.metrics)
     reader = RowReader(run.shards_dir / "train")
     setup = assemble(run, reader, device, reporter, prepare=work.prepare)
@@ -264,6 +282,7 @@ def _write_status(
         "flops_per_token": setup.flops,
         "peak_flops": setup.peak_flops,
         "world_size": backend.world_size,
+        "num_nodes": len(read_joined(run.output_dir)),
         "micro_batch_rows": plan.micro_rows,
         "global_batch_tokens": plan.step_tokens,
         "lr": run.train.optimizer.lr,

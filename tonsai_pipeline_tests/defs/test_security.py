@@ -134,6 +134,8 @@ def test_the_project_s_dagster_yaml_puts_the_guard_before_the_web_server_once(
         (JobOptions, {"grace_s": float("inf")}),
         (JobOptions, {"grace_s": float("nan")}),
         (JobOptions, {"launcher": "/bin/sh"}),
+        (JobOptions, {"nodes": "10000"}),
+        (JobOptions, {"nodes": "2 --rdzv-endpoint=elsewhere"}),
         (JobOptions, {"hostfile": "/etc/passwd"}),
         (JobOptions, {"hostfile": "../hosts"}),
         (JobOptions, {"hostfile": "hosts\n--module os"}),

@@ -127,23 +127,6 @@ def test_the_job_is_logged_to_save_when_its_starter_is_killed(tmp_path: Path) ->
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "interrupted"
 
 
-def test_several_machines_need_a_place_to_meet() -> None:
-    spec = LaunchSpec("m", Path("r"), Path("o"), num_nodes=2)
-    with pytest.raises(TrainError, match="rendezvous"):
-        launch_command(spec)
-    found = LaunchSpec(
-        "m", Path("r"), Path("o"), num_nodes=2, rendezvous="a:29500", num_processes=8
-    )
-    assert launch_command(found)[3:9] == [
-        "--nnodes",
-        "2",
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "a:29500",
-    ]
-
-
 def test_deepspeed_gets_its_hostfile() -> None:
     spec = LaunchSpec(
         "m", Path("r"), Path("o"), launcher="deepspeed", hostfile=Path("hosts"), num_processes=4

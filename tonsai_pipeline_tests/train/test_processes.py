@@ -6,9 +6,9 @@ Each launch costs half a minute, so a few runs are made once and many things are
 from __future__ import annotations
 
 import math
-import os
-import signal
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from tonsai_pipeline.evaluate import job as eval_job
 from tonsai_pipeline.evaluate.spec import EvalRun
 from tonsai_pipeline.recipe.evaluate import EvaluateConfig
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.job_folder import read_metrics
+from tonsai_pipeline.storage.job_folder import read_joined, read_metrics
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
+from tonsai_pipeline.train.launch.rendezvous import Rendezvous
 from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train.tiny import MODEL, NUM_REAL, make_run
 
@@ -36,8 +37,20 @@ LONG: Mapping[str, Any] = {
 }
 
 
-def start(run: TrainRun, on_poll: Callable[[], None] | None = None) -> LaunchResult:
-    spec = LaunchSpec("tonsai_pipeline.train.job", run.write(), run.output_dir, num_processes=2)
+def start(
+    run: TrainRun,
+    on_poll: Callable[[], None] | None = None,
+    *,
+    num_processes: int = 2,
+    rendezvous: Rendezvous | None = None,
+) -> LaunchResult:
+    spec = LaunchSpec(
+        "tonsai_pipeline.train.job",
+        run.write(),
+        run.output_dir,
+        num_processes=num_processes,
+        rendezvous=rendezvous,
+    )
     return launch(spec, on_poll=on_poll, grace_s=60.0)
 
 
@@ -75,6 +88,21 @@ def workers(run: TrainRun) -> list[psutil.Process]:
     return found
 
 
+class Machine:
+    """Another machine: `tonsai node` in processes of its own."""
+
+    def __init__(self, root: Path) -> None:
+        command = [sys.executable, "-m", "tonsai_pipeline", "node", "--home", str(root)]
+        self._node = psutil.Popen([*command, "--address", "127.0.0.2", "--num-processes", "1"])
+
+    def lose_power(self) -> None:
+        """End everything at once, without a chance to save."""
+        with suppress(psutil.NoSuchProcess):
+            for process in (self._node, *self._node.children(recursive=True)):
+                process.kill()
+        self._node.wait()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tiny_data: Path) -> TrainRun:
     run = make_run(tiny_data, "whole", **LONG)
@@ -87,8 +115,9 @@ def undisturbed(tiny_data: Path) -> TrainRun:
 
 @pytest.fixture(scope="module")
 def disturbed(tiny_data: Path) -> TrainRun:
-    """The same run, cancelled once, then killed once, then left alone."""
-    run = make_run(tiny_data, "disturbed", **LONG)
+    """The same run: cancelled once, then on two machines of which one dies, then on one again."""
+    run = make_run(tiny_data, "runs/pretrain/disturbed", **LONG)
+    folder = run.output_dir
 
     class Cancelled(BaseException):
         pass
@@ -98,23 +127,41 @@ def disturbed(tiny_data: Path) -> TrainRun:
 
     with pytest.raises(Cancelled):
         start(run, when_step(run, 15, cancel))
-    status = read_json(run.output_dir / "status.json")
+    status = read_json(folder / "status.json")
     assert isinstance(status, dict)
     assert status["state"] == "interrupted"
     assert 15 <= status["step"] < 120
     assert Path(status["checkpoint"]).name == f"step-{status['step']:08d}"
     assert workers(run) == []
 
-    def kill() -> None:
-        os.kill(workers(run)[0].pid, signal.SIGKILL)
+    other = Machine(tiny_data)
+    joined: list[dict[str, Any]] = []
 
-    assert start(run, when_step(run, status["step"] + 12, kill)).state == "failed"
+    def kill() -> None:
+        joined.extend(read_joined(folder))
+        other.lose_power()
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TONSAI_RENDEZVOUS", "127.0.0.1")
+        try:
+            result = start(
+                run,
+                when_step(run, status["step"] + 12, kill),
+                num_processes=1,
+                rendezvous=Rendezvous("2"),
+            )
+        finally:
+            other.lose_power()
+    assert (result.state, result.may_retry) == ("failed", True)
+    assert [machine["num_processes"] for machine in joined] == [1, 1]
     assert workers(run) == []
+    assert list(folder.glob("failure-*"))
     assert start(run).state == "finished"
+    assert not {*folder.glob("failure-*"), *folder.glob("nodes.json"), *folder.glob(".met-*")}
     return run
 
 
-def test_a_run_that_was_cancelled_and_killed_equals_one_that_was_not(
+def test_a_run_that_was_cancelled_and_lost_a_machine_equals_one_that_was_not(
     undisturbed: TrainRun, disturbed: TrainRun
 ) -> None:
     whole = train_records(undisturbed)

@@ -19,7 +19,9 @@ from pydantic import Field
 
 from tonsai_pipeline.errors import TrainError
 from tonsai_pipeline.reporting import METRICS_KEY, seconds_left
+from tonsai_pipeline.storage.job_folder import describe_joined, read_joined
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec, launch
+from tonsai_pipeline.train.launch.rendezvous import Rendezvous
 
 # A Pipes session calls a preview function of Dagster's own: no news for whoever waits for a model.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, module=r"dagster\._core\.pipes")
@@ -37,6 +39,11 @@ class JobOptions(dg.Config):
 
     num_processes: int = Field(
         default=0, ge=0, le=1024, description="Processes; 0 for one per GPU, or one"
+    )
+    nodes: str = Field(
+        default=os.environ.get("TONSAI_NODES", "1"),
+        pattern=r"^[1-9][0-9]{0,3}(:[1-9][0-9]{0,3})?$",
+        description="Machines: 2, or 1:4 for one to four; the others run `tonsai node` on the same data root",
     )
     launcher: Literal["torchrun", "deepspeed"] = Field(
         default="torchrun", description="torchrun, or deepspeed with a hostfile for many nodes"
@@ -62,7 +69,14 @@ class JobOptions(dg.Config):
     force: bool = Field(default=False, description="Do the work again even if it is finished")
 
     def spec(self, module: str, run_file: Path, output_dir: Path) -> LaunchSpec:
-        """Say what to start."""
+        """Say what to start.
+
+        Raises:
+            TrainError: The number of machines is not one, or is said in two ways.
+        """
+        rendezvous = Rendezvous.parse(self.nodes)
+        if rendezvous is not None and self.launcher == "deepspeed":
+            raise TrainError("nodes are torchrun's; the deepspeed launcher takes a hostfile")
         return LaunchSpec(
             module,
             run_file,
@@ -70,6 +84,7 @@ class JobOptions(dg.Config):
             num_processes=self.num_processes,
             launcher=self.launcher,
             hostfile=find_hostfile(self.hostfile) if self.hostfile else None,
+            rendezvous=rendezvous,
         )
 
 
@@ -104,14 +119,24 @@ def launch_job(
         show: Draws what the newest numbers do not say; None for nothing more.
 
     A crash is followed by another start here and not by Dagster's retry policy, which would also retry a
-    run that a person cancels.
+    run that a person cancels. So is a stop of a training of several machines that nobody here asked for: one of them
+    left, or another one comes; those are not counted.
 
     Raises:
         TrainError: The job did not finish; the message says where it can go on.
     """
     num_left = options.max_retries
+    if spec.rendezvous is not None:
+        context.log.info(
+            "%s machines train in %s: run `tonsai node` on the others, with the same data root",
+            spec.rendezvous.nodes,
+            spec.output_dir,
+        )
     while True:
         result = _launch_once(context, spec, options.grace_s, show)
+        if result.state == "interrupted" and spec.rendezvous is not None:
+            context.log.info("a machine came or left; going on at step %s", result.status["step"])
+            continue
         if not result.may_retry or not num_left:
             result.raise_for_failure()
             return result
@@ -132,7 +157,7 @@ def _launch_once(
         context_injector=dg.PipesTempFileContextInjector(),
         message_reader=dg.PipesTempFileMessageReader(),
     ) as session:
-        observer = _Observer(context, session, show)
+        observer = _Observer(context, session, show, spec)
         result = launch(
             spec, env=session.get_bootstrap_env_vars(), on_poll=observer.poll, grace_s=grace_s
         )
@@ -175,10 +200,18 @@ def copy_out(source: Path, target: Path) -> None:
 class _Observer:
     """Turns the numbers known so far into an observation of the asset, now and then."""
 
-    def __init__(self, context: dg.AssetExecutionContext, session: Any, show: Show | None) -> None:
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        session: Any,
+        show: Show | None,
+        spec: LaunchSpec,
+    ) -> None:
         self._context = context
         self._session = session
         self._show = show
+        self._spec = spec
+        self._has_met = spec.rendezvous is None
         self._num_seen = 0
         self._known: dict[str, Any] = {}
         self._is_new = False
@@ -187,6 +220,10 @@ class _Observer:
 
     def poll(self) -> None:
         """Read new messages; observe at most every few seconds."""
+        if not self._has_met and (joined := read_joined(self._spec.output_dir)):
+            self._has_met = True
+            self._known["machines"] = describe_joined(joined)
+            self._context.log.info("%s", self._known["machines"])
         messages = self._session.get_custom_messages()
         fresh = [m[METRICS_KEY] for m in messages[self._num_seen :] if METRICS_KEY in m]
         self._num_seen = len(messages)

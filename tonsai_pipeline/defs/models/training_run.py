@@ -105,6 +105,7 @@ def report(status: Mapping[str, Any], records: list[dict[str, Any]]) -> dict[str
         "tokens",
         "train_s",
         "world_size",
+        "num_nodes",
         "zero_stage",
         "device",
         "precision",

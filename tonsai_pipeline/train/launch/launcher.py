@@ -12,18 +12,25 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from tonsai_pipeline.errors import StorageError, TrainError
 from tonsai_pipeline.storage.files import read_json
-from tonsai_pipeline.storage.job_folder import STATUS_NAME, first_failure, forget_failures
+from tonsai_pipeline.storage.job_folder import (
+    STATUS_NAME,
+    first_failure,
+    forget_last_run,
+    read_joined,
+)
+from tonsai_pipeline.train.launch.rendezvous import Rendezvous, announced
 
 _PR_SET_PDEATHSIG = 1
 #: OpenMP's threads sleep while they wait for each other. By default they look again and again, and take the cores from
@@ -45,8 +52,7 @@ class LaunchSpec:
         launcher: torchrun, for one machine or several; deepspeed, for several by ssh and a hostfile; python,
             one plain process (an evaluation needs no group).
         hostfile: One `host slots=N` a line; deepspeed only.
-        num_nodes: Machines that run the same command (torchrun); they meet at `rendezvous`.
-        rendezvous: host:port of one of the machines.
+        rendezvous: Where several machines meet (torchrun); None for this one alone.
         threads_per_process: CPU threads of each process; 0: all cores divided evenly.
     """
 
@@ -56,8 +62,7 @@ class LaunchSpec:
     num_processes: int = 1
     launcher: Literal["torchrun", "deepspeed", "python"] = "torchrun"
     hostfile: Path | None = None
-    num_nodes: int = 1
-    rendezvous: str | None = None
+    rendezvous: Rendezvous | None = None
     threads_per_process: int = 0
 
 
@@ -98,6 +103,8 @@ class LaunchResult:
                 checkpoint=self.status.get("checkpoint"),
             )
         known = self.failure.get("message")
+        if known and self.failure.get("host", socket.gethostname()) != socket.gethostname():
+            known = f"{known} (on {self.failure['host']})"
         raise TrainError(
             f"{self.failure['error']}: {known}"
             if known
@@ -117,7 +124,8 @@ def launch(
     """Run a job to its end.
 
     Any exception that arrives while it runs (Ctrl-C, a cancelled Dagster run, one raised by `on_poll`) stops
-    the job first, with time to save, and is then raised again. Should this process itself be killed, the
+    the job first, with time to save, and is then raised again. A machine that asks to take part stops it likewise:
+    the result is `interrupted`, and whoever started it starts it again. Should this process itself be killed, the
     kernel sends the launcher SIGTERM; call from the main thread, because that promise is the thread's.
 
     Args:
@@ -129,21 +137,26 @@ def launch(
     Raises:
         TrainError: The launcher cannot be started.
     """
-    _forget_last_run(spec.output_dir)
-    started = _start(spec, env or {}, grace_s)
-    try:
-        while started.poll() is None:
-            if on_poll is not None:
-                on_poll()
-            time.sleep(_POLL_S)
-    except BaseException:
+    place = spec.rendezvous and spec.rendezvous.opened()
+    spec = replace(spec, rendezvous=place)
+    spec.output_dir.mkdir(parents=True, exist_ok=True)
+    if place is None or place.is_host:
+        forget_last_run(spec.output_dir)
+    with announced(place, spec.module, spec.output_dir) as is_asked:
+        started = _start(spec, env or {}, grace_s)
+        try:
+            while started.poll() is None and not is_asked():
+                if on_poll is not None:
+                    on_poll()
+                time.sleep(_POLL_S)
+        except BaseException:
+            with _undisturbed():
+                stop_group(started, grace_s)
+            raise
+        # A launcher that is gone may leave a worker, which would hold a GPU.
         with _undisturbed():
             stop_group(started, grace_s)
-        raise
-    # The launcher is gone; a worker that outlived it would hold a GPU.
-    with _undisturbed():
-        stop_group(started, grace_s)
-    return read_result(spec.output_dir, started.returncode)
+        return read_result(spec, started.returncode)
 
 
 def launch_command(spec: LaunchSpec) -> list[str]:
@@ -161,12 +174,7 @@ def launch_command(spec: LaunchSpec) -> list[str]:
         hosts = ["--hostfile", str(spec.hostfile)] if spec.hostfile else []
         count = ["--num_gpus", str(spec.num_processes)] if spec.num_processes else []
         return [sys.executable, "-m", "deepspeed.launcher.runner", *hosts, *count, "--module", *job]
-    place = ["--standalone"]
-    if spec.num_nodes > 1:
-        if spec.rendezvous is None:
-            raise TrainError("several machines need a rendezvous host:port, the same on each")
-        place = ["--nnodes", str(spec.num_nodes), "--rdzv-backend", "c10d"]
-        place += ["--rdzv-endpoint", spec.rendezvous]
+    place = ["--standalone"] if spec.rendezvous is None else spec.rendezvous.arguments()
     count = str(_num_processes(spec))
     # The dashes keep torchrun from reading --run as a short form of its own --run-path.
     return [
@@ -182,12 +190,17 @@ def launch_command(spec: LaunchSpec) -> list[str]:
     ]
 
 
-def read_result(output_dir: Path, exit_code: int) -> LaunchResult:
+def read_result(spec: LaunchSpec, exit_code: int) -> LaunchResult:
     """Say how a job ended, from what it left in its output folder."""
+    folder = spec.output_dir
     try:
-        status = cast("dict[str, Any]", read_json(output_dir / STATUS_NAME))
+        status = cast("dict[str, Any]", read_json(folder / STATUS_NAME))
     except StorageError:
-        return LaunchResult("failed", exit_code, failure=first_failure(output_dir))
+        failure = first_failure(folder)
+        if not failure and spec.rendezvous is not None and not read_joined(folder):
+            nobody = spec.rendezvous.nobody_came()
+            failure = {"error": "TrainError", "message": nobody, "is_ours": True}
+        return LaunchResult("failed", exit_code, failure=failure)
     return LaunchResult(status["state"], exit_code, status=status)
 
 
@@ -250,12 +263,6 @@ def _die_with_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _forget_last_run(output_dir: Path) -> None:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / STATUS_NAME).unlink(missing_ok=True)
-    forget_failures(output_dir)
 
 
 def _is_alive(process: subprocess.Popen[bytes], group: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import warnings
 
 import torch
@@ -18,6 +17,7 @@ import torch.distributed as dist
 from tonsai_pipeline.model.held_out import computes_bf16
 from tonsai_pipeline.recipe.deepspeed_file import wants_fp16
 from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.train.launch.rendezvous import free_port
 
 
 def join_group(*, use_deepspeed: bool) -> torch.device:
@@ -39,7 +39,7 @@ def join_group(*, use_deepspeed: bool) -> torch.device:
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
         for name, value in alone.items():
             os.environ.setdefault(name, value)
-        os.environ.setdefault("MASTER_PORT", str(_free_port()))
+        os.environ.setdefault("MASTER_PORT", str(free_port()))
         _init_deepspeed(on_gpu=on_gpu)
     return device
 
@@ -89,9 +89,3 @@ def _init_deepspeed(*, on_gpu: bool) -> None:
         # a killed process cannot leave its peers spinning on shared flags.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", auto_mpi_discovery=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
