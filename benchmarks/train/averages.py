@@ -1,6 +1,6 @@
 """Averages of the weights against the last ones: which form gains, after which schedule, over how many passes.
 
-    uv run python -m benchmarks.train.averages --data FOLDER [--json] [--passes 8,40] [--seeds 2]
+    uv run python -m benchmarks.train.averages --data FOLDER [--json] [--passes 2,8,20] [--seeds 2] [--decay auto]
 
 A small network of Qwen3's shape learns half of some Khmer documents; bits per byte on the other half. Every average is
 taken beside the same run, and the schedules part from one trunk, so that nothing but the average differs. `mean` is
@@ -28,18 +28,16 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from benchmarks import texts
 from benchmarks.show import show
 from benchmarks.train.packed import Quiet, describe, open_feed
-from benchmarks.train.passes import FILES, SEQ_LEN, pack_half
+from benchmarks.train.passes import FILES, SEQ_LEN, SMALL, pack_half
 from tonsai_pipeline.model.held_out import measure as held_out
 from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.planner.laws import step_law_batch
-from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import ScheduleConfig, known
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
 from tonsai_pipeline.train.loop.schedule import learning_rate
 
 CORPUS_BYTES = 240_000
-NETWORK = ModelConfig(architecture="qwen3", num_layers=3, hidden_size=96, num_heads=2)
 #: Part of the run over which the rate falls, and where to.
 SCHEDULES = {
     "decay 50 % to 0": (0.5, 0.0),
@@ -55,26 +53,32 @@ MAX_ROWS = 48
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
-    parser.add_argument("--passes", default="8,40", help="passes over the text, by comma")
+    parser.add_argument("--passes", default="2,8,20", help="passes over the text, by comma")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
+    parser.add_argument("--decay", default="auto", help="weight decay")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     passes = [int(number) for number in options.passes.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(options.data, Path(folder), passes, options.seeds)
+        result = measure(options.data, Path(folder), passes, options.seeds, options.decay)
     if options.json:
         print(json.dumps(result, indent=1))
     else:
         show("change of held-out bits per byte by averaging", result)
 
 
-def measure(data: Path, work: Path, passes: list[int], seeds: int) -> dict[str, dict[str, str]]:
+def measure(
+    data: Path, work: Path, passes: list[int], seeds: int, decay: str
+) -> dict[str, dict[str, str]]:
     """Return by passes and schedule: the raw weights, and what each average changes, for each seed."""
     shards, tokenizer = pack_half(_documents(data), work / "corpus")
     result: dict[str, dict[str, str]] = {}
     for number in passes:
         total = number * RowReader(shards / "train").num_rows * SEQ_LEN
-        runs = [_train(shards, tokenizer, work, total, number, seed) for seed in range(seeds)]
+        runs = [
+            _train(shards, tokenizer, work / f"{number}-{seed}", total, seed, decay)
+            for seed in range(seeds)
+        ]
         for schedule in SCHEDULES:
             raw = [run[schedule]["raw"] for run in runs]
             shown = {"raw, bits per byte": " ".join(f"{bits:.4f}" for bits in raw)}
@@ -132,7 +136,7 @@ def _means(num_steps: int) -> dict[str, _Mean]:
 
 
 def _train(
-    shards: Path, tokenizer: Path, work: Path, total: int, passes: int, seed: int
+    shards: Path, tokenizer: Path, output_dir: Path, total: int, seed: int, decay: str
 ) -> dict[str, dict[str, float]]:
     """Train one trunk and, off it, each schedule; return bits per byte by schedule and average."""
     rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
@@ -140,13 +144,13 @@ def _train(
     run = describe(
         shards,
         tokenizer,
-        work / f"{passes}-{seed}",
-        NETWORK,
+        output_dir,
+        SMALL,
         seq_len=SEQ_LEN,
         rows=rows,
         num_steps=num_steps,
         seed=seed,
-        optimizer={"lr": "auto", "weight_decay": "auto"},
+        optimizer={"lr": "auto", "weight_decay": decay if decay == "auto" else float(decay)},
     )
     reader = RowReader(shards / "train")
     setup = assemble(run, reader, torch.device("cpu"), Quiet(), prepare=lambda *_: None)

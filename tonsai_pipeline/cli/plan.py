@@ -140,8 +140,9 @@ def _with_numbers(
     for name, reason in reasons.items():
         console.print(f"  {name:<12} {reason}")
     memory = memory_of_run(train, work)
+    kind = {"adamw": "AdamW", "muon": "Muon"}[train.optimizer.name]
     console.print(
-        f"  AdamW        remembers {memory:.2g} of the run (batch / (lr x weight decay x tokens))"
+        f"  {kind:<12} remembers {memory:.2g} of the run (batch / (lr x weight decay x tokens))"
     )
     if memory > 1.0:
         console.print(
@@ -217,7 +218,7 @@ def _print_cost(
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
     from tonsai_pipeline.planner.hardware import GPUS, peak_flops_of
-    from tonsai_pipeline.planner.network import memory_per_gpu
+    from tonsai_pipeline.planner.network import memory_per_gpu, states_of
 
     train = recipe.train
     precision = "bf16" if train.precision == "auto" else train.precision
@@ -235,7 +236,7 @@ def _print_cost(
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
-        with_average=train.average_frac is not None,
+        **states_of(train),
     )
     _print_memory(console, memory, train.zero_stage, rows)
     if train.micro_batch_rows == "auto":

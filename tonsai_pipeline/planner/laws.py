@@ -16,9 +16,12 @@ from tonsai_pipeline.recipe.train import TrainConfig, known
 
 #: Passes up to which repeated text counts almost as new: Muennighoff et al. 2023, arXiv:2305.16264.
 _USUAL_PASSES = 4.0
-#: The largest factor and the largest decay: the optima of Kim et al. 2025, arXiv:2509.14786, for text read many times
-#: are 0.8 to 3.2, up to some 30 times the usual 0.1. That it grows in between with the passes is ours.
-_MOST_TIMES_DECAY, _MOST_DECAY = 10.0, 3.2
+#: How the decay grows beyond them, up to a factor, and up to the largest that a recipe may have: ours, from the grid in
+#: docs/training.md. The optima of Kim et al. 2025, arXiv:2509.14786, for text read many times are 8 to 30 times the usual.
+_DECAY_POWER, _MOST_TIMES_DECAY, _MOST_DECAY = 2.0, 30.0, 10.0
+#: The largest share of a run that AdamW should remember; ours: where the law asks for more, tokens being few for the
+#: network, more decay was better (docs/training.md).
+_MOST_MEMORY = 0.3
 #: No published law was fitted above this rate (2 ** -7 is the largest of Lingle's grid); tiny networks would leave it.
 _MOST_LR = 2.0**-7
 
@@ -111,12 +114,12 @@ def adamw_memory(batch_tokens: float, lr: float, weight_decay: float, total_toke
 
 
 def best_memory(num_weights: float, total_tokens: float) -> float:
-    """Return the share of a run that AdamW should remember, at most 1.
+    """Return the share of a run that AdamW should remember, at most 0.3.
 
     Source:
         Bergsma et al. 2025, "Power Lines", arXiv:2505.13738: 1.084 x (tokens a parameter)^-0.527, for text read once.
     """
-    return min(1.0, 1.084 * (total_tokens / num_weights) ** -0.527)
+    return min(_MOST_MEMORY, 1.084 * (total_tokens / num_weights) ** -0.527)
 
 
 def decay_for(work: Workload, batch_tokens: float, lr: float) -> float:
@@ -127,11 +130,11 @@ def decay_for(work: Workload, batch_tokens: float, lr: float) -> float:
         >>> round(decay_for(once, 200_704, 1.18e-3), 3)
         0.113
         >>> round(decay_for(Workload(437e6, 5e9, 2048, num_passes=16), 200_704, 1.18e-3), 3)
-        0.453
+        1.814
     """
     memory = best_memory(work.num_weights, work.total_tokens)
     usual = batch_tokens / (lr * memory * work.total_tokens)
-    times = min(max(work.num_passes / _USUAL_PASSES, 1.0), _MOST_TIMES_DECAY)
+    times = min(max(work.num_passes / _USUAL_PASSES, 1.0) ** _DECAY_POWER, _MOST_TIMES_DECAY)
     return min(usual * times, _MOST_DECAY)
 
 

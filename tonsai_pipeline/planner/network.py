@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.train import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,27 @@ def flops_per_token(shape: Shape, *, causal: bool = False) -> float:
     return 6.0 * shape.active_weights + attention * (0.5 if causal else 1.0)
 
 
+def state_bytes(shape: Shape, *, with_average: bool = False, with_muon: bool = False) -> int:
+    """Return the bytes of fp32 weights and optimizer states, which is what a checkpoint holds.
+
+    Args:
+        shape: The network.
+        with_average: Whether the mean of the weights is kept beside them.
+        with_muon: Whether matrices have one running mean, not two.
+    """
+    matrices = int(shape.active_weights) - shape.vocab_size * shape.hidden_size
+    means = 8 * shape.num_parameters - (4 * matrices if with_muon else 0)
+    return means + (8 if with_average else 4) * shape.num_parameters
+
+
+def states_of(section: TrainConfig) -> dict[str, bool]:
+    """Return what a run keeps, as arguments of `state_bytes` and `memory_per_gpu`."""
+    return {
+        "with_average": section.average_frac is not None,
+        "with_muon": section.optimizer.name == "muon",
+    }
+
+
 def memory_per_gpu(
     shape: Shape,
     *,
@@ -135,6 +157,7 @@ def memory_per_gpu(
     loss_chunk_tokens: int = 0,
     offload_optimizer: bool = False,
     with_average: bool = False,
+    with_muon: bool = False,
 ) -> MemoryEstimate:
     """Estimate the memory of training with DeepSpeed on one GPU.
 
@@ -148,6 +171,7 @@ def memory_per_gpu(
         loss_chunk_tokens: Tokens whose logits exist at a time; 0: the whole micro batch.
         offload_optimizer: Whether optimizer states are in the host's memory.
         with_average: Whether the mean of the weights is kept beside them.
+        with_muon: Whether matrices have one running mean, not two.
 
     Returns:
         Bytes. States are exact: counted in a DeepSpeed 0.19.8 of one process before its update, 20 bytes a parameter
@@ -162,21 +186,22 @@ def memory_per_gpu(
     stage = max(1, zero_stage) if is_half else zero_stage
     stage = max(2, stage) if offload_optimizer else stage
 
-    def divided(bytes_each: int, from_stage: int) -> int:
-        whole = shape.num_parameters * bytes_each
+    def divided(whole: int, from_stage: int) -> int:
         return int(whole / world_size) if stage >= from_stage else whole
 
     # In bf16 with ZeRO 1, gradients as they are computed stand beside their fp32 sums.
     gradient_bytes = 6 if precision == "bf16" and stage == 1 else 4
     # Without ZeRO the fp32 weights are their own masters.
-    optimizer = divided((12 if stage else 8) + (4 if with_average else 0), 1)
+    own = 0 if stage else 4 * shape.num_parameters
+    states = state_bytes(shape, with_average=with_average, with_muon=with_muon)
+    optimizer = divided(states - own, 1)
     tokens = micro_batch_rows * shape.seq_len
     per_unit = 2 if activation_checkpointing else 34
     wide = 1 if is_half else 2
     at_once = min(loss_chunk_tokens or tokens, tokens)
     return MemoryEstimate(
-        parameters=divided(2 * wide, 3),
-        gradients=divided(gradient_bytes, 2),
+        parameters=divided(2 * wide * shape.num_parameters, 3),
+        gradients=divided(gradient_bytes * shape.num_parameters, 2),
         optimizer=0 if offload_optimizer else optimizer,
         activations=tokens * shape.num_layers * shape.hidden_size * per_unit * wide,
         # fp32 logits, their gradient, and the copy in the precision of the network.

@@ -15,6 +15,7 @@ from tonsai_pipeline.planner.network import (
     Shape,
     flops_per_token,
     memory_per_gpu,
+    states_of,
     tokens_per_s,
 )
 from tonsai_pipeline.recipe.train import TrainConfig
@@ -54,7 +55,7 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
-        with_average=train.average_frac is not None,
+        **states_of(train),
     )
     found: dict[str, float] = {
         "plan_parameters": shape.num_parameters,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tonsai_pipeline.planner.hardware import GPUS
-from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
+from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu, states_of
 from tonsai_pipeline.recipe.train import TrainConfig, known
 
 #: Left to the framework, its kernels and fragments of memory: ours, not measured.
@@ -117,6 +117,9 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
     stages = (max(1, section.zero_stage), 2, 3) if preset.num_gpus > 1 else (section.zero_stage,)
     available = usable_bytes(preset.memory_gb * 1e9, on_gpu=True)
     precision = preset.precision
+    if section.optimizer.name == "muon":
+        # It needs whole gradients, and no loss scale in them.
+        precision, stages = ("bf16", (1,)) if precision == "bf16" else ("fp32", (0,))
     for recompute, chunk in ((False, 0), (False, _CHUNK_TOKENS), (True, _CHUNK_TOKENS)):
         for stage in stages:
             for rows in (rows for rows in _MICRO_ROWS if rows <= own_rows):
@@ -128,7 +131,7 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
                     precision=precision,
                     activation_checkpointing=recompute,
                     loss_chunk_tokens=chunk,
-                    with_average=section.average_frac is not None,
+                    **states_of(section),
                 )
                 # Fewer than four rows keep a GPU waiting for its kernels; another saver is cheaper.
                 if memory.total <= available and (rows >= min(4, own_rows) or recompute):

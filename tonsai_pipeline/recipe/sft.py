@@ -208,6 +208,10 @@ class SftConfig(Section):
             raise ValueError(
                 "`method: lora` needs whole weights in each process; take zero_stage 0 to 2"
             )
+        if self.method == "lora" and self.train.optimizer.name == "muon":
+            raise ValueError(
+                "`method: lora` takes `optimizer.name: adamw`: adapters are thin matrices"
+            )
         return self
 
     @property

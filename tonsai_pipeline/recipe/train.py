@@ -31,7 +31,11 @@ def known(value: _Number | Auto) -> _Number:
 
 
 class OptimizerConfig(Section):
-    """AdamW, with decay on matrices only."""
+    """AdamW or Muon, with decay on matrices only."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    """muon: updates of the matrices are orthogonalized, as large as AdamW's, so that rate and decay mean the same;
+    embeddings, output layer, norms and biases stay AdamW's. With ZeRO 0 or 1 in bf16, 0 in fp32, or `backend: torch`."""
 
     lr: Auto | Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
     """Peak learning rate, 0..1; auto: by size and tokens (Step Law), for new weights only."""
@@ -223,7 +227,7 @@ class TrainConfig(Section):
     """Weight of mean(logsumexp(logits)^2), 0..1, which keeps logits small; 1e-4 in PaLM, 0 is off."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
-    """AdamW and gradient clipping."""
+    """Updates and gradient clipping."""
 
     schedule: ScheduleConfig = ScheduleConfig()
     """Learning rate over the run."""
@@ -286,6 +290,22 @@ class TrainConfig(Section):
             raise ValueError("`deepspeed_config` has no effect with `backend: torch`; remove one")
         if self.offload_optimizer and self.backend == "torch":
             raise ValueError("`offload_optimizer` needs `backend: deepspeed`")
+        return self
+
+    @model_validator(mode="after")
+    def _muon_sees_whole_gradients(self) -> Self:
+        is_whole = self.backend == "torch" or (
+            self.precision
+            in {0: ("auto", "bf16", "fp32"), 1: ("auto", "bf16")}.get(self.zero_stage, ())
+            and not self.offload_optimizer
+            and self.deepspeed_config is None
+        )
+        if self.optimizer.name == "muon" and not is_whole:
+            raise ValueError(
+                "`optimizer.name: muon` needs whole gradients, clipped before they are orthogonalized, which DeepSpeed "
+                "has with `zero_stage: 1` in bf16 and 0 in fp32, without `offload_optimizer` and `deepspeed_config`; take "
+                "these, `backend: torch`, or adamw"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import TonsaiError
 from tonsai_pipeline.model.build import save_model
+from tonsai_pipeline.planner.network import state_bytes, states_of
 from tonsai_pipeline.reporting import Reporter, open_reporter
 from tonsai_pipeline.storage.files import name_contents, write_json
 from tonsai_pipeline.storage.job_folder import (
@@ -173,8 +174,7 @@ def _run(
         section.guards,
         rank=rank,
         on_trouble=notices.append,
-        # fp32 weights, two running means and, where there is one, the mean of the weights.
-        expected_bytes=(12 if section.average_frac is None else 16) * setup.network.num_parameters,
+        expected_bytes=state_bytes(setup.network, **states_of(section)),
         copies=uploader,
     )
     metrics = _open_metrics(run, rank, notices.append)

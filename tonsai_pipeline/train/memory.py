@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.planner.network import Shape, memory_per_gpu
+from tonsai_pipeline.planner.network import Shape, memory_per_gpu, states_of
 from tonsai_pipeline.recipe.train import TrainConfig
 
 _CHUNK_TOKENS = 8192
@@ -39,7 +39,7 @@ def out_of_memory(
         "activation_checkpointing": section.activation_checkpointing,
         "loss_chunk_tokens": section.loss_chunk_tokens,
         "offload_optimizer": section.offload_optimizer,
-        "with_average": section.average_frac is not None,
+        **states_of(section),
     }
 
     def gigabytes(change: Mapping[str, Any]) -> float:
@@ -51,9 +51,10 @@ def out_of_memory(
     if micro_rows > 1:
         changes.append({"micro_batch_rows": micro_rows // 2})
     changes += [{"activation_checkpointing": True}, {"loss_chunk_tokens": _CHUNK_TOKENS}]
-    if world_size > 1:
+    is_muon = section.optimizer.name == "muon"
+    if world_size > 1 and not is_muon:
         changes.append({"zero_stage": max(2, min(zero_stage + 1, 3))})
-    if section.backend == "deepspeed":
+    if section.backend == "deepspeed" and not is_muon:
         changes.append({"offload_optimizer": True})
     before = gigabytes({})
     estimates = [(change, gigabytes(change)) for change in changes]

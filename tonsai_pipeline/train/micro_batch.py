@@ -23,7 +23,7 @@ from tonsai_pipeline.model.attention import uses_varlen_kernel
 from tonsai_pipeline.model.batches import make_batch
 from tonsai_pipeline.model.build import dropout_of
 from tonsai_pipeline.model.loss import NextTokenLoss
-from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu
+from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu, states_of
 from tonsai_pipeline.planner.presets import usable_bytes
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json, write_json
@@ -77,7 +77,7 @@ class Workload:
             activation_checkpointing=section.activation_checkpointing,
             loss_chunk_tokens=section.loss_chunk_tokens,
             offload_optimizer=section.offload_optimizer,
-            with_average=section.average_frac is not None,
+            **states_of(section),
         )
 
     def facts(self) -> dict[str, Any]:

@@ -38,10 +38,16 @@ def test_decay_grows_with_the_passes_and_stays_between_its_limits() -> None:
         work = laws.Workload(437e6, 5e9, 2048, num_passes=passes)
         return laws.decay_for(work, 200_704, 1.18e-3)
 
-    assert decay(1) == decay(4) < decay(8) < decay(40) == decay(100) <= 3.2
-    assert decay(8) == pytest.approx(2 * decay(4))
+    assert decay(1) == decay(4) < decay(8) < decay(40) == decay(100) < 10
+    assert decay(16) == pytest.approx(16 * decay(4))
     tiny_run = laws.Workload(1e5, 1e4, 64, num_passes=50)
-    assert laws.decay_for(tiny_run, 512, 1e-3) == 3.2
+    assert laws.decay_for(tiny_run, 512, 1e-3) == 10
+
+
+def test_however_few_the_tokens_a_third_of_the_run_is_remembered() -> None:
+    few = laws.Workload(437e6, 1e8, 2048)
+    decay = laws.decay_for(few, 20_480, 1e-3)
+    assert laws.adamw_memory(20_480, 1e-3, decay, 1e8) == pytest.approx(0.3)
 
 
 def test_what_a_person_gave_is_kept_and_the_rest_fits_to_it() -> None:

@@ -13,7 +13,13 @@ from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.build import num_parameters as real_count
 from tonsai_pipeline.model.size import measure_shape, shape_of_network
 from tonsai_pipeline.planner.hardware import peak_flops_of
-from tonsai_pipeline.planner.network import flops_per_token, hours, memory_per_gpu, shape_of
+from tonsai_pipeline.planner.network import (
+    flops_per_token,
+    hours,
+    memory_per_gpu,
+    shape_of,
+    state_bytes,
+)
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline_tests.model.families import GREEN, write_config
 
@@ -133,6 +139,18 @@ def test_states_that_are_offloaded_take_no_memory_of_the_gpu() -> None:
     single = memory_per_gpu(shape, **{**sizes, "zero_stage": 0}, precision="fp32")
     n = 759_905_280
     assert (single.parameters, single.gradients, single.optimizer) == (4 * n, 4 * n, 8 * n)
+
+
+def test_muon_keeps_one_running_mean_of_a_matrix() -> None:
+    shape = shape_of(KIT, vocab_size=50_000, seq_len=2048)
+    matrices = 24 * 12 * 1536**2
+    assert state_bytes(shape) - state_bytes(shape, with_muon=True) == 4 * matrices
+    sizes = {"zero_stage": 1, "world_size": 4, "micro_batch_rows": 1}
+    less = (
+        memory_per_gpu(shape, **sizes).optimizer
+        - memory_per_gpu(shape, **sizes, with_muon=True).optimizer
+    )
+    assert less == matrices
 
 
 @pytest.mark.parametrize(

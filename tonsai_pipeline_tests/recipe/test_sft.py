@@ -32,6 +32,10 @@ def test_a_section_that_was_written_is_read_again() -> None:
     ("values", "said"),
     [
         ({"method": "lora", "train": {"zero_stage": 3}}, "zero_stage 0 to 2"),
+        (
+            {"method": "lora", "train": {"backend": "torch", "optimizer": {"name": "muon"}}},
+            "adapters are thin",
+        ),
         ({"sources": [SOURCE, SOURCE]}, "must be unique"),
         ({"sources": [{**SOURCE, "weight": 1}, {**SOURCE, "name": "b"}]}, "a weight, or none"),
         ({"sources": [{"name": "a", "license": "MIT"}]}, "either 'path' or 'hub'"),

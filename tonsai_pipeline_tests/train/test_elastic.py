@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import read_metrics
+from tonsai_pipeline.train.checkpoints.fragments import FragmentReader
 from tonsai_pipeline.train.launch import LaunchSpec, launch, process
 from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train.many_runs import run_one
@@ -46,6 +49,19 @@ def name_of(kind: tuple[str, int]) -> str:
 def settings_of(kind: tuple[str, int]) -> dict[str, Any]:
     average = {"average_frac": 0.75} if kind in AVERAGED else {}
     return {"precision": kind[0], "zero_stage": kind[1], **average}
+
+
+#: Muon, where whole gradients are in each process. With ZeRO 1 both own a part of the matrix named: half of the
+#: group of block 0 ends in it. It learns in both halves of the run, the other block in the second.
+MUON = {
+    name_of(kind): {
+        **settings_of(kind),
+        "optimizer": {"name": "muon", "lr": 3e-3},
+        "freeze": [{"until_frac": 0.5, "trainable": ["*.h.0.*"]}],
+    }
+    for kind in (("fp32", 0), ("bf16", 1))
+}
+SPLIT = "transformer.h.0.mlp.c_fc.weight"
 
 
 class Runs:
@@ -102,6 +118,11 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
             settings.pop("average_frac", None)
         source = made.checkpoint(f"two/{name_of(kind)}")
         made.add(f"{name_of(kind)}-to-{name_of(other)}", source, **settings)
+    for kind, settings in MUON.items():
+        made.add(f"muon-{kind}", **settings)
+        for other, goes_on in MUON.items():
+            made.add(f"muon-{kind}-to-{other}", made.checkpoint(f"two/muon-{kind}"), **goes_on)
+        made.alone(f"muon-{kind}", **{**settings, "backend": "torch", "average_frac": None})
     made.add("from-one", made.checkpoint("one/micro2"), zero_stage=2)
     folder = tiny_data / "elastic"
     plan = folder / "plan.json"
@@ -115,6 +136,9 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
         if kind[0] == "fp32":
             average = {"average_frac": 0.75} if kind in AVERAGED else {}
             made.alone(f"torch-from-{name_of(kind)}", source, backend="torch", **average)
+    for kind, settings in MUON.items():
+        source = made.checkpoint(f"two/muon-{kind}")
+        made.alone(f"muon-from-{kind}", source, **settings)
     yield made
     process.leave_group()
     for name in set(os.environ) - set(before):
@@ -166,6 +190,34 @@ def test_the_mean_of_the_weights_goes_on_to_the_last_digit_and_over_zero_stages(
         assert bits == pytest.approx(plain[language]["bits_per_byte"], rel=rel)
         for other in others:
             assert runs.average(other)[0][language]["bits_per_byte"] == pytest.approx(bits, rel=rel)
+
+
+@pytest.mark.parametrize("kind", MUON)
+def test_muon_learns_the_same_and_goes_on_exactly_however_it_is_divided(runs: Runs, kind) -> None:
+    name, whole = f"two/muon-{kind}", runs.curve(f"two/muon-{kind}")
+    assert_same(whole, runs.curve(f"one/muon-{kind}"), rel=1e-5 if kind == "fp32-zero0" else 2e-4)
+    assert runs.curve(f"{name}-to-{kind}") == whole[2:]
+    assert runs.average(f"{name}-to-{kind}") == runs.average(name)
+    for other in (*(f"{name}-to-{other}" for other in MUON), f"one/muon-from-{kind}"):
+        found = runs.curve(other)
+        assert found[0][1] == pytest.approx(whole[2][1], rel=1e-4)
+        assert_same(found, whole[2:], rel=1e-3)
+
+
+def test_both_owners_of_a_matrix_make_the_update_of_one(runs: Runs) -> None:
+    state = runs.checkpoint("two/muon-bf16-zero1") / "state"
+    for start, file in zip((0, 8192), sorted(state.iterdir()), strict=True):
+        assert f"momentum_buffer/{start}/{SPLIT}" in load_file(file)
+
+    def weights(folder: Path) -> torch.Tensor:
+        return FragmentReader(folder / "state").read("weight", SPLIT, 0, 16384)
+
+    before = weights(state.parent)
+    one, two = (
+        weights(runs.folder / "elastic" / name / "checkpoints/step-00000004") - before
+        for name in ("one/muon-from-bf16-zero1", "two/muon-bf16-zero1-to-bf16-zero1")
+    )
+    assert (two - one).norm() < 0.1 * one.norm()
 
 
 @pytest.mark.parametrize(("kind", "other"), PAIRS)

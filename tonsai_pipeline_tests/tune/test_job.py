@@ -24,6 +24,7 @@ from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.synthetic.instructions import write_instructions
 from tonsai_pipeline.train import job as train_job
+from tonsai_pipeline.train.checkpoints.fragments import AVERAGE, WEIGHT, FragmentReader
 from tonsai_pipeline.train.loop.stop import StopAfter, StopRequest
 from tonsai_pipeline.tune.job import Tuning
 from tonsai_pipeline.tune.spec import TuneRun
@@ -137,6 +138,43 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(made: Any, tmp_path: Path, meth
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     assert curve(whole.output_dir) == curve(halves.output_dir)
+
+
+@pytest.mark.parametrize(
+    ("method", "optimizer"),
+    [("full", {"name": "muon", "lr": 1.0}), ("lora", {"lr": 1.0})],
+)
+def test_the_better_of_mean_and_last_weights_is_kept_and_a_stopped_run_ends_on_its_bytes(
+    made: Any, tmp_path: Path, method: str, optimizer: dict[str, Any]
+) -> None:
+    """At rates so high that the mean is mostly the better one."""
+    settings = {
+        "average_frac": 0.5,
+        "optimizer": optimizer,
+        "schedule": {"shape": "wsd", "warmup_frac": 0.0, "decay_frac": 0.0},
+    }
+    whole, halves = (
+        run_of(made, tmp_path / name, method, **settings) for name in ("whole", "halves")
+    )
+    tune(whole)
+    tune(halves, StopAfter(7))
+    tune(halves)
+    folder, file = ("model", "model") if method == "full" else ("adapter", "adapter_model")
+    kept, same = (
+        load_file(run.output_dir / folder / f"{file}.safetensors") for run in (whole, halves)
+    )
+    assert kept.keys() == same.keys()
+    assert all(torch.equal(value, same[name]) for name, value in kept.items())
+    status: Any = read_json(whole.output_dir / "status.json")
+    verdict = status["average"]
+    is_mean = verdict["average"]["replies"] < verdict["last"]["replies"]
+    assert verdict["kept"] == ("average" if is_mean else "last")
+    last = sorted((whole.output_dir / "checkpoints").iterdir())[-1]
+    saved = FragmentReader(last / "state")
+    name = next(name for name in kept if "lora_A" in name or "mlp" in name)
+    stored = name.removeprefix("base_model.model.").replace("lora_A", "lora_A.default")
+    exported = saved.read(AVERAGE if is_mean else WEIGHT, stored, 0, kept[name].numel())
+    assert torch.equal(exported, kept[name].flatten())
 
 
 def test_conversations_in_a_row_do_not_see_each_other(made: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from tonsai_pipeline.model.loss import Batch, NextTokenLoss
@@ -22,10 +23,13 @@ from tonsai_pipeline.train.backends.backend import (
 from tonsai_pipeline.train.backends.divided import (
     buffers_of,
     divided_fragments,
+    owned_matrices,
     refresh_weights,
     whole_fragments,
 )
-from tonsai_pipeline.train.backends.optimizer import GuardedAdamW, make_optimizer
+from tonsai_pipeline.train.backends.guarded import GuardedAdamW
+from tonsai_pipeline.train.backends.muon import DividedMuon
+from tonsai_pipeline.train.backends.optimizer import make_optimizer
 from tonsai_pipeline.train.backends.phases import LR_SCALE, learning_phases
 from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 
@@ -74,6 +78,8 @@ class DeepSpeedBackend(Backend):
         self._adam = optimizer
         # Untyped on purpose: DeepSpeed's annotations do not know what its wrappers forward.
         self.engine: Any = deepspeed.initialize(model=loss, optimizer=optimizer, config=settings)[0]
+        if isinstance(optimizer, DividedMuon):
+            optimizer.matrices = owned_matrices(self.engine.optimizer, dist.get_rank())
         if compiled:
             allow_graphs()
             self.engine.compile(compile_kwargs={"dynamic": False})

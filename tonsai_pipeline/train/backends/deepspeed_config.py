@@ -40,6 +40,9 @@ def deepspeed_settings(
     """
     is_half = precision != "fp32"
     stage = max(1, section.zero_stage) if is_half else section.zero_stage
+    if section.optimizer.name == "muon" and not is_half:
+        # Divided, gradients would be clipped after Muon made its update of them: the recipe's ZeRO 1 is meant for bf16.
+        stage = 0
     stage = max(_OFFLOAD_STAGE, stage) if section.offload_optimizer else stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": plan.micro_rows,
@@ -57,6 +60,9 @@ def deepspeed_settings(
     }
     if is_half:
         settings["data_types"] = {"grad_accum_dtype": "fp32"}
+    if section.optimizer.name == "muon":
+        # DeepSpeed's list of tested optimizers has classes of torch and its own only.
+        settings["zero_allow_untested_optimizer"] = True
     if section.offload_optimizer:
         settings["zero_optimization"]["offload_optimizer"] = {"device": "cpu", "pin_memory": on_gpu}
     # Torch's AdamW on the CPU: DeepSpeed's own must be compiled on the user's machine.

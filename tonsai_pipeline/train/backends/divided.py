@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tonsai_pipeline.errors import TrainError
+from tonsai_pipeline.train.backends.muon import OwnedMatrix
 from tonsai_pipeline.train.checkpoints.fragments import WEIGHT, Fragment, FragmentReader
 
 
@@ -37,6 +39,39 @@ def divided_fragments(model: nn.Module, zero: Any, *, stage: int, rank: int) -> 
     owned = _cut_fragment if stage == 3 else _flat_fragment
     found = (owned(name, parameter, zero, rank) for name, parameter in model.named_parameters())
     return [fragment for fragment in found if fragment is not None]
+
+
+def owned_matrices(zero: Any, rank: int) -> list[list[OwnedMatrix]]:
+    """Return, for each group, what this process owns of each parameter, and where its whole gradient will lie.
+
+    Args:
+        zero: DeepSpeed's optimizer of ZeRO 1 in bf16, the one that keeps whole fp32 gradients in each process and
+            clips them before torch's optimizer steps.
+        rank: This process.
+
+    Raises:
+        TrainError: It is another one.
+    """
+    if type(zero).__name__ != "BF16_Optimizer" or zero.grad_acc_dtype != torch.float32:
+        raise TrainError(
+            f"train.optimizer.name: muon: DeepSpeed's {type(zero).__name__} keeps no whole fp32 gradients"
+        )
+    owned: list[list[OwnedMatrix]] = []
+    for parameters, gradients, flat in zip(
+        zero.bf16_groups, zero.fp32_groups_gradients, zero.fp32_groups_flat_partition, strict=True
+    ):
+        size, place, found = flat.numel(), 0, []
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            end = place + gradient.numel()
+            first, last = max(place, rank * size), min(end, (rank + 1) * size)
+            length = max(last - first, 0)
+            start, offset = (first - place, first - rank * size) if length else (0, 0)
+            is_split = place // size != (end - 1) // size
+            whole = gradient.view(parameter.shape)
+            found.append(OwnedMatrix(whole, start, offset, length, is_split))
+            place = end
+        owned.append(found)
+    return owned
 
 
 def refresh_weights(

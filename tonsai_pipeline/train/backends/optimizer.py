@@ -1,20 +1,22 @@
-"""Model -> AdamW over two groups: matrices are decayed, everything else is not."""
+"""Model -> AdamW, or Muon with AdamW, over groups: matrices are decayed, everything else is not."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.recipe.train import OptimizerConfig, known
+from tonsai_pipeline.train.backends.guarded import GuardedAdamW
+from tonsai_pipeline.train.backends.muon import DividedMuon, GuardedMuon, matrices_of
 from tonsai_pipeline.train.backends.phases import group_key
+from tonsai_pipeline.train.checkpoints.fragments import MUON
 
 
 def make_optimizer(
-    module: nn.Module,
+    loss: NextTokenLoss,
     section: OptimizerConfig,
     *,
     fused: bool,
@@ -24,29 +26,52 @@ def make_optimizer(
     """Build the optimizer.
 
     Args:
-        module: The network.
+        loss: The network.
         section: Rates, decay and clipping.
         fused: Whether torch's fused kernel does the update (GPU); never DeepSpeed's own, which must be
             compiled on the user's machine with a matching nvcc.
         guarded: Whether the optimizer clips and checks gradients itself. DeepSpeed does so for ZeRO 1 to 3
             and for bf16, but not for plain fp32.
         learns: In which phases each parameter learns, see `phases.learning_phases`.
+
+    Raises:
+        RecipeError: Muon for a network whose projections are not known.
     """
-    groups = parameter_groups(module, known(section.weight_decay), learns or {})
-    betas, lr = (section.beta1, section.beta2), known(section.lr)
+    is_muon = section.name == "muon"
+    matrices = matrices_of(loss.model) if is_muon else {}
+    groups = parameter_groups(loss, known(section.weight_decay), learns or {}, matrices)
     if guarded:
-        optimizer = GuardedAdamW(groups, lr=lr, betas=betas, eps=section.eps, fused=fused)
+        make = GuardedMuon if is_muon else GuardedAdamW
+    else:
+        make = DividedMuon if is_muon else torch.optim.AdamW
+    optimizer = make(
+        groups,
+        lr=known(section.lr),
+        betas=(section.beta1, section.beta2),
+        eps=section.eps,
+        fused=fused,
+    )
+    if isinstance(optimizer, GuardedAdamW):
         optimizer.grad_clip = section.grad_clip
-        return optimizer
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=section.eps, fused=fused)
+    return optimizer
 
 
 def parameter_groups(
-    module: nn.Module, weight_decay: float, learns: Mapping[int, tuple[bool, ...]]
+    module: nn.Module,
+    weight_decay: float,
+    learns: Mapping[int, tuple[bool, ...]],
+    matrices: Mapping[int, int],
 ) -> list[dict[str, object]]:
     """Divide parameters into decayed matrices and the rest: biases, norms, embeddings.
 
-    Each of the two is divided once more by the phases in which its parameters learn. Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
+    Each is divided once more by the phases in which its parameters learn, and the matrices that Muon updates stand apart.
+    Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
+
+    Args:
+        module: The network.
+        weight_decay: Of what is decayed.
+        learns: In which phases each parameter learns, by `id`.
+        matrices: What Muon updates, from `muon.matrices_of`.
     """
     embeddings = {
         id(parameter)
@@ -54,42 +79,20 @@ def parameter_groups(
         if isinstance(part, nn.Embedding)
         for parameter in part.parameters(recurse=False)
     }
-    groups: dict[tuple[bool, tuple[bool, ...]], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, tuple[bool, ...], bool], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
             is_decayed = parameter.ndim >= 2 and id(parameter) not in embeddings
-            groups.setdefault((is_decayed, learns.get(id(parameter), ())), []).append(parameter)
+            kind = (is_decayed, learns.get(id(parameter), ()), id(parameter) in matrices)
+            groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": found, "weight_decay": weight_decay if is_decayed else 0.0, **group_key(phases)}
-        for (is_decayed, phases), found in sorted(
+        {
+            "params": found,
+            "weight_decay": weight_decay if is_decayed else 0.0,
+            **group_key(phases),
+            **({MUON: [matrices[id(parameter)] for parameter in found]} if is_matrix else {}),
+        }
+        for (is_decayed, phases, is_matrix), found in sorted(
             groups.items(), key=lambda pair: pair[0], reverse=True
         )
     ]
-
-
-class GuardedAdamW(torch.optim.AdamW):
-    """AdamW that clips the global gradient norm, and changes nothing when that norm is not finite."""
-
-    grad_clip: float = 0.0
-    """Largest norm; 0 clips nothing."""
-
-    grad_norm: float = 0.0
-    """Norm of the last step before clipping."""
-
-    @property
-    def was_applied(self) -> bool:
-        """Whether the last step changed the weights."""
-        return math.isfinite(self.grad_norm)
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch declares overloads
-        """Clip and update, or leave everything as it is."""
-        parameters = [
-            p for group in self.param_groups for p in group["params"] if p.grad is not None
-        ]
-        norm = nn.utils.get_total_norm([cast("Tensor", p.grad) for p in parameters])
-        self.grad_norm = norm.item()
-        if not self.was_applied:
-            return None
-        if self.grad_clip > 0.0:
-            nn.utils.clip_grads_with_norm_(parameters, self.grad_clip, norm)
-        return super().step(closure)

@@ -14,8 +14,9 @@ from tonsai_pipeline.model.loss import Batch, NextTokenLoss
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.train.backends.backend import Backend, arguments, compile_loss, finite_norm
 from tonsai_pipeline.train.backends.divided import whole_fragments
+from tonsai_pipeline.train.backends.guarded import GuardedAdamW
 from tonsai_pipeline.train.backends.loss_scale import LossScale
-from tonsai_pipeline.train.backends.optimizer import GuardedAdamW, make_optimizer
+from tonsai_pipeline.train.backends.optimizer import make_optimizer
 from tonsai_pipeline.train.backends.phases import LR_SCALE, learning_phases
 from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 

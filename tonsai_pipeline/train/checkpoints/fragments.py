@@ -24,8 +24,11 @@ from torch import Tensor
 
 from tonsai_pipeline.errors import StorageError
 
-#: Kinds of values; the last two are AdamW's running means.
-WEIGHT, AVERAGE, BUFFER, MOMENTS = "weight", "average", "buffer", ("exp_avg", "exp_avg_sq")
+#: Kinds of values; the last ones are AdamW's two running means, and Muon's.
+WEIGHT, AVERAGE, BUFFER = "weight", "average", "buffer"
+MOMENTS, MOMENTUM = ("exp_avg", "exp_avg_sq"), "momentum_buffer"
+#: Key of an optimizer group that Muon updates: of each parameter, how many matrices it is.
+MUON = "muon"
 _STEP = "adam_step"
 #: Bytes of one file, about: what is copied to host memory at a time, and what an upload repeats at most.
 _FILE_BYTES = 1 << 30
@@ -71,7 +74,7 @@ def write_fragments(
     Args:
         folder: Exists.
         fragments: Stretches of parameters.
-        optimizer: AdamW; its running means are written beside the weights.
+        optimizer: Its running means are written beside the weights.
         buffers: Values of the network that are not trained, whole.
         prefix: Of the file names; no other process may have the same.
         averages: Name of a parameter, start of a stretch of it, its running mean.
@@ -177,7 +180,7 @@ def read_fragment(
     Args:
         reader: The saved values.
         fragment: Where they go.
-        optimizer: AdamW; running means that are not there yet are made.
+        optimizer: Running means that are not there yet are made.
         fused: Whether its step counter lives beside the weights (torch's fused kernel) or on the CPU.
     """
     span = (fragment.name, fragment.start, fragment.weight.numel())
@@ -186,7 +189,7 @@ def read_fragment(
         if fragment.key is None:
             return
         _ensure_state(optimizer, fragment.key, reader.adam_step, fused=fused)
-        for kind in MOMENTS:
+        for kind in moments_of(optimizer, fragment.key):
             moment = fragment.moment(optimizer, kind)
             if moment is not None:
                 # Absent before the first step, and for parameters that were frozen until now.
@@ -199,7 +202,7 @@ def _values(
 ) -> Iterator[tuple[str, Tensor]]:
     for fragment in fragments:
         yield _key(WEIGHT, fragment.start, fragment.name), fragment.weight
-        for kind in MOMENTS:
+        for kind in (*MOMENTS, MOMENTUM):
             moment = fragment.moment(optimizer, kind)
             if moment is not None:
                 yield _key(kind, fragment.start, fragment.name), moment
@@ -213,7 +216,17 @@ def _key(kind: str, start: int, name: str) -> str:
 
 def _adam_step(optimizer: torch.optim.Optimizer) -> float:
     """Return the number of steps that changed the weights: AdamW corrects its means by it."""
-    return max((float(state["step"]) for state in optimizer.state.values() if state), default=0.0)
+    steps = (float(state["step"]) for state in optimizer.state.values() if "step" in state)
+    return max(steps, default=0.0)
+
+
+def moments_of(optimizer: torch.optim.Optimizer, key: Tensor) -> tuple[str, ...]:
+    """Return the kinds of running means that an optimizer has of a tensor."""
+    is_muon = any(
+        group.get(MUON) and any(key is parameter for parameter in group["params"])
+        for group in optimizer.param_groups
+    )
+    return (MOMENTUM,) if is_muon else MOMENTS
 
 
 def _ensure_state(
@@ -223,8 +236,11 @@ def _ensure_state(
     if not state:
         if step == 0.0:
             return
-        device = key.device if fused else torch.device("cpu")
-        state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-        for kind in MOMENTS:
+        kinds = moments_of(optimizer, key)
+        for kind in kinds:
             state[kind] = torch.zeros_like(key, memory_format=torch.preserve_format)
-    state["step"].fill_(step)
+        if kinds == MOMENTS:
+            device = key.device if fused else torch.device("cpu")
+            state["step"] = torch.zeros((), dtype=torch.float32, device=device)
+    if "step" in state:
+        state["step"].fill_(step)
