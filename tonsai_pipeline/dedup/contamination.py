@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.dedup.shingles import Shingles, shingle_sets
 
 #: Ours: a document holds no item.
@@ -122,7 +122,7 @@ def find_overlaps(ngrams: Shingles, index: EvaluationIndex) -> Overlaps:
     return Overlaps(items, fracs)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(hashes, offsets, known, starts, owners, sizes, sieve, items, fracs):
     mask = np.uint64((1 << _SIEVE_BITS) - 1)
     last_doc = np.full(len(known), -1, dtype=np.int64)  # a repeated n-gram counts once a document

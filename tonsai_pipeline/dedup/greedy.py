@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.dedup.exact import NOT_DUPLICATE
 from tonsai_pipeline.dedup.lsh import Buckets
 
@@ -206,7 +206,7 @@ def follow(
     return Decisions(status, kept_duplicates, similarity)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nominate(members, offsets, positions, status, base, limit):
     num_pairs = _walk(members, offsets, positions.copy(), status, base, limit, None, None, None)[0]
     earlier = np.empty(num_pairs, dtype=np.int64)
@@ -218,7 +218,7 @@ def _nominate(members, offsets, positions, status, base, limit):
     return earlier, later, unfinished[:num_unfinished]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _walk(members, offsets, positions, status, base, limit, earlier, later, unfinished):
     """Count the nominations, and write them if there are arrays to write to."""
     num_pairs = 0
@@ -250,7 +250,7 @@ def _walk(members, offsets, positions, status, base, limit, earlier, later, unfi
     return num_pairs, num_unfinished
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _resolve(status, kept_duplicates, similarity, waiting, earlier, edge_similarity, bounds, base):
     for doc in range(len(status)):
         if status[doc] != UNKNOWN:

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.dedup.shingle_units import mix64
 
 #: Of the entries that meet no key an eighth lies in a stretch with one; more stretches would leave the caches.
@@ -176,7 +176,7 @@ def choose_bands(
     return index.b, index.r
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _meet(run, wanted, is_taken, shift):
     found = np.empty(len(run), dtype=np.int64)
     num_found = 0
@@ -195,7 +195,7 @@ def _meet(run, wanted, is_taken, shift):
     return found[:num_found].copy()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mix_bands(values, num_bands, rows, keys):
     for doc in range(len(values)):
         for band in range(num_bands):
@@ -205,7 +205,7 @@ def _mix_bands(values, num_bands, rows, keys):
             keys[doc, band] = key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _group(keys, doc_indices):
     num_members = 0
     num_buckets = 0

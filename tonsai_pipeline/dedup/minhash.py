@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.dedup.shingle_units import cut, make_cutter, make_scratch
 from tonsai_pipeline.dedup.shingles import (
     CLUSTERS_PER_SHINGLE,
@@ -164,13 +164,13 @@ def estimate_jaccard(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.mean(left == right, axis=-1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fold32(shingle_hash):
     """Fold a 64-bit shingle hash to the 32 bits that affine32 permutes."""
     return np.uint32((shingle_hash ^ (shingle_hash >> np.uint64(32))) & np.uint64(0xFFFFFFFF))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sign_batch(data, offsets, cutter, a, b, values, num_shingles):
     num_docs = len(offsets) - 1
     longest = np.int64(0)
@@ -184,13 +184,13 @@ def _sign_batch(data, offsets, cutter, a, b, values, num_shingles):
         _minimize(hashes[:found], a, b, values[doc])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sign_hashes(hashes, offsets, a, b, values):
     for doc in range(len(offsets) - 1):
         _minimize(hashes[offsets[doc] : offsets[doc + 1]], a, b, values[doc])
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _minimize(hashes, a, b, row):
     """Lower each value of `row` to the minimum of its permutation over `hashes`.
 
@@ -214,7 +214,7 @@ def _minimize(hashes, a, b, row):
             row[k] = min(row[k], np.uint32(a[k] * mixed + b[k]))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _mix32(value):
     """Scramble 32 bits (the finalizer of MurmurHash3), as affine32 does before permuting."""
     value = np.uint32(value ^ (value >> np.uint32(16)))

@@ -18,7 +18,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from tonsai_pipeline.compiled import inner
 
 #: Bumped when the same text would give other window hashes; part of every scheme id.
 UNITS_VERSION = 2
@@ -98,7 +99,7 @@ def make_cutter(clusters: int, words: int) -> Cutter:
 
 def mix64_array(values: np.ndarray) -> np.ndarray:
     """Scramble each of many 64-bit values; a bijection that looks random. uint64, any shape."""
-    return mix64(values.copy())
+    return mix64.py_func(values.copy())
 
 
 @cache
@@ -177,7 +178,7 @@ _RANGES = (
 )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def mix64(value):
     """Scramble 64 bits (the finalizer of MurmurHash3, a bijection)."""
     value ^= value >> np.uint64(33)
@@ -187,7 +188,7 @@ def mix64(value):
     return value ^ (value >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def make_scratch():
     """Return room for one block; made once by whoever cuts many texts."""
     size = _BLOCK + MAX_UNITS + 3
@@ -198,7 +199,7 @@ def make_scratch():
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def cut(data, start, stop, cutter, scratch, out):
     """Write the hashes of the windows of `data[start:stop]` to `out`; return how many.
 
@@ -233,7 +234,7 @@ def cut(data, start, stop, cutter, scratch, out):
     return num_out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _decode_block(data, pos, stop, table, values):
     """Decode up to a block of code points from `pos`; return where to go on, and how many values."""
     num_values = _0
@@ -258,7 +259,7 @@ def _decode_block(data, pos, stop, table, values):
     return pos, num_values
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _decode_rare(data, pos, stop):
     """Return the code point of two or four bytes at `pos`, or of what is left of a broken one, and its width."""
     lead = np.uint64(data[pos])
@@ -274,7 +275,7 @@ def _decode_rare(data, pos, stop):
     return code, width
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _value_of_rare(code):
     """Return the value of a code point above U+FFFF: rare Chinese characters are letters, the rest words."""
     is_letter = np.uint64(0x20000) <= code < np.uint64(0x40000)
@@ -282,7 +283,7 @@ def _value_of_rare(code):
     return (mix64(code + _1) & ~_CLASS_MASK) | kind
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _cut_block(scratch, num_values, steps, num_units, prefix, meter, before):
     """Note the hash and the meter before each unit that begins in a block, and after the last one."""
     values, prefixes, meters = scratch.values, scratch.prefixes, scratch.meters
@@ -302,7 +303,7 @@ def _cut_block(scratch, num_values, steps, num_units, prefix, meter, before):
     return num_units, prefix, meter, before
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_windows(scratch, end, last_end, cutter, out):
     """Write every window that ends before unit `end` to `last_end`; return how many, and the first unit left."""
     prefixes, meters, powers = scratch.prefixes, scratch.meters, cutter.powers
@@ -320,7 +321,7 @@ def _write_windows(scratch, end, last_end, cutter, out):
     return np.int64(first), first
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _power(exponent):
     """Return the multiplier to any power, mod 2^64."""
     result, square = _1, np.uint64(_MULTIPLIER)

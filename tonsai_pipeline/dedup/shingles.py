@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.dedup.shingle_units import (
     MAX_UNITS,
     UNITS_VERSION,
@@ -150,7 +150,7 @@ def check_window(clusters_per_shingle: int, words_per_shingle: int) -> None:
             raise ValueError(f"{name} must be in 1..{MAX_UNITS}, not {value}")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shingle_batch(data, offsets, cutter, hashes, ends):
     scratch = make_scratch()
     written = np.int64(0)
@@ -159,7 +159,7 @@ def _shingle_batch(data, offsets, cutter, hashes, ends):
         ends[doc + 1] = written
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sort_unique(hashes, offsets, out_offsets):
     """Sort and deduplicate each document's hashes in place, closing the gaps; return the new length."""
     written = np.int64(0)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.dedup.shingles import Shingles
 
 
@@ -69,7 +69,7 @@ def similarities(
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure(hashes, offsets, kept, later, min_similarity, containment, found):
     for pair in range(len(kept)):
         left = hashes[offsets[kept[pair]] : offsets[kept[pair] + 1]]
@@ -91,7 +91,7 @@ def _measure(hashes, offsets, kept, later, min_similarity, containment, found):
             found[pair] = value
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _shared(left, right, allowed, right_only):
     """Count common values of two sorted sets; -1 once more than `allowed` values stay unmatched.
 

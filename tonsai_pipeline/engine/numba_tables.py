@@ -4,10 +4,10 @@ A third of a second, and half of that is SciPy's linear algebra, whose routines 
 imports it, so that no worker has to.
 """
 
-from numba import njit
+from tonsai_pipeline.compiled import kernel
 
 
-@njit(cache=True)
+@kernel
 def _nothing() -> int:
     return 0
 

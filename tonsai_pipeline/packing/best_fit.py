@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.packing.rows import Rows
 
 
@@ -88,7 +88,7 @@ def check_lengths(lengths: npt.ArrayLike, seq_len: int) -> npt.NDArray[np.int64]
     return sizes
 
 
-@njit(cache=True)
+@kernel
 def _assign(lengths: np.ndarray, seq_len: int, row_of: np.ndarray) -> int:
     """Give each item, longest first, a row; return the number of rows.
 
@@ -121,7 +121,7 @@ def _assign(lengths: np.ndarray, seq_len: int, row_of: np.ndarray) -> int:
     return num_rows
 
 
-@njit(cache=True)
+@inner
 def _set(tree: np.ndarray, size: int, room: int, value: bool) -> None:
     """Mark whether a room occurs, and keep the nodes above true to their children."""
     node = size + room
@@ -135,7 +135,7 @@ def _set(tree: np.ndarray, size: int, room: int, value: bool) -> None:
         node //= 2
 
 
-@njit(cache=True)
+@inner
 def _least_room(tree: np.ndarray, size: int, length: int) -> int:
     """Return the least room that is at least `length`, or -1."""
     node = size + length

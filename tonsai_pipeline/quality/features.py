@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa  # noqa: F401 (for the docstring)
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.quality import characters as ch
 from tonsai_pipeline.quality.characters import page_classes
 from tonsai_pipeline.quality.page import class_of
@@ -49,7 +49,7 @@ def features(texts: Texts, *, max_units: int) -> list[str]:
     return lines
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_features(data, start, end, classes, kinds, max_units, out):
     to = 0
     after = start
@@ -68,7 +68,7 @@ def _write_features(data, start, end, classes, kinds, max_units, out):
     return max(0, to - 1)  # without the last space
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_unit(data, at, stop, kind, out, to):
     if kind == WORD and 0x30 <= data[at] <= 0x39:
         return _write_mark(out, to, np.uint8(0x30))
@@ -86,7 +86,7 @@ def _write_unit(data, at, stop, kind, out, to):
     return to + 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_marks(data, at, stop, classes, out, to, ended):
     """Write one mark for each kind of thing between two units, in order; a repeated one only once."""
     last = np.uint8(0x2E) if ended else np.uint8(0)
@@ -112,7 +112,7 @@ def _write_marks(data, at, stop, classes, out, to, ended):
     return to, ended
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_mark(out, to, mark):
     out[to] = mark
     out[to + 1] = 0x20

@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner
 from tonsai_pipeline.quality import characters as ch
 from tonsai_pipeline.text.utf8 import decode
 
@@ -48,7 +48,7 @@ class Count(IntEnum):
     DIGIT_RUNS = 20  # six digits or more within twelve characters: may be a telephone number
 
 
-@njit(cache=True, nogil=True)
+@inner
 def class_of(classes, code):
     """Return the page class of any code point."""
     if code < len(classes):
@@ -58,7 +58,7 @@ def class_of(classes, code):
     return np.uint8(ch.LETTER)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def scan_page(data, start, end, classes, counts, line_hash, line_chars, par_hash, par_chars):
     """Count what is on a page.
 
@@ -108,7 +108,7 @@ def scan_page(data, start, end, classes, counts, line_hash, line_chars, par_hash
     return num_lines, num_pars
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scan_line(data, at, end, classes, counts):
     """Count one line; return where it stops (its line end or `end`), its hash and its length.
 
@@ -183,7 +183,7 @@ def _scan_line(data, at, end, classes, counts):
     return at, hashed, chars
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _letters(data, at, end, classes, hashed):
     """Read ASCII and Khmer letters; return where they stop, the hash of the line, how many, and how many are Khmer."""
     letters, khmer = 0, 0
@@ -207,7 +207,7 @@ def _letters(data, at, end, classes, hashed):
     return at, hashed, letters, khmer
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _ends_sentence(data, at, end, code, classes):
     """Tell whether a mark that ends sentences does; `at` is the byte after it. A point in a number does not."""
     following = class_of(classes, decode(data, at)[0]) if at < end else np.uint8(ch.NEWLINE)
@@ -215,7 +215,7 @@ def _ends_sentence(data, at, end, code, classes):
     return not inside and following != ch.ENDER
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_character(code, kind, counts):
     """Count a character that is not in a run of letters."""
     if kind >= ch.LOWER and kind <= ch.KHMER:
@@ -231,7 +231,7 @@ def _count_character(code, kind, counts):
         counts[Count.LATIN1] += 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_marks(data, at, end, code, previous, counts):
     """Count links, addresses and placeholders; `at` is the byte after `code`, which is no letter."""
     if at >= end:
@@ -264,7 +264,7 @@ def _count_marks(data, at, end, code, previous, counts):
         counts[Count.PLACEHOLDERS] += 1  # \n \t
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_line(chars, first, last, dots, counts):
     counts[Count.CHARS] += chars
     if last == ch.ENDER:

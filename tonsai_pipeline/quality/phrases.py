@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.quality.units import MAX_PHRASE_UNITS, POWERS, hash_units, run_hash
 from tonsai_pipeline.text.utf8 import batch_of_text, frozen
 
@@ -86,7 +86,7 @@ def compile_lists(lists: Sequence[Iterable[str]]) -> Phrases:
     return Phrases(frozen(keys), frozen(slots), longest)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_lists(hashes, num_units, keys, marks, max_units, counts):
     """Find phrases from left to right, the longest first, without overlap.
 

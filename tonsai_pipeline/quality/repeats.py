@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.quality.units import MULTIPLIER, run_hash
 
 #: Words in the n-grams of which the most frequent counts, and in those of which every repeat counts.
@@ -52,7 +52,7 @@ class Scratch(NamedTuple):
         return cls(starts, np.empty(num_items, dtype=np.uint64), first, times, table)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def gram_shares(hashes, ends, num_units, units_per_word, scratch, shares):
     """Fill in the share of characters in repeated n-grams, for each of `TOP_GRAMS` and `DUPLICATE_GRAMS`.
 
@@ -80,10 +80,11 @@ def gram_shares(hashes, ends, num_units, units_per_word, scratch, shares):
         before = n
 
 
-@njit(cache=True, nogil=True)
+@inner
 def repeated_shares(hashes, sizes, num_items, scratch):
     """Return the share of lines (or paragraphs), and of their characters, that were seen before in the document."""
-    scratch.keys[:num_items] = hashes[:num_items]
+    for i in range(num_items):
+        scratch.keys[i] = hashes[i]
     find_equal(num_items, scratch)
     again, again_chars, chars = 0, 0, 0
     for i in range(num_items):
@@ -94,7 +95,7 @@ def repeated_shares(hashes, sizes, num_items, scratch):
     return again / max(num_items, 1), again_chars / max(chars, 1)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def find_equal(num, scratch):
     """Fill in `first` and `times` for the first `num` keys; return how many items have come before."""
     _, keys, first, times, table = scratch
@@ -116,7 +117,7 @@ def find_equal(num, scratch):
     return num_repeated
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _table_size(num_items):
     """Return a power of two of which at most half is filled."""
     size = 16
@@ -125,7 +126,7 @@ def _table_size(num_items):
     return size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _hash_grams(hashes, n, num, everywhere, scratch):
     power = np.uint64(1)
     for _ in range(n):
@@ -136,7 +137,7 @@ def _hash_grams(hashes, n, num, everywhere, scratch):
         scratch.keys[i] = run_hash(hashes, scratch.starts[i], n, power)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _keep_extensible(starts, num, longer):
     """Keep the starts of n-grams that are followed, `longer` units on, by the start of another; return how many."""
     kept, other = 0, 0
@@ -152,7 +153,7 @@ def _keep_extensible(starts, num, longer):
     return kept
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _keep_repeated(num, scratch):
     """Keep the starts of n-grams that come twice; return how many."""
     kept = 0
@@ -163,7 +164,7 @@ def _keep_repeated(num, scratch):
     return kept
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _top_chars(ends, n, num, scratch):
     """Return the characters in the most frequent n-gram; of two as frequent, the longer one."""
     best, best_chars = 0, 0
@@ -177,7 +178,7 @@ def _top_chars(ends, n, num, scratch):
     return best * best_chars
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _repeated_chars(ends, n, num, scratch):
     """Return the characters in n-grams seen before, no character counted twice."""
     chars = 0

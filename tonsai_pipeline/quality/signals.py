@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.quality.characters import page_classes
 from tonsai_pipeline.quality.page import Count, scan_page
 from tonsai_pipeline.quality.phrases import Phrases, compile_lists, compile_phrases, count_lists
@@ -176,7 +176,7 @@ _NUM_COUNTS = len(Count)
 _NUM_WORD_COUNTS = len(WORD_COUNTS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure_batch(data, offsets, classes, kinds, known, listed, longest, scratch, out):
     counts = np.zeros(_NUM_COUNTS)
     words = np.zeros(_NUM_WORD_COUNTS)
@@ -205,7 +205,7 @@ def _measure_batch(data, offsets, classes, kinds, known, listed, longest, scratc
         gram_shares(hashes, ends, num_units, units_per_word, scratch, row[_REPEATS + 4 :])
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _list_signals(hashes, num_units, num_words, known, listed, row):
     """Fill in what the word lists find: this package's, and the user's."""
     found = np.zeros(4)
@@ -229,7 +229,7 @@ _LINKS = _COLUMNS[Signal.num_links_per_1000_chars]
 _INNER = _COLUMNS[Signal.inner_capital_frac]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _page_signals(counts, row):
     chars = max(counts[Count.CHARS], 1.0)
     visible = max(counts[Count.VISIBLE], 1.0)
@@ -258,7 +258,7 @@ def _page_signals(counts, row):
     row[_LISTED + 4] = counts[Count.LAST_LINE_ENDS]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _word_signals(words, num_words, row):
     spaced = max(words[WORDS], 1.0)
     row[1] = num_words

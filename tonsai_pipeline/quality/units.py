@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text.characters import character_kinds
 from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, next_unit
 
@@ -53,7 +53,7 @@ WORD_COUNTS = (
 )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scan_units(data, start, end, kinds, hashes, ends, counts):
     """Hash the units of `data[start:end]` and count their kinds.
 
@@ -92,13 +92,13 @@ def scan_units(data, start, end, kinds, hashes, ends, counts):
     return num_units
 
 
-@njit(cache=True, nogil=True)
+@inner
 def run_hash(hashes, at, n, power):
     """Return the hash of the `n` units from unit `at` on; `power` is `MULTIPLIER` to the n-th."""
     return hashes[at + n] - hashes[at] * power
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scan_word(data, at, stop, counts):
     """Hash a word in lower case and look at its capitals."""
     hashed = _FNV_START
@@ -129,7 +129,7 @@ def _scan_word(data, at, stop, counts):
     return hashed, chars
 
 
-@njit(cache=True, nogil=True)
+@inner
 def mix(value):
     """Scramble 64 bits (the finalizer of SplitMix64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -6,8 +6,8 @@ Compiled. Texts that `scan` found `UNCLEAN` are rewritten, the others copied.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import automaton as fsm
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
@@ -32,7 +32,7 @@ _COENG_INDEX = cp.COENG - cp.KHMER_FIRST
 _ELSE, _KHMER, _UNSPACED, _SPACED = range(4)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clean(data, offsets, needs, spans, tables, switches, out, found):
     """Fold deprecated letters and spaces and strip what is invisible, in texts that are `UNCLEAN`.
 
@@ -52,7 +52,7 @@ def clean(data, offsets, needs, spans, tables, switches, out, found):
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     new_needs = needs.copy()
     counts = np.zeros((num_texts, _NUM_CLEANED), dtype=np.int32)
-    num_found, span, to = 0, 0, 0
+    num_found, span, to = np.int64(0), 0, np.int64(0)
     for text in range(num_texts):
         start, end = offsets[text], offsets[text + 1]
         if needs[text] & scan.UNCLEAN:
@@ -72,7 +72,7 @@ def clean(data, offsets, needs, spans, tables, switches, out, found):
     return new_offsets, new_needs, num_found, counts
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spans):
     """Write one text, cleaned, at byte `to` of `out`.
 
@@ -152,13 +152,13 @@ def _clean_text(data, at, end, out, to, tables, switches, counts, spans, num_spa
     return to, need, num_spans
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_zwsp(data, at, end):
     """Tell whether a zero-width space starts at `at`."""
     return at + 2 < end and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x8B
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_invisible(code_point):
     """Tell whether `clean` decides about a character by what is beside it."""
     if code_point in (cp.ZWSP, cp.ZWNJ, cp.ZWJ):
@@ -166,7 +166,7 @@ def is_invisible(code_point):
     return code_point in (cp.BOM, cp.SOFT_HYPHEN) or scan.is_idle_mark(code_point)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _may_join(code_point, data, at, end):
     """Tell whether a joiner in a syllable may have a meaning: a ZWJ only before a coeng.
 
@@ -177,7 +177,7 @@ def _may_join(code_point, data, at, end):
     return code_point == cp.ZWNJ or (code_point == cp.ZWJ and coeng)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _rule_for(code_point, before, after, meant, switches):
     """Return the rule that strips or folds a character here, -1 to keep it."""
     if code_point == cp.ZWSP:
@@ -200,13 +200,13 @@ def _rule_for(code_point, before, after, meant, switches):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_fold(code_point, out, to):
     """Write what a character is folded to, if anything; return the byte after it."""
     if code_point in (cp.NO_BREAK_SPACE, cp.ZWSP):
-        return encode(0x20, out, to)
+        return encode(np.int64(0x20), out, to)
     if code_point in (cp.LINE_SEPARATOR, cp.PARAGRAPH_SEPARATOR):
-        return encode(0x0A, out, to)
+        return encode(np.int64(0x0A), out, to)
     if code_point == cp.INDEPENDENT_QAQ:
         return encode(cp.LETTER_QA, out, to)
     if code_point == cp.INDEPENDENT_QAA:
@@ -217,7 +217,7 @@ def _write_fold(code_point, out, to):
     return to
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _state_after(code_point, state, held, steps):
     """Return the state, and whether a coeng is open, after what a character was folded to."""
     if code_point in (cp.INDEPENDENT_QAQ, cp.INDEPENDENT_QAA):
@@ -228,7 +228,7 @@ def _state_after(code_point, state, held, steps):
     return (scan.OUT, False) if code_point == cp.BEYYAL else (state, held)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _after_foreign(code_point, before, marks, tables):
     """Return what then stands before the next character, and whether a mark was seen."""
     kinds, _, _, combining = tables
@@ -240,7 +240,7 @@ def _after_foreign(code_point, before, marks, tables):
     return _surrounding(code_point, kinds), marks
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _surrounding(code_point, kinds):
     """Return what kind of neighbour a visible character is."""
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
@@ -253,13 +253,13 @@ def _surrounding(code_point, kinds):
     return _SPACED if kind in (ch.LATIN, ch.LETTER) else _ELSE
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_mark(code_point, kinds, combining):
     """Tell whether a character hangs on another one: NFC may move it, and no script begins there."""
     return class_of(code_point, combining) != 0 or kind_of(code_point, kinds) == ch.MARK
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _surroundings_after(data, at, end, tables):
     """Return the byte and the kind of the next character that is visible and no mark."""
     kinds, _, _, combining = tables

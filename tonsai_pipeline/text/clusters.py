@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import regex
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow, batch_of_text, decode
@@ -128,13 +128,13 @@ def _with_nulls(counts: npt.NDArray[np.int64], texts: Texts) -> pa.Int64Array:
 # --- compiled ---------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@inner
 def kind_of(code_point, kinds):
     """Return the kind (`characters`) of a code point."""
     return kinds[code_point] if code_point < len(kinds) else np.uint8(ch.SEPARATOR)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def next_unit(data, at, end, kinds):
     """Return start byte, end byte and kind of the first unit at or after byte `at`.
 
@@ -159,7 +159,7 @@ def next_unit(data, at, end, kinds):
     return end, end, NO_UNIT
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unit_spans(data, start, end, kinds):
     """Return start bytes, end bytes and kinds of all units of `data[start:end]`."""
     capacity = end - start
@@ -175,7 +175,7 @@ def unit_spans(data, start, end, kinds):
     return starts[:num_units], ends[:num_units], found[:num_units]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _end_of_cluster(data, at, end, previous, kinds):
     """Return where a cluster ends: after its marks, and after a base that a coeng holds."""
     while at < end:
@@ -190,7 +190,7 @@ def _end_of_cluster(data, at, end, previous, kinds):
     return at
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _end_of_marks(data, at, end, kinds):
     while at < end:
         code_point, length = decode(data, at)
@@ -200,7 +200,7 @@ def _end_of_marks(data, at, end, kinds):
     return at
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _end_of_word(data, at, end, kinds):
     """Return where a word ends; an apostrophe between two letters is inside it."""
     while at < end:
@@ -223,7 +223,7 @@ def _end_of_word(data, at, end, kinds):
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_units(data, offsets, kinds):
     """Count the units of each text; int64, shape (num_texts, 3), columns by kind."""
     num_texts = len(offsets) - 1
@@ -237,7 +237,7 @@ def count_units(data, offsets, kinds):
     return counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _script_runs(data, kinds):
     """Return the first code point and the script (index of `_SCRIPTS`) of each run."""
     starts = np.empty(len(data) + 1, dtype=np.int64)

@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.clusters import kind_of
@@ -71,19 +71,19 @@ def _folds() -> npt.NDArray[np.int32]:
     return frozen(table)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fold_texts(data, offsets, kinds, folds):
     num_texts = len(offsets) - 1
     out = np.empty(offsets[num_texts] - offsets[0], dtype=np.uint8)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
-    to = 0
+    to = np.int64(0)
     for text in range(num_texts):
         to = _fold_text(data, offsets[text], offsets[text + 1], out, to, kinds, folds)
         new_offsets[text + 1] = to
     return out[:to], new_offsets
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _fold_text(data, at, end, out, to, kinds, folds):
     """Write the key of `data[at:end]` at byte `to` of `out`; return the byte after it."""
     empty, gap, after_khmer, previous = True, False, False, 0
@@ -101,6 +101,7 @@ def _fold_text(data, at, end, out, to, kinds, folds):
         if code_point == cp.LETTER_DA and previous == cp.COENG:
             code_point = cp.LETTER_TA
         previous = code_point
-        to = encode(folds[code_point] if code_point < len(folds) else code_point, out, to)
+        folded = folds[code_point] if code_point < len(folds) else code_point
+        to = encode(np.int64(folded), out, to)
         empty, gap, after_khmer = False, False, khmer
     return to

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text.clusters import NO_UNIT, next_unit
 from tonsai_pipeline.text.tally import (
@@ -83,10 +83,10 @@ class Lexicon:
         self._endings[last >> ENDING_SHIFT] |= 1 << (num_units - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _key_of_word(data, kinds):
     """Return the key of a word, its number of units, and the hash of the last one."""
-    start, stop, kind = next_unit(data, 0, len(data), kinds)
+    start, stop, kind = next_unit(data, np.int64(0), len(data), kinds)
     key, num_units, last = np.uint64(0), 0, np.uint64(0)
     while kind != NO_UNIT:
         last = unit_hash(data, start, stop)

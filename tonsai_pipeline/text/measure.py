@@ -6,8 +6,8 @@ Compiled; for the report and the quality signals, on text that is already repair
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import automaton as fsm
 from tonsai_pipeline.text import repair, scan
 from tonsai_pipeline.text.rewrite import read_syllable
@@ -21,7 +21,7 @@ _MAX_SYLLABLE = repair.MAX_SYLLABLE
 _AT_COENG, _AT_SECOND_COENG = fsm.AT_COENG << 4, fsm.AT_SECOND_COENG << 4
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure(data, offsets, symbols, steps):
     """Count syllables, marks without a base and broken syllables of valid UTF-8.
 
@@ -67,7 +67,7 @@ def measure(data, offsets, symbols, steps):
     return counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_zwsp(data, offsets):
     """Count the zero-width spaces of each text; int32, shape (num_texts,)."""
     counts = np.zeros(len(offsets) - 1, dtype=np.int32)
@@ -78,12 +78,12 @@ def count_zwsp(data, offsets):
     return counts
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_broken(data, start, end, state, syllable):
     """Tell whether the syllable that ends in `state` is none of Modern Khmer."""
     if state in (_AT_COENG, _AT_SECOND_COENG):
         return True
     if state < scan.DIRTY:
         return False
-    size, _ = read_syllable(data, start, end, syllable, 0)
+    size, _ = read_syllable(data, start, end, syllable, np.int64(0))
     return not is_modern_syllable(syllable, size)

@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text.clusters import kind_of
 from tonsai_pipeline.text.utf8 import Utf8Batch, decode, frozen
@@ -74,7 +74,7 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _MASK = np.uint64(NUM_SLOTS - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _score(data, offsets, kinds, weights, wanted):
     """Sum the weights of each text's n-grams, a column a question; return sums and numbers."""
     num_texts, num_questions = len(offsets) - 1, weights.shape[1]
@@ -92,7 +92,7 @@ def _score(data, offsets, kinds, weights, wanted):
     return sums, counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_slots(data, at, end, kinds, slots):
     """Write the slots of the n-grams that end at each letter or word end; return how many.
 
@@ -129,13 +129,13 @@ def _write_slots(data, at, end, kinds, slots):
     return num
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _hash_on(hashed, character):
     """Return the hash of an n-gram with one more character in front."""
     hashed = (hashed + character + np.uint64(1)) * _PRIME
     return hashed ^ (hashed >> np.uint64(29))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _slot(hashed):
     return np.int64((hashed >> np.uint64(17)) & _MASK)

@@ -11,8 +11,7 @@ Source: UTN #61 v2: p. 16 (structure), pp. 17-18 and 22-25 (strong and weak clus
 
 from __future__ import annotations
 
-from numba import njit
-
+from tonsai_pipeline.compiled import inner
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text import structure
 from tonsai_pipeline.text.structure import (
@@ -58,7 +57,7 @@ RULES = (
 ) = (1 << bit for bit in range(len(RULES)))
 
 
-@njit(cache=True)
+@inner
 def repair_syllable(syllable, length, keys, before, switches):
     """Repair `syllable[:length]` in place.
 
@@ -89,7 +88,7 @@ def repair_syllable(syllable, length, keys, before, switches):
 # --- the steps of a round -----------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def _one_round(syllable, length, keys, switches):
     """Apply each rule once, in the order in which they build on each other."""
     fired = 0
@@ -118,7 +117,7 @@ def _one_round(syllable, length, keys, switches):
     return length, fired
 
 
-@njit(cache=True)
+@inner
 def _same(first, second, length):
     for at in range(length):  # noqa: SIM110 - numba compiles no generators
         if first[at] != second[at]:
@@ -126,14 +125,14 @@ def _same(first, second, length):
     return True
 
 
-@njit(cache=True)
+@inner
 def _delete(syllable, at, length):
     for position in range(at, length - 1):
         syllable[position] = syllable[position + 1]
     return length - 1
 
 
-@njit(cache=True)
+@inner
 def _sort(syllable, length, keys):
     """Sort by slot, keeping the typed order within a slot; tell whether anything moved.
 
@@ -154,7 +153,7 @@ def _sort(syllable, length, keys):
     return moved
 
 
-@njit(cache=True)
+@inner
 def repeats(mark, syllable, length):
     """Tell whether a mark, after `syllable[:length]`, is one too many of its kind.
 
@@ -169,7 +168,7 @@ def repeats(mark, syllable, length):
     return mark != cp.NIKAHIT or syllable[length - 2] == mark
 
 
-@njit(cache=True)
+@inner
 def _drop_duplicates(syllable, length):
     kept = 1
     for at in range(1, length):
@@ -179,7 +178,7 @@ def _drop_duplicates(syllable, length):
     return kept
 
 
-@njit(cache=True)
+@inner
 def _drop_repeated_coengs(syllable, length):
     """Drop coengs and joiners that follow a coeng: only the base they wait for counts."""
     kept = 1
@@ -192,7 +191,7 @@ def _drop_repeated_coengs(syllable, length):
     return kept
 
 
-@njit(cache=True)
+@inner
 def _compose_vowels(syllable, length):
     """Join the halves of a split vowel: E+II is OE, E+AA is OO, OE+AA is OO+II, OE+U is U+OE.
 
@@ -224,7 +223,7 @@ def _compose_vowels(syllable, length):
     return length, composed
 
 
-@njit(cache=True)
+@inner
 def _turn_u_into_shifter(syllable, length):
     """Replace a -u below an above vowel by the shifter that looks the same there.
 
@@ -254,7 +253,7 @@ def _turn_u_into_shifter(syllable, length):
     return True
 
 
-@njit(cache=True)
+@inner
 def _move_coeng_ro(syllable, length):
     """Move coeng ro behind the coengs that follow it; tell whether anything moved."""
     moved, again = False, True
@@ -270,7 +269,7 @@ def _move_coeng_ro(syllable, length):
     return moved
 
 
-@njit(cache=True)
+@inner
 def _fold_coeng_da(syllable, length):
     folded = False
     for at in range(1, length - 1):
@@ -280,7 +279,7 @@ def _fold_coeng_da(syllable, length):
     return folded
 
 
-@njit(cache=True)
+@inner
 def _drop_loose_zwj(syllable, length):
     """Drop each ZWJ that does not open a final coeng (Middle Khmer, UTN #61 pp. 14-15)."""
     kept = 1
@@ -292,7 +291,7 @@ def _drop_loose_zwj(syllable, length):
     return kept
 
 
-@njit(cache=True)
+@inner
 def _drop_idle_zwnj(syllable, length):
     for at in range(1, length):
         if syllable[at] == cp.ZWNJ and not zwnj_is_meant(syllable, at, length):

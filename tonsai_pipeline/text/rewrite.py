@@ -6,8 +6,8 @@ Compiled. What lies between the spans is copied in one piece.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text import repair, structure
 from tonsai_pipeline.text.repair import repair_syllable
@@ -22,7 +22,7 @@ _NUM_RULES = len(repair.RULES)
 _COENG_CLASS, _ATTHACAN_CLASS = 9, 230
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def rewrite(data, offsets, spans, combining, switches):
     """Repair the syllables at `spans`.
 
@@ -37,7 +37,7 @@ def rewrite(data, offsets, spans, combining, switches):
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     counts = np.zeros((num_texts, _NUM_RULES + 1), dtype=np.int32)
     scratch = np.empty((3, _MAX_SYLLABLE), dtype=np.int32)
-    to, span = 0, 0
+    to, span = np.int64(0), 0
     for text in range(num_texts):
         copied, end = offsets[text], offsets[text + 1]
         while span < len(spans) and spans[span, 0] < end:
@@ -47,7 +47,7 @@ def rewrite(data, offsets, spans, combining, switches):
             if size > 0 and fired:
                 to = copy_bytes(data, copied, first, out, to)
                 for position in range(size):
-                    to = encode(scratch[0, position], out, to)
+                    to = encode(np.int64(scratch[0, position]), out, to)
                 copied = last
                 for rule in range(_NUM_RULES):
                     counts[text, rule] += (fired >> rule) & 1
@@ -57,7 +57,7 @@ def rewrite(data, offsets, spans, combining, switches):
     return out[:to], new_offsets, counts
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _repaired(data, first, last, end, combining, switches, scratch):
     """Repair one syllable into `scratch[0]`.
 
@@ -75,17 +75,17 @@ def _repaired(data, first, last, end, combining, switches, scratch):
     return size, fired
 
 
-@njit(cache=True, nogil=True)
+@inner
 def read_syllable(data, start, end, syllable, switches):
     """Read a syllable's code points; return how many, 0 if too many, and `DUPLICATE_MARK` or 0.
 
     A mark typed many times in a row is read once, so that lengthened words still fit.
     """
-    size, fired = 0, 0
+    size, fired = np.int64(0), 0
     while start < end:
         code_point, length = decode(data, start)
         start += length
-        if switches & _COLLAPSE_DUPLICATES and repair.repeats(code_point, syllable, size):
+        if switches & _COLLAPSE_DUPLICATES and repair.repeats(np.int32(code_point), syllable, size):
             fired = _DUPLICATE_MARK
             continue
         if size == _MAX_SYLLABLE:
@@ -95,7 +95,7 @@ def read_syllable(data, start, end, syllable, switches):
     return size, fired
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _fits(syllable, size, data, at, end, combining):
     """Tell whether a repaired syllable leaves what follows it alone.
 

@@ -8,8 +8,8 @@ in one syllable of a thousand; what follows touches only that.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import automaton as fsm
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text import composition
@@ -101,7 +101,7 @@ def room_for_spans(num_bytes: int) -> int:
     return num_bytes // _MIN_SPAN_BYTES + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scan(data, offsets, symbols, steps, combining, switches, spans):
     """Find out what each text needs.
 
@@ -117,7 +117,7 @@ def scan(data, offsets, symbols, steps, combining, switches, spans):
     num_texts = len(offsets) - 1
     needs = np.zeros(num_texts, dtype=np.uint8)
     place = np.zeros(num_texts, dtype=np.int64)
-    num_spans = 0
+    num_spans = np.int64(0)
     for text in range(num_texts):
         start, end, num_before = offsets[text], offsets[text + 1], num_spans
         at, need, num_spans = _scan_ordered(
@@ -132,7 +132,7 @@ def scan(data, offsets, symbols, steps, combining, switches, spans):
     return needs, place, num_spans
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scan_ordered(data, at, end, symbols, steps, combining, switches, spans, num_spans):
     """Read a text up to its end, or to what is malformed or unclean.
 
@@ -188,7 +188,7 @@ def _scan_ordered(data, at, end, symbols, steps, combining, switches, spans, num
     return at, need, num_spans
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scan_unclean(data, at, end, symbols):
     """Read what is left of a text that is unclean; return the byte reached, and by how many bytes folding can lengthen it."""
     added = 0
@@ -207,7 +207,7 @@ def _scan_unclean(data, at, end, symbols):
     return at, added
 
 
-@njit(cache=True, nogil=True)
+@inner
 def khmer_index(data, at, end):
     """Return the place in the Khmer block of the character at `at`, -1 if it is none of it."""
     if at + 2 >= end or data[at] != 0xE1 or data[at + 1] & 0xFE != 0x9E:
@@ -217,13 +217,13 @@ def khmer_index(data, at, end):
     return (np.int64(data[at + 1] & 1) << 6) | np.int64(data[at + 2] & 0x3F)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def last_index(data, at):
     """Return the place in the Khmer block of the character before `at`, which is of it."""
     return (np.int64(data[at - 2] & 1) << 6) | np.int64(data[at - 1] & 0x3F)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def combining_class_in_block(index):
     """Return the canonical combining class of a character of the Khmer block."""
     if index == _COENG_INDEX:
@@ -231,7 +231,7 @@ def combining_class_in_block(index):
     return _ATTHACAN_CLASS if index == _ATTHACAN_INDEX else 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def ascii_run(data, at, end):
     """Return how many bytes of ASCII start at `at`."""
     start = at
@@ -240,7 +240,7 @@ def ascii_run(data, at, end):
     return at - start
 
 
-@njit(cache=True, nogil=True)
+@inner
 def symbol_of_foreign(code_point):
     """Return the symbol of a code point outside the Khmer block."""
     if code_point == cp.ZWNJ:
@@ -248,19 +248,19 @@ def symbol_of_foreign(code_point):
     return fsm.ZWJ if code_point == cp.ZWJ else fsm.FOREIGN
 
 
-@njit(cache=True, nogil=True)
+@inner
 def class_of(code_point, combining):
     """Return the entry of `combining_classes()`."""
     return np.int64(combining[code_point]) if code_point < len(combining) else 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def needs_composing(previous, own):
     """Tell whether NFC may change a character, given its class and that of the one before it."""
     return own >= _MAYBE_COMPOSED or (own != 0 and previous > own)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_unclean(code_point, switches):
     """Tell whether `clean` has to look at a code point outside the Khmer block."""
     if code_point == cp.ZWSP:
@@ -273,7 +273,7 @@ def is_unclean(code_point, switches):
     return switches & FOLD_SPACES != 0 and (separator or code_point == cp.NO_BREAK_SPACE)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_idle_mark(code_point):
     """Tell whether a character is invisible and says nothing between two characters of Khmer."""
     return code_point in (cp.LEFT_TO_RIGHT_MARK, cp.RIGHT_TO_LEFT_MARK, cp.WORD_JOINER)

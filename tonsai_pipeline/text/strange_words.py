@@ -7,19 +7,18 @@ is strange for one of the last three without a capital inside, as abbreviated na
 
 from __future__ import annotations
 
-from numba import njit
-
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text.utf8 import decode
 
 
-@njit(cache=True, nogil=True)
+@inner
 def lacks_vowels(letters, capitals, vowels, longest):
     """Tell whether letters are no word; `longest` is the longest run of consonants. Acronyms are."""
     return capitals < letters and ((letters >= 3 and vowels == 0) or longest >= 5)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def read_word(data, at, stop, kinds):
     """Return a word's Latin letters, whether it is strange, and whether it is blurred.
 
@@ -62,7 +61,7 @@ def read_word(data, at, stop, kinds):
     return letters, strange, damaged and not inner
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_vowel(letter):
     """Tell whether a small ASCII letter is a vowel."""
     return letter in (0x61, 0x65, 0x69, 0x6F, 0x75, 0x79)

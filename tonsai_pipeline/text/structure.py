@@ -6,8 +6,8 @@ Compiled, on small int32 arrays that hold a base and its marks. Source: UTN #61 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.codepoints import Slot
 
@@ -29,7 +29,7 @@ _SLOTS = cp.SLOTS
 _STRONG = cp.STRONG
 
 
-@njit(cache=True)
+@inner
 def slot_of(code_point):
     """Return the slot (`codepoints.Slot`) of a code point, 0 outside a syllable."""
     if cp.KHMER_FIRST <= code_point <= cp.KHMER_LAST:
@@ -41,7 +41,7 @@ def slot_of(code_point):
     return np.int32(0)
 
 
-@njit(cache=True)
+@inner
 def is_strong(syllable, end):
     """Tell whether the consonants `syllable[:end]` form a strong cluster (UTN #61 pp. 17, 22)."""
     strong = False
@@ -53,7 +53,7 @@ def is_strong(syllable, end):
     return strong
 
 
-@njit(cache=True)
+@inner
 def end_of_consonants(syllable, length):
     """Return where Base Robat? (Coeng Base)* ends."""
     at = 1
@@ -64,7 +64,7 @@ def end_of_consonants(syllable, length):
     return at
 
 
-@njit(cache=True)
+@inner
 def is_above_vowel(syllable, at, length):
     """Tell whether an above vowel stands at `at`: one mark, or AA with nikahit (UTN #61 p. 16)."""
     if at >= length:
@@ -75,7 +75,7 @@ def is_above_vowel(syllable, at, length):
     return mark == cp.VOWEL_AA and at + 1 < length and syllable[at + 1] == cp.NIKAHIT
 
 
-@njit(cache=True)
+@inner
 def zwnj_is_meant(syllable, at, length):
     """Tell whether the ZWNJ at `at` keeps a shifter from moving below its base (UTN #61 p. 16)."""
     consonants = end_of_consonants(syllable, length)
@@ -92,7 +92,7 @@ def zwnj_is_meant(syllable, at, length):
     return shifter == cp.MUUSIKATOAN and (above or samyok)
 
 
-@njit(cache=True)
+@inner
 def is_modern_syllable(syllable, size):
     """Tell whether code points form one Modern Khmer syllable. Source: UTN #61 v2, p. 16."""
     at = end_of_consonants(syllable, size)

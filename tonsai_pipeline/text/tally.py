@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import characters as ch
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.clusters import CLUSTER, NO_UNIT, WORD, kind_of, next_unit
@@ -101,7 +101,7 @@ BEFORE = MAX_UNITS - 1
 MAX_STRETCH = 4096
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tally_texts(data, offsets, kinds, keys, lists, endings, num_lists):
     """Count in each text of valid UTF-8; return the two arrays of `Tally`.
 
@@ -130,7 +130,8 @@ def tally_texts(data, offsets, kinds, keys, lists, endings, num_lists):
                         lengths = endings[hashes[unit] >> ENDING_SHIFT]
                         if lengths & 1:
                             place = (first, spans[unit, 0], spans[unit, 1], end)
-                            _count_listed(data, place, hashes, unit, 1, 1, keys, lists, found)
+                            one, alone = np.int64(1), np.uint8(1)
+                            _count_listed(data, place, hashes, unit, one, alone, keys, lists, found)
                     at = stop
                     continue
             start, stop, num, kind = at, at, 0, CLUSTER
@@ -161,7 +162,7 @@ def tally_texts(data, offsets, kinds, keys, lists, endings, num_lists):
     return counts, listed
 
 
-@njit(cache=True, nogil=True)
+@inner
 def read_clusters(data, at, end, hashes, spans):
     """Read the clusters of a stretch of Khmer; write the hash of each and where it ends, from `BEFORE` on.
 
@@ -199,14 +200,14 @@ def read_clusters(data, at, end, hashes, spans):
     return at, num, letters, odd
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_joiner(data, at, end):
     """Tell whether a ZWNJ or ZWJ starts at `at`."""
     first = at + 2 < end and data[at] == 0xE2
     return first and data[at + 1] == 0x80 and data[at + 2] & 0xFE == 0x8C
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _end_of_words(data, at, stop, end):
     """Return the last byte up to `stop` where no word of ASCII goes on: what is not ASCII may be a part of it."""
     while at < stop < end:
@@ -221,7 +222,7 @@ def _end_of_words(data, at, stop, end):
     return stop
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _read_words(data, at, stop, hashes, spans):
     """Read the words of a stretch of ASCII; write the hash of each, where it starts and ends, and its facts.
 
@@ -259,7 +260,7 @@ def _read_words(data, at, stop, hashes, spans):
     return num
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_words(data, num, spans, kinds, counts):
     """Count words that `_read_words` found."""
     total, latin, strange, blurred = 0, 0, 0, 0
@@ -284,7 +285,7 @@ def _count_words(data, num, spans, kinds, counts):
     counts[BLURRED] += blurred
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_any(data, at, stop, kind, kinds, counts):
     """Count a unit that `next_unit` found."""
     if kind == WORD:
@@ -312,7 +313,7 @@ def _count_any(data, at, stop, kind, kinds, counts):
 # --- words of lists -------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@inner
 def unit_hash(data, start, end):
     """Return the 64-bit hash of `data[start:end]`, upper-case ASCII read as lower-case, a Khmer character as one byte.
 
@@ -333,14 +334,14 @@ def unit_hash(data, start, end):
     return value
 
 
-@njit(cache=True, nogil=True)
+@inner
 def join_hashes(first, second):
     """Return the hash of two runs of units, one after the other."""
     mixed = (first * _MIX) ^ (second + (first >> np.uint64(29)))
     return mixed if mixed != 0 else np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _count_listed(data, place, hashes, unit, run, lengths, keys, lists, counts):
     """Look up the runs of units that end with one and are as long as a word that ends so.
 
@@ -370,7 +371,7 @@ def _count_listed(data, place, hashes, unit, run, lengths, keys, lists, counts):
             index += 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_gap(data, at):
     """Tell whether white space or a khan starts at `at`: what ends a word, not what abbreviates."""
     if data[at] <= 0x20:
@@ -379,7 +380,7 @@ def _is_gap(data, at):
     return code_point == cp.NO_BREAK_SPACE or cp.KHAN <= code_point <= cp.CAMNUC_PII_KUUH
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_gap_before(data, at):
     at -= 1
     while data[at] & 0xC0 == 0x80:

@@ -12,7 +12,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+
+from tonsai_pipeline.compiled import inner, kernel
 
 #: An Arrow array of strings of any kind.
 Texts: TypeAlias = "pa.Array | pa.ChunkedArray"
@@ -100,7 +101,7 @@ _EMPTY: npt.NDArray[np.uint8] = frozen(np.zeros(0, dtype=np.uint8))
 # --- compiled ---------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@kernel
 def decode(data, at):
     """Return the code point at byte `at` of valid UTF-8, and its length in bytes."""
     first = np.int32(data[at])
@@ -115,7 +116,7 @@ def decode(data, at):
     return ((first & 0x07) << 18) | middle | (data[at + 3] & 0x3F), 4
 
 
-@njit(cache=True)
+@kernel
 def encode(code_point, out, at):
     """Write a code point as UTF-8 at byte `at` of `out`; return the byte after it."""
     if code_point < 0x80:
@@ -137,7 +138,7 @@ def encode(code_point, out, at):
     return at + 4
 
 
-@njit(cache=True)
+@inner
 def sequence_length(data, at, end):
     """Return the length in bytes (2-4) of the well-formed sequence at `at`, 0 if there is none.
 
@@ -160,7 +161,7 @@ def sequence_length(data, at, end):
     return length
 
 
-@njit(cache=True)
+@inner
 def copy_bytes(source, start, end, out, at):
     """Copy `source[start:end]` to `out[at:]`; return the byte after it."""
     for position in range(start, end):

@@ -15,8 +15,8 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 import regex
-from numba import njit
 
+from tonsai_pipeline.compiled import kernel
 from tonsai_pipeline.text.legacy.convert import code_pages
 from tonsai_pipeline.text.legacy.font_tables import FontTable
 from tonsai_pipeline.text.legacy.score import known_sequences
@@ -70,7 +70,7 @@ def _symbol_shares() -> dict[str, float]:
     return {symbol: count / total for symbol, count in counts.items()}
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_codes(data, offsets, code_of):
     """Count each code in each text; float64, shape (num_texts, 256)."""
     counts = np.zeros((len(offsets) - 1, 256))

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text.normalize import normalize_batch_report
 from tonsai_pipeline.text.tally import BEFORE, MAX_STRETCH, MAX_UNITS, join_hashes, read_clusters
 from tonsai_pipeline.text.utf8 import batch_of_arrow, batch_of_text, frozen
@@ -146,14 +146,14 @@ def _sequences() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
 _IS_WHOLE, _GOES_ON = 1, 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _room():
     """Return what `read_clusters` writes to."""
     size = BEFORE + MAX_STRETCH + 1
     return np.zeros(size, dtype=np.uint64), np.zeros((size, 4), dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _find(key, slots):
     """Return the slot that holds a key, or the free one where it belongs."""
     slot = np.int64(key & np.uint64(len(slots) - 1))
@@ -162,7 +162,7 @@ def _find(key, slots):
     return slot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _insert(data, hashes, spans, slots, signs):
     """Add a sequence: the hash of its last cluster, joined with the one before it, and so on."""
     _, num, _, _ = read_clusters(data, 0, len(data), hashes, spans)
@@ -174,7 +174,7 @@ def _insert(data, hashes, spans, slots, signs):
         signs[slot] |= _IS_WHOLE if unit == BEFORE else _GOES_ON
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_covered(data, offsets, slots, signs):
     """Count the clusters of each text that stand in a sequence of the table; int64, shape (num_texts,)."""
     covered = np.zeros(len(offsets) - 1, dtype=np.int64)
@@ -199,7 +199,7 @@ def _count_covered(data, offsets, slots, signs):
     return covered
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _longest(hashes, last, most, slots, signs):
     """Return how many clusters the longest sequence has that ends with the cluster `last`, 0 if none does."""
     key, longest, sign, num = np.uint64(0), 0, np.uint8(_GOES_ON), 0

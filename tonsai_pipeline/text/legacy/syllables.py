@@ -12,8 +12,8 @@ left out of order is the normalizer's work, as in any text.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tonsai_pipeline.compiled import inner, kernel
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.utf8 import decode, encode
 
@@ -62,7 +62,7 @@ def _symbol(kind: int, char: int) -> int:
 # --- compiled -------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def convert_codes(data, offsets, code_of, children, entry_of, starts, symbols, growth):
     """Convert every text of a batch with one table.
 
@@ -101,7 +101,7 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, symbols, g
     return out[:to], new_offsets, counts
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _single_entries(children, entry_of):
     """Return the entry of each code that begins no longer one; `_WALK` where the trie must be walked, -1 for none."""
     singles = np.full(children.shape[1], -1, dtype=np.int16)
@@ -115,7 +115,7 @@ def _single_entries(children, entry_of):
 # --- codes -> symbols -----------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _read_codes(
     data, at, end, code_of, singles, children, entry_of, starts, symbols, drawn, counts
 ):
@@ -148,7 +148,7 @@ def _read_codes(
     return num
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _walk(data, at, end, code_of, children, entry_of):
     """Return the entry of the longest match at `at`, -1 if none, and where it ends."""
     node, found, stop = 0, -1, at
@@ -164,7 +164,7 @@ def _walk(data, at, end, code_of, children, entry_of):
     return found, stop
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _symbol_of_text(code, code_point):
     """Return the symbol of a character that the table lacks."""
     if code == _LINE_FEED:
@@ -173,7 +173,7 @@ def _symbol_of_text(code, code_point):
     return kind << KIND_SHIFT | code_point
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _ends_word(data, at, end):
     return at >= end or data[at] <= _SPACE or 0x30 <= data[at] <= 0x39
 
@@ -181,7 +181,7 @@ def _ends_word(data, at, end):
 # --- symbols -> syllables -------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _close_gaps(drawn, num, counts):
     """Drop gaps inside syllables; make all that is then in no syllable `OTHER`; return how many symbols are left."""
     to, at = 0, 0
@@ -222,13 +222,13 @@ def _close_gaps(drawn, num, counts):
     return to
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _hangs(symbol):
     """Tell whether a symbol cannot begin a syllable."""
     return symbol >> KIND_SHIFT in (MARK, SUBSCRIPT)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _join_strokes(drawn, num, counts):
     """Put together the halves of vowels, and letters that were typed as others; return how many symbols are left."""
     to, at = 0, 0
@@ -279,7 +279,7 @@ def _join_strokes(drawn, num, counts):
     return to
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _whole_vowel(right):
     """Return the vowel that has E as its left half, 0 if there is none with this right half."""
     if right == cp.VOWEL_II:
@@ -291,7 +291,7 @@ def _whole_vowel(right):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_syllables(drawn, num, out, to):
     """Write symbols as UTF-8, what is drawn left of a letter behind its subscripts; return where that ends."""
     # What waits for its place behind the open letter, and for the next letter.
@@ -332,11 +332,11 @@ def _write_syllables(drawn, num, out, to):
     return _write_ro(next_ro, out, encode(next_vowel, out, to) if next_vowel else to)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _stands_above(vowel):
     return vowel in (cp.VOWEL_OO, cp.VOWEL_E, cp.VOWEL_AE)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _write_ro(is_wanted, out, to):
     return encode(cp.LETTER_RO, out, encode(cp.COENG, out, to)) if is_wanted else to
