@@ -64,7 +64,7 @@ class Launches:
     def __call__(self, spec: LaunchSpec) -> LaunchResult:
         self.num += 1
         code = job.main(["--run", str(spec.run_file)], work=job.Measuring())
-        return read_result(spec.output_dir, code)
+        return read_result(spec, code)
 
 
 @pytest.fixture(scope="module")
