@@ -28,10 +28,9 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from benchmarks import texts
 from benchmarks.show import show
 from benchmarks.train.packed import Quiet, describe, open_feed
-from benchmarks.train.passes import FILES, SEQ_LEN, SMALL, pack_half
+from benchmarks.train.passes import FILES, SEQ_LEN, SMALL, pack_half, rows_of
 from tonsai_pipeline.model.held_out import measure as held_out
 from tonsai_pipeline.model.held_out import open_validation
-from tonsai_pipeline.planner.laws import step_law_batch
 from tonsai_pipeline.recipe.train import ScheduleConfig, known
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.assemble import Setup, assemble
@@ -139,7 +138,7 @@ def _train(
     shards: Path, tokenizer: Path, output_dir: Path, total: int, seed: int, decay: str
 ) -> dict[str, dict[str, float]]:
     """Train one trunk and, off it, each schedule; return bits per byte by schedule and average."""
-    rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
+    rows = rows_of(total)
     num_steps = total // (rows * SEQ_LEN)
     run = describe(
         shards,

@@ -109,8 +109,15 @@ def _train(
     measured = TextSet("evaluation", tuple(Document(text, "khm", "") for text in held_out))
     values = []
     for seed in range(seeds):
+        optimizer = {"lr": "auto", "weight_decay": "auto"}
         run = train(
-            shards.path, tokenizer, work / f"run-{seed}", tokens, seed, decay="auto", max_rows=1
+            shards.path,
+            tokenizer,
+            work / f"run-{seed}",
+            tokens,
+            seed,
+            optimizer=optimizer,
+            max_rows=1,
         )
         scores = score_texts(open_subject(str(run.output_dir / MODEL_NAME)), measured)
         values.append(sum(scores.bits))

@@ -21,14 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.show import show
-from benchmarks.train.packed import NEVER, Quiet, describe
-from benchmarks.train.passes import SEQ_LEN, SMALL, VOCAB_SIZE, documents, pack_half
-from tonsai_pipeline.planner.laws import Workload, decay_for, step_law_batch
+from benchmarks.train.passes import (
+    SEQ_LEN,
+    SMALL,
+    VOCAB_SIZE,
+    documents,
+    held_out,
+    pack_half,
+    rows_of,
+    train,
+)
+from tonsai_pipeline.planner.laws import Workload, decay_for
 from tonsai_pipeline.planner.network import shape_of
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
 
 
 def main() -> None:
@@ -98,34 +103,22 @@ def measure(
 def _train(sample: Sample, name: str, lr: float, scale: float, seed: int) -> tuple[float, float]:
     """Train; return held-out bits per byte, and CPU seconds."""
     total = sample.passes * RowReader(sample.shards / "train").num_rows * SEQ_LEN
-    rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
     shape = shape_of(SMALL, vocab_size=VOCAB_SIZE, seq_len=SEQ_LEN)
     num_weights = shape.active_weights - VOCAB_SIZE * shape.hidden_size
     work = Workload(num_weights, total, SEQ_LEN, sample.passes)
-    run = describe(
+    decay = scale * decay_for(work, rows_of(total) * SEQ_LEN, lr)
+    began = time.process_time()
+    run = train(
         sample.shards,
         sample.tokenizer,
         sample.shards.parent / f"{name}-{lr}-{scale}-{seed}",
-        SMALL,
-        seq_len=SEQ_LEN,
-        rows=rows,
-        num_steps=total // (rows * SEQ_LEN),
-        seed=seed,
-        optimizer={
-            "name": name,
-            "lr": lr,
-            "weight_decay": scale * decay_for(work, rows * SEQ_LEN, lr),
-        },
-        schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
-        validation={"every_steps": NEVER, "max_rows": None},
+        total,
+        seed,
+        optimizer={"name": name, "lr": lr, "weight_decay": decay},
+        network=SMALL,
     )
-    run.write()
-    began = time.process_time()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
     seconds = time.process_time() - began
-    records = read_metrics(run.output_dir / METRICS_NAME)
-    measured = [record for record in records if record["kind"] == "validation"]
-    bits = measured[-1]["khm"]["bits_per_byte"]
+    bits = held_out(run)["khm"]
     print(name, lr, scale, seed, bits, seconds, file=sys.stderr, flush=True)
     return bits, seconds
 

@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +102,27 @@ def _held_out(
     shards: Path, tokenizer: Path, output_dir: Path, total: int, seed: int, decay: float | str
 ) -> tuple[float, dict[str, object]]:
     """Train; return the held-out bits per byte, and the settings that were taken."""
-    run = train(
-        shards, tokenizer, output_dir, total, seed, decay=decay, max_rows=None, network=SMALL
-    )
-    measured = [r for r in read_metrics(output_dir / METRICS_NAME) if r["kind"] == "validation"]
+    optimizer = {"lr": "auto", "weight_decay": decay}
+    run = train(shards, tokenizer, output_dir, total, seed, optimizer=optimizer, network=SMALL)
     status: Any = read_json(output_dir / STATUS_NAME)
     settings = {
         "rows a step": run.train.micro_batch_rows,
         "rate": status["lr"],
         "decay": status["weight_decay"],
     }
-    return measured[-1]["khm"]["bits_per_byte"], settings
+    return held_out(run)["khm"], settings
+
+
+def held_out(run: TrainRun) -> dict[str, float]:
+    """Return the bits per byte that a run ended with, by language."""
+    records = read_metrics(run.output_dir / METRICS_NAME)
+    last = [record for record in records if record["kind"] == "validation"][-1]
+    return {lang: last[lang]["bits_per_byte"] for lang in ("khm", "eng") if lang in last}
+
+
+def rows_of(total: int) -> int:
+    """Return the rows of a step of a run of so many tokens, by Step Law."""
+    return max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
 
 
 def train(
@@ -122,11 +132,11 @@ def train(
     total: int,
     seed: int,
     *,
-    decay: float | str,
-    max_rows: int | None,
+    optimizer: Mapping[str, object],
+    max_rows: int | None = None,
     network: ModelConfig = NETWORK,
 ) -> TrainRun:
-    """Train the small network on so many tokens, at the rate and the batch of `auto`.
+    """Train the small network on so many tokens, at the batch of `auto`.
 
     Args:
         shards: Packed rows.
@@ -134,11 +144,11 @@ def train(
         output_dir: Where the model goes.
         total: Tokens of the run.
         seed: Of weights and order.
-        decay: Weight decay, or `auto`.
+        optimizer: Settings of the recipe's `optimizer`.
         max_rows: Validation rows; None for all.
         network: What is trained.
     """
-    rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
+    rows = rows_of(total)
     run = describe(
         shards,
         tokenizer,
@@ -148,7 +158,7 @@ def train(
         rows=rows,
         num_steps=total // (rows * SEQ_LEN),
         seed=seed,
-        optimizer={"lr": "auto", "weight_decay": decay},
+        optimizer=optimizer,
         schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
         validation={"every_steps": NEVER, "max_rows": max_rows},
     )

@@ -22,14 +22,9 @@ import numpy as np
 from benchmarks import texts
 from benchmarks.show import show
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
-from benchmarks.train.passes import SEQ_LEN, SMALL
+from benchmarks.train.passes import SEQ_LEN, SMALL, held_out, train
 from tonsai_pipeline.engine import open_engine
-from tonsai_pipeline.planner.laws import step_law_batch
-from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
 
 VOCAB_SIZE, HOLD_OUT_EVERY = 4096, 4
 #: UTF-8 bytes of text by language; the English is read once or twice.
@@ -114,25 +109,10 @@ def _cut(found: list[str], num_bytes: int) -> list[str]:
 def _train(shards: Path, tokenizer: Path, output_dir: Path, seed: int) -> dict[str, float]:
     """Read the packed rows once, in their order; return held-out bits per byte by language."""
     total = RowReader(shards / "train").num_rows * SEQ_LEN
-    rows = max(1, step_law_batch(total, SEQ_LEN) // SEQ_LEN)
-    run = describe(
-        shards,
-        tokenizer,
-        output_dir,
-        SMALL,
-        seq_len=SEQ_LEN,
-        rows=rows,
-        num_steps=total // (rows * SEQ_LEN),
-        seed=seed,
-        optimizer={"lr": "auto", "weight_decay": "auto"},
-        schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
-        validation={"every_steps": NEVER, "max_rows": None},
+    optimizer = {"lr": "auto", "weight_decay": "auto"}
+    return held_out(
+        train(shards, tokenizer, output_dir, total, seed, optimizer=optimizer, network=SMALL)
     )
-    run.write()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
-    records = read_metrics(output_dir / METRICS_NAME)
-    last = [record for record in records if record["kind"] == "validation"][-1]
-    return {lang: last[lang]["bits_per_byte"] for lang in ("khm", "eng") if lang in last}
 
 
 if __name__ == "__main__":
