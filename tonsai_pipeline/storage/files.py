@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -30,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: The disk is full, read-only or denies access; the message names the path.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{threading.get_ident()}-{path.name}")
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

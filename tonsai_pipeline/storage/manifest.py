@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tonsai_pipeline.errors import ManifestError, StorageError
-from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
+import orjson
+
+from tonsai_pipeline.errors import ManifestError
+from tonsai_pipeline.storage.files import digest_file, digest_json, write_json
 
 MANIFEST_NAME = "manifest.json"
 #: Written before the manifest and left out of it: seconds and memory differ from run to run.
@@ -112,20 +114,24 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise ManifestError(f"{folder}: no {MANIFEST_NAME}: the stage that makes it did not finish")
-    manifest = parse_manifest(path)
+    manifest = parse_manifest(path.read_bytes(), path)
     _check_sizes(folder, manifest.files)
     return manifest
 
 
-def parse_manifest(path: Path) -> Manifest:
-    """Read a `manifest.json`, whatever lies beside it.
+def parse_manifest(data: bytes, path: Path) -> Manifest:
+    """Return what a `manifest.json` says, whatever lies beside it.
+
+    Args:
+        data: Its bytes.
+        path: Where they were read, for messages.
 
     Raises:
         ManifestError: It is damaged or of an unknown format.
     """
     try:
-        raw = cast("dict[str, Any]", read_json(path))
-    except StorageError as error:
+        raw = cast("dict[str, Any]", orjson.loads(data))
+    except orjson.JSONDecodeError as error:
         raise ManifestError(f"{path}: damaged: {error}; run the stage again") from error
     if not isinstance(raw, dict) or raw.pop("format", None) != _FORMAT:
         raise ManifestError(f"{path}: not a {_FORMAT} manifest; run the stage again")

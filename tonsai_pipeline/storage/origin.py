@@ -3,7 +3,7 @@
     building/ ──publish: files, then manifest.json created once──▶ artifacts/<place>/manifest.json
                                                                    artifacts/<place>/<data version>/<files>
     find(place) ──▶ fetched/<place>/manifest.json                  what is there, without its files
-    fetch_file ───▶ fetched/<place>/<file>                         one of them, its hash checked
+    fetch_file ───▶ fetched/<place>/<data version>/<file>          one of them, its hash checked
     fetch(place) ─▶ artifacts/<place>/                             all of them
     current/, pages/ ──push──▶ the same keys                       small files; the last one counts
 
@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
@@ -41,6 +42,7 @@ from tonsai_pipeline.storage.manifest import (
     FileEntry,
     Manifest,
     parse_manifest,
+    write_manifest,
 )
 
 #: Files on their way at once; a store answers in tens of milliseconds, whatever the size.
@@ -49,6 +51,10 @@ _NUM_THREADS = 8
 _FRESH_S = 5.0
 _ETAGS_NAME = ".etags.json"
 _T = TypeVar("_T")
+
+
+class _DamagedError(Exception):
+    """An object is gone or has other bytes."""
 
 
 class Origin:
@@ -71,15 +77,18 @@ class Origin:
             place: `Artifact.place`.
         """
         path = self._fetched(place) / MANIFEST_NAME
-        if not path.is_file():
-            found = self.bucket.read(_manifest_key(place))
-            if found is None:
+        try:
+            found = path.read_bytes()
+        except FileNotFoundError:
+            sent = self.bucket.read(_manifest_key(place))
+            if sent is None:
                 return None
-            if not _is_json(found):  # cut short in the store; one of another version is told
+            if not _is_json(sent):  # cut short in the store; one of another version is told
                 self._withdraw(place)
                 return None
-            write_bytes(path, found)
-        manifest = parse_manifest(path)
+            write_bytes(path, sent)
+            found = sent
+        manifest = parse_manifest(found, path)
         if not all(is_name(entry.path) for entry in manifest.files):
             raise ManifestError(f"{self.bucket.url}/{_manifest_key(place)}: names files elsewhere")
         return manifest
@@ -98,13 +107,13 @@ class Origin:
             StorageError: The store refused; nothing counts as published.
             ManifestError: A file of the folder is damaged.
         """
-        manifest = parse_manifest(building / MANIFEST_NAME)
+        told = (building / MANIFEST_NAME).read_bytes()
+        manifest = parse_manifest(told, building / MANIFEST_NAME)
         if not replaces and (known := self.find(place)) is not None:
             return known
         self._send(building, place, manifest)
         if replaces:
             self._withdraw(place)
-        told = (building / MANIFEST_NAME).read_bytes()
         while not self.bucket.create(_manifest_key(place), told):
             if (faster := self.find(place)) is not None:
                 return faster
@@ -124,17 +133,17 @@ class Origin:
             if folder.is_dir():
                 return
             manifest = self._known(place)
-            incoming = self._lock(place).with_suffix(".incoming")
-            _each(lambda one: self._fetch_into(incoming, place, manifest, one), manifest.files)
+            unfinished = self._lock(place).with_suffix(".incoming")
+            incoming = unfinished / _version(manifest)
+            self._fetch_files(incoming, place, manifest, manifest.files)
             timings = incoming / TIMINGS_NAME
             with atomic_path(timings) as temporary:
                 if not self.bucket.fetch(_file_key(place, manifest, TIMINGS_NAME), temporary):
                     temporary.write_text("{}")
-            write_bytes(
-                incoming / MANIFEST_NAME, (self._fetched(place) / MANIFEST_NAME).read_bytes()
-            )
+            write_manifest(incoming, manifest)
             folder.parent.mkdir(parents=True, exist_ok=True)
             incoming.replace(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
             sync_file(folder.parent)
 
     def fetch_file(self, folder: Path, name: str) -> Path:
@@ -145,10 +154,11 @@ class Origin:
         """
         place = place_of(folder)
         manifest = self._known(place)
+        local = self._fetched(place) / _version(manifest)
         for entry in manifest.files:
             if entry.path == name:
-                self._fetch_into(self._fetched(place), place, manifest, entry)
-                return self._fetched(place) / name
+                self._fetch_files(local, place, manifest, [entry])
+                return local / name
         raise ManifestError(f"{self.bucket.url}/artifacts/{place}: has no file {name}")
 
     def pull(self, folder: str) -> None:
@@ -202,26 +212,41 @@ class Origin:
                     f"{self.bucket.url}/{folder}/{entry.path}: was sent and is not there whole; run again"
                 )
 
-    def _fetch_into(self, folder: Path, place: str, manifest: Manifest, entry: FileEntry) -> None:
-        path = folder / entry.path
+    def _fetch_files(
+        self, folder: Path, place: str, manifest: Manifest, files: Iterable[FileEntry]
+    ) -> None:
+        """Bring files of a result to a folder; what is damaged in the store is judged once, when all are here."""
+        damaged: list[str] = []
+
+        def fetch(entry: FileEntry) -> None:
+            key = _file_key(place, manifest, entry.path)
+            if not self._fetch_whole(folder / entry.path, key, entry):
+                damaged.append(key)
+
+        _each(fetch, files)
+        if not damaged:
+            return
+        self._forget(place)
+        told = self.find(place)
+        if told is not None and told.data_version == manifest.data_version:
+            self._withdraw(place, *damaged)  # else somebody replaced it, or took it out
+        raise ManifestError(
+            f"{self.bucket.url}/{min(damaged)}: is gone, or not what its manifest says; {place} counts as not made, "
+            "run again and it is made anew"
+        )
+
+    def _fetch_whole(self, path: Path, key: str, entry: FileEntry) -> bool:
+        """Bring one file; False if the store has other bytes, and nothing is kept."""
         # Files appear under their names when they are checked.
         if path.is_file() and path.stat().st_size == entry.num_bytes:
-            return
-        key = _file_key(place, manifest, entry.path)
-        with atomic_path(path) as temporary:
+            return True
+        with suppress(_DamagedError), atomic_path(path) as temporary:
             # A second time, lest a fault of the network takes a result out of the store.
             for _ in range(2):
-                is_there = self.bucket.fetch(key, temporary)
-                if is_there and digest_file(temporary) == entry.sha256:
-                    return
-            self._forget(place)
-            told = self.find(place)
-            if told is not None and told.data_version == manifest.data_version:
-                self._withdraw(place, key)  # else somebody replaced it, or took it out
-            raise ManifestError(
-                f"{self.bucket.url}/{key}: is gone, or not what its manifest says; {place} counts as not made, "
-                "run again and it is made anew"
-            )
+                if self.bucket.fetch(key, temporary) and digest_file(temporary) == entry.sha256:
+                    return True
+            raise _DamagedError
+        return False
 
     def _known(self, place: str) -> Manifest:
         manifest = self.find(place)
@@ -238,8 +263,8 @@ class Origin:
         self._forget(place)
 
     def _forget(self, place: str) -> None:
-        """Ask the store again what it has."""
-        shutil.rmtree(self._fetched(place), ignore_errors=True)
+        """Ask the store again what it has; files that were fetched lie below the name of their bytes, and may stay."""
+        (self._fetched(place) / MANIFEST_NAME).unlink(missing_ok=True)
 
     def _fetched(self, place: str) -> Path:
         return self.root / "fetched" / place
@@ -281,7 +306,11 @@ def _manifest_key(place: str) -> str:
 
 
 def _file_key(place: str, manifest: Manifest, name: str) -> str:
-    return f"artifacts/{place}/{manifest.data_version[:16]}/{name}"
+    return f"artifacts/{place}/{_version(manifest)}/{name}"
+
+
+def _version(manifest: Manifest) -> str:
+    return manifest.data_version[:16]
 
 
 def _is_json(data: bytes) -> bool:

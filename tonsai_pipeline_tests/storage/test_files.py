@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,11 @@ def test_json_that_cannot_be_read_is_an_error_that_names_the_file(
         path.write_bytes(content)
     with pytest.raises(StorageError, match=r"a\.json: cannot be read as JSON"):
         read_json(path)
+
+
+def test_threads_that_write_one_file_do_not_take_each_others_half_files(tmp_path: Path) -> None:
+    path, texts = tmp_path / "file", [bytes([65 + number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda text: write_bytes(path, text), texts * 10))
+    assert path.read_bytes() in texts
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -177,23 +178,27 @@ def test_a_process_killed_while_it_sends_goes_on_and_sends_nothing_twice(
     assert make(there, refuse).manifest == artifact.manifest
 
 
-def test_a_process_killed_while_it_fetches_goes_on(
-    here: Store, there: Store, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, fetch = make(here, Work()), Bucket.fetch
+def fetch_and_die(found: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed before it has the last file."""
+    fetch = Bucket.fetch
 
     def die(bucket: Bucket, key: str, path: Path) -> bool:
         if "part-1" in key:
             raise KeyboardInterrupt
         return fetch(bucket, key, path)
 
-    found = there.find("asset", None, KEY)
-    assert found is not None
-    monkeypatch.setattr(module, "_NUM_THREADS", 1)
-    monkeypatch.setattr(Bucket, "fetch", die)
-    with pytest.raises(KeyboardInterrupt):
-        _ = found.path
-    monkeypatch.undo()
+    with monkeypatch.context() as killed:
+        killed.setattr(module, "_NUM_THREADS", 1)
+        killed.setattr(Bucket, "fetch", die)
+        with pytest.raises(KeyboardInterrupt):
+            _ = found.path
+
+
+def test_a_process_killed_while_it_fetches_goes_on(
+    here: Store, there: Store, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, found = make(here, Work()), make(there, refuse)
+    fetch_and_die(found, monkeypatch)
     assert not found.folder.exists()
     objects.requests.clear()
     verify_files(found.path, made.manifest)
@@ -226,14 +231,44 @@ def test_a_damaged_object_is_named_and_made_anew(here: Store, there: Store, how:
     verify_files(make(here, refuse).path, made.manifest)
 
 
-def test_all_damaged_at_once_is_one_error(here: Store, there: Store) -> None:
+@pytest.mark.parametrize("how", ["other bytes", "gone"])
+def test_all_damaged_at_once_is_one_error(here: Store, there: Store, how: str) -> None:
     made, origin = make(here, Work()), open_origin(here.layout.root)
     assert origin is not None
     for name in ("part-0.parquet", "sub/part-1.parquet"):
-        spoil(origin.bucket, key_of(made, name), "gone")
+        spoil(origin.bucket, key_of(made, name), how)
     with pytest.raises(ManifestError, match="run again"):
         _ = make(there, refuse).path
     verify_files(make(there, Work()).path, made.manifest)
+    shutil.rmtree(here.layout.root / "artifacts")
+    verify_files(make(here, refuse).path, made.manifest)
+
+
+def test_threads_may_find_and_forget_a_result_at_once(here: Store, there: Store) -> None:
+    made, origin = make(here, Work()), open_origin(there.layout.root)
+    assert origin is not None
+
+    def ask(_: int) -> None:
+        origin._forget(made.place)
+        found = origin.find(made.place)
+        assert found == made.manifest
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(100)))
+
+
+def test_what_was_fetched_of_an_older_result_is_not_taken_for_the_new_one(
+    here: Store, there: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(here, Work("old!"))
+    found = make(there, refuse)
+    fetch_and_die(found, monkeypatch)
+    assert found.file("part-0.parquet").read_text() == "old!"
+    new = make(here, Work("new!"), force=True)
+    (there.layout.root / "fetched" / new.place / MANIFEST_NAME).unlink()
+    again = make(there, refuse)
+    assert again.file("part-0.parquet").read_text() == "new!"
+    verify_files(again.path, new.manifest)
 
 
 def test_what_replaced_a_result_is_not_taken_out_with_it(here: Store, there: Store) -> None:
