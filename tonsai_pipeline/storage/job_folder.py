@@ -1,11 +1,13 @@
 """What a job of its own processes leaves in its output folder for whoever started it.
 
-run.json            what the job was told
-metrics.jsonl       what it measured on the way, a record a line
-failure-<rank>.json why a process ended: an error, a hang. The first to fail knows the cause; the others only notice
-                    that a peer is gone
-joined.json         which machines take part, written by process 0 when all have met
-status.json         the job finished; written last
+run.json                    what the job was told
+metrics.jsonl               what it measured on the way, a record a line
+failure-<start>-<rank>.json why a process ended: an error, a hang. The first to fail knows the cause; the others only
+                            notice that a peer is gone
+joined.json                 which machines take part in which start, written by process 0 when all have met
+status.json                 the job finished; written last
+
+A machine that stood still may wake when the others have begun again without it: nothing that it then writes counts.
 """
 
 from __future__ import annotations
@@ -15,20 +17,21 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 
-from tonsai_pipeline.errors import StorageError, TonsaiError, redact
+from tonsai_pipeline.errors import StorageError, TonsaiError, TrainError, redact
 from tonsai_pipeline.storage.files import read_json, write_json
 
 RUN_NAME = "run.json"
 METRICS_NAME = "metrics.jsonl"
 STATUS_NAME = "status.json"
 JOINED_NAME = "joined.json"
-_FAILURES = "failure-*.json"
+#: torchrun's name of a start.
+_START = "TORCHELASTIC_RUN_ID"
 
 
 def record_failure(folder: Path, **facts: object) -> None:
@@ -41,7 +44,7 @@ def record_failure(folder: Path, **facts: object) -> None:
     """
     rank = int(os.environ.get("RANK", "0"))
     known = {"time": time.time(), "rank": rank, "host": socket.gethostname()}
-    write_json(folder / f"failure-{rank}.json", {**known, **facts})
+    write_json(folder / f"failure-{_own_start()}-{rank}.json", {**known, **facts})
 
 
 def record_error(folder: Path, error: BaseException) -> None:
@@ -78,13 +81,13 @@ def run_recorded(folder: Path, work: Callable[[], object]) -> int:
 
 
 def has_failed(folder: Path) -> bool:
-    """Whether any process left a record."""
-    return any(folder.glob(_FAILURES))
+    """Whether any process of this start left a record."""
+    return any(_failures(folder, _own_start()))
 
 
 def forget_last_run(folder: Path) -> None:
     """Remove what an earlier start left of how it ended; called before any process is started."""
-    for path in (folder / STATUS_NAME, folder / JOINED_NAME, *folder.glob(_FAILURES)):
+    for path in (folder / STATUS_NAME, folder / JOINED_NAME, *_failures(folder)):
         path.unlink(missing_ok=True)
 
 
@@ -95,26 +98,60 @@ def _forget_earlier_start(folder: Path) -> None:
     written in the meantime stays.
     """
     rank, world_size = (int(os.environ.get(*of)) for of in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    for path in folder.glob(_FAILURES):
+    for path in _failures(folder, _own_start()):
         if int(path.stem.rpartition("-")[2]) % world_size == rank:
             path.unlink(missing_ok=True)
     if rank == 0:
         (folder / STATUS_NAME).unlink(missing_ok=True)
 
 
-def first_failure(folder: Path) -> Mapping[str, Any]:
-    """Return the record that names the cause; empty without any."""
-    records = [cast("dict[str, Any]", read_json(path)) for path in folder.glob(_FAILURES)]
+def first_failure(folder: Path, start: str = "*") -> Mapping[str, Any]:
+    """Return the record that names the cause; empty without any.
+
+    Args:
+        folder: The run's output folder.
+        start: Which start is asked about; any, where no other one can be alive.
+    """
+    records = [cast("dict[str, Any]", read_json(path)) for path in _failures(folder, start)]
     # A process that names its error in our words knows more than one that lost a peer at the same moment.
     return min(records, key=lambda record: (not record["is_ours"], record["time"]), default={})
 
 
+def write_joined(folder: Path, machines: Sequence[Mapping[str, Any]]) -> None:
+    """Say which machines take part in this start, each with `host` and `num_processes`."""
+    write_json(folder / JOINED_NAME, {"start": _own_start(), "machines": machines})
+
+
 def read_joined(folder: Path) -> list[dict[str, Any]]:
-    """Return the machines that take part, each with `host` and `num_processes`; none if they have not met."""
+    """Return the machines that take part; none if they have not met."""
+    return cast("list[dict[str, Any]]", _joined(folder).get("machines", []))
+
+
+def check_start(folder: Path) -> None:
+    """Make sure that nobody began again without this process, before it writes what counts.
+
+    Raises:
+        TrainError: Somebody did.
+    """
+    if _joined(folder).get("start", _own_start()) != _own_start():
+        raise TrainError(
+            f"{folder}: this process stood still until the others began again without it"
+        )
+
+
+def _joined(folder: Path) -> dict[str, Any]:
     try:
-        return cast("list[dict[str, Any]]", read_json(folder / JOINED_NAME))
+        return cast("dict[str, Any]", read_json(folder / JOINED_NAME))
     except StorageError:
-        return []
+        return {}
+
+
+def _own_start() -> str:
+    return os.environ.get(_START, "alone")
+
+
+def _failures(folder: Path, start: str = "*") -> Iterator[Path]:
+    return folder.glob(f"failure-{start}-*.json")
 
 
 def describe_joined(machines: Sequence[Mapping[str, Any]]) -> str:

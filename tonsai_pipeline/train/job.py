@@ -29,6 +29,7 @@ from tonsai_pipeline.storage.files import name_contents, write_json
 from tonsai_pipeline.storage.job_folder import (
     METRICS_NAME,
     STATUS_NAME,
+    check_start,
     describe_joined,
     has_failed,
     read_joined,
@@ -268,6 +269,7 @@ def _write_status(
     backend, plan = setup.backend, setup.plan
     if backend.rank != 0:
         return
+    check_start(run.output_dir)
     status = {
         "state": "finished" if outcome.finished else "interrupted",
         "fingerprint": run.fingerprint,

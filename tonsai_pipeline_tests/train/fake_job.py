@@ -34,7 +34,7 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "fail":
         record = {"time": 2.0, "is_ours": False, "error": "RuntimeError", "message": "peer lost"}
-        (out / "failure-0.json").write_text(json.dumps(record))
+        (out / "failure-alone-0.json").write_text(json.dumps(record))
         record = {
             **record,
             "time": 3.0,
@@ -42,7 +42,7 @@ def main() -> None:
             "error": "DataError",
             "message": "bad row",
         }
-        (out / "failure-1.json").write_text(json.dumps({**record, "step": 7}))
+        (out / "failure-alone-1.json").write_text(json.dumps({**record, "step": 7}))
         sys.exit(1)
     if what == "leave_child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

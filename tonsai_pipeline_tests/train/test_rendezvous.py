@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -124,10 +125,10 @@ def test_a_training_is_announced_while_it_runs(folder: Path) -> None:
         meeting.knock(folder, "127.0.0.2")
         # Whoever meets now finds it by itself.
         assert not is_asked()
-        (folder / "joined.json").write_text('[{"host": "a", "num_processes": 1}]')
+        job_folder.write_joined(folder, [{"host": "a", "num_processes": 1}])
         assert is_asked()
         two = [{"host": name, "num_processes": 1} for name in "ab"]
-        (folder / "joined.json").write_text(json.dumps(two))
+        job_folder.write_joined(folder, two)
         # No more than asked for.
         assert not is_asked()
     assert not (folder / "nodes.json").exists()
@@ -242,18 +243,43 @@ def test_a_process_forgets_what_earlier_ones_of_its_place_left(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for rank in range(5):
-        (folder / f"failure-{rank}.json").touch()
+        (folder / f"failure-now-{rank}.json").touch()
+    (folder / "failure-earlier-1.json").touch()
     (folder / "status.json").touch()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "now")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert job_folder.run_recorded(folder, lambda: None) == 0
     assert {path.name for path in folder.iterdir()} == {
-        *(f"failure-{rank}.json" for rank in (0, 2, 4)),
+        *(f"failure-now-{rank}.json" for rank in (0, 2, 4)),
+        "failure-earlier-1.json",
         "status.json",
     }
     monkeypatch.setenv("RANK", "0")
     job_folder.run_recorded(folder, lambda: None)
-    assert not list(folder.iterdir())
+    assert [path.name for path in folder.iterdir()] == ["failure-earlier-1.json"]
+
+
+def test_what_a_machine_says_that_wakes_too_late_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Rendezvous("2").opened()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "earlier")
+    job_folder.write_joined(folder, [{"host": "a", "num_processes": 1}])
+    job_folder.check_start(folder)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", place.id)
+    job_folder.write_joined(folder, [{"host": "b", "num_processes": 1}])
+    job_folder.check_start(folder)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "earlier")
+    with pytest.raises(TrainError, match="without it") as late:
+        job_folder.check_start(folder)
+    job_folder.record_error(folder, late.value)
+    assert job_folder.has_failed(folder)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", place.id)
+    assert not job_folder.has_failed(folder)
+    spec = LaunchSpec(JOB, folder / "run.json", folder, rendezvous=place)
+    assert read_result(spec, 1).failure == {}
+    assert read_result(replace(spec, rendezvous=None), 1).failure["error"] == "TrainError"
 
 
 def test_who_waits_in_vain_is_told_what_to_do(folder: Path) -> None:
@@ -262,7 +288,7 @@ def test_who_waits_in_vain_is_told_what_to_do(folder: Path) -> None:
     assert not result.may_retry
     with pytest.raises(TrainError, match=r"fewer than 2 machines came to .* `tonsai node`"):
         result.raise_for_failure()
-    (folder / "joined.json").write_text('[{"host": "a", "num_processes": 1}]')
+    job_folder.write_joined(folder, [{"host": "a", "num_processes": 1}])
     assert read_result(spec, 1).may_retry
 
 

@@ -25,6 +25,7 @@ from tonsai_pipeline.storage.files import (
     translate_os_errors,
     write_json,
 )
+from tonsai_pipeline.storage.job_folder import check_start
 from tonsai_pipeline.storage.manifest import MANIFEST_NAME
 from tonsai_pipeline.train.loop.batch_plan import Skips
 
@@ -93,7 +94,7 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Where they are; the same one for all processes.
+        folder: Where they are, in the run's output folder; the same one for all processes.
         section: How many are kept.
         guards: Disk that must remain, and what to do when less would.
         rank: This process.
@@ -152,6 +153,7 @@ class Checkpoints:
 
         Raises:
             TrainError: Too little disk would remain, and the recipe says to stop; nothing was written.
+            TrainError: The others began again without this process.
             StorageError: The disk refused.
         """
         final = self.folder / f"step-{state.step:08d}"
@@ -171,6 +173,7 @@ class Checkpoints:
                 {p.relative_to(building).as_posix(): _seal(p) for p in write(building)}
             )
         if self.rank == 0:
+            check_start(self.folder.parent)
             with translate_os_errors(final):
                 manifest = {"format": _FORMAT, "state": asdict(state), "files": entries}
                 write_json(building / MANIFEST_NAME, manifest)

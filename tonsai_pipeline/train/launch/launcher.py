@@ -196,9 +196,10 @@ def read_result(spec: LaunchSpec, exit_code: int) -> LaunchResult:
     try:
         status = cast("dict[str, Any]", read_json(folder / STATUS_NAME))
     except StorageError:
-        failure = first_failure(folder)
-        if not failure and spec.rendezvous is not None and not read_joined(folder):
-            nobody = spec.rendezvous.nobody_came()
+        place = spec.rendezvous
+        failure = first_failure(folder, place.id if place else "*")
+        if not failure and place is not None and not read_joined(folder):
+            nobody = place.nobody_came()
             failure = {"error": "TrainError", "message": nobody, "is_ours": True}
         return LaunchResult("failed", exit_code, failure=failure)
     return LaunchResult(status["state"], exit_code, status=status)

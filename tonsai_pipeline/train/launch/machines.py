@@ -17,8 +17,7 @@ from typing import Any
 import torch.distributed as dist
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.storage.files import write_json
-from tonsai_pipeline.storage.job_folder import JOINED_NAME
+from tonsai_pipeline.storage.job_folder import write_joined
 
 #: A network file system may show what another machine wrote as late as that.
 _PATIENCE_S = 60.0
@@ -46,7 +45,7 @@ def meet(folder: Path) -> list[dict[str, Any]]:
         _check_shared(folder, own[0], everyone[0][2], hosts)
     machines = [{"host": hosts[name], "num_processes": count} for name, count in counts.items()]
     if not dist.is_initialized() or dist.get_rank() == 0:
-        write_json(folder / JOINED_NAME, machines)
+        write_joined(folder, machines)
     return machines
 
 

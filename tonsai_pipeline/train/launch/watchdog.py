@@ -1,6 +1,6 @@
 """A run that stands still -> the stacks of all its threads, a failure record, and an end.
 
-    beat ... beat ... (nothing for watchdog_s) ──▶ hang-<rank>.txt, failure-<rank>.json, exit
+    beat ... beat ... (nothing for watchdog_s) ──▶ hang-<rank>.txt, failure-<start>-<rank>.json, exit
 
 Nothing else would end it: a process that waits for a peer or for a disk waits for ever, and holds its GPU.
 """

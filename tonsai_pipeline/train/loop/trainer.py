@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.recipe.train import known
+from tonsai_pipeline.storage.job_folder import check_start
 from tonsai_pipeline.train.backends.backend import Backend, StepResult
 from tonsai_pipeline.train.callbacks.callback import Callback
 from tonsai_pipeline.train.checkpoints.checkpoint import TrainState
@@ -186,6 +187,8 @@ class Trainer:
 
     def _after_step(self, result: StepResult) -> None:
         step = self.step
+        if self.backend.rank == 0:
+            check_start(self.run_spec.output_dir)
         for callback in self.callbacks:
             callback.after_step(step, result)
             if self.step != step:
