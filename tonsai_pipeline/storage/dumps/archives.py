@@ -21,14 +21,13 @@ from typing import IO
 
 import orjson
 
+from tonsai_pipeline.storage.dumps.compression.decoded import is_bomb, say_bomb
 from tonsai_pipeline.storage.dumps.compression.streams import (
     ByteStream,
     bad_of,
-    is_bomb,
     open_member,
     open_raw,
     open_stream,
-    say_bomb,
 )
 from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord, ReadOptions
 

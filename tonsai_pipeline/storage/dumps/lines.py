@@ -9,7 +9,8 @@ import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
+from tonsai_pipeline.storage.dumps.compression.decoded import Damage
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
 from tonsai_pipeline.storage.dumps.records import EXCERPT_CHARS, BadRow
 
 _SKIP_BYTES = 1 << 20

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tonsai_pipeline.storage.dumps.compression import streams
+from tonsai_pipeline.storage.dumps.compression import decoded
 from tonsai_pipeline.storage.dumps.read import read_dump_file
 from tonsai_pipeline.storage.dumps.records import BadRow, RawRecord
 
@@ -29,7 +29,7 @@ NUM_LONG = 24
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is free of the limit is a megabyte, so that bombs are quick to make."""
-    monkeypatch.setattr(streams, "FREE_BYTES", FREE)
+    monkeypatch.setattr(decoded, "FREE_BYTES", FREE)
 
 
 def read(path: Path) -> tuple[list[RawRecord], list[BadRow]]:
@@ -79,7 +79,7 @@ def test_members_of_a_zip_count_together(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(NUM_LONG):
             archive.writestr(f"{number}.jsonl", LONG)
-    assert path.stat().st_size * streams.MAX_EXPANSION < NUM_LONG * FREE
+    assert path.stat().st_size * decoded.MAX_EXPANSION < NUM_LONG * FREE
     assert_bomb(path, max_rows=NUM_LONG - 1)
 
 

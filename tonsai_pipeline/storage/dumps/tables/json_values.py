@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
+from tonsai_pipeline.storage.dumps.compression.decoded import Damage
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,

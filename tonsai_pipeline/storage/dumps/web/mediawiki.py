@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 from xml.parsers.expat.errors import XML_ERROR_JUNK_AFTER_DOC_ELEMENT, codes
 
-from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
+from tonsai_pipeline.storage.dumps.compression.decoded import Damage
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
 from tonsai_pipeline.storage.dumps.records import (
     BadRow,
     RawRecord,

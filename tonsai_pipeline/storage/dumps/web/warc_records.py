@@ -14,7 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, Damage, bad_of
+from tonsai_pipeline.storage.dumps.compression.decoded import Damage
+from tonsai_pipeline.storage.dumps.compression.streams import ByteStream, bad_of
 from tonsai_pipeline.storage.dumps.records import EXCERPT_CHARS, BadRow, excerpt
 
 _READ_BYTES = 256 << 10
