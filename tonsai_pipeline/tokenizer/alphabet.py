@@ -29,7 +29,16 @@ def _byte_chars() -> tuple[str, ...]:
 
 #: The character that stands for each byte. Source: Radford et al. 2019, GPT-2's `bytes_to_unicode`.
 BYTE_CHARS = _byte_chars()
-_CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
+
+
+class _CharBytes(dict[int, int]):
+    """Code points of the characters to their bytes; what stands for none is no byte."""
+
+    def __missing__(self, key: int) -> int:
+        raise ValueError(f"{chr(key)!r} stands for no byte")
+
+
+_CHAR_BYTES = _CharBytes({ord(char): byte for byte, char in enumerate(BYTE_CHARS)})
 #: What each byte token is called under "char", the name `tokenizers` looks for.
 BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _TOKEN_BYTES = {token: bytes([byte]) for byte, token in enumerate(BYTE_TOKENS)}
@@ -51,10 +60,7 @@ def from_byte_chars(symbols: str) -> bytes:
     Raises:
         ValueError: A character stands for no byte.
     """
-    try:
-        return bytes(_CHAR_BYTES[char] for char in symbols)
-    except KeyError as error:
-        raise ValueError(f"{error} stands for no byte") from None
+    return symbols.translate(_CHAR_BYTES).encode("latin-1")
 
 
 def token_bytes(token: str, alphabet: AlphabetName) -> bytes:

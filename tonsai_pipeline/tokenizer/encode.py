@@ -9,13 +9,9 @@ gigatoken has no normalizer but NFC, and Khmer is cut in a fifth of the time. Th
 texts in which tokenizer.json would still change something go through its normalizer.
 """
 
-# pyarrow.compute makes its functions when it is loaded; no checker sees them.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
 from typing import Any
 
 import gigatoken
@@ -23,8 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
-import regex
 from tokenizers import Tokenizer
 
 from tonsai_pipeline.text import codepoints as cp
@@ -45,8 +39,9 @@ _TRIGGERS = {
 }
 
 
-#: Text of which one document is compared with `tokenizers`, in bytes: 2 % of the time.
-_COMPARE_EVERY_BYTES = 1 << 20
+#: Text of which one document is compared with `tokenizers`, in bytes; and how many bytes of text each byte that is
+#: compared stands for at least: `tokenizers` takes up to 25 times as long, so that is 5 % of the time at most.
+_COMPARE_EVERY_BYTES, _COMPARE_ONE_BYTE_OF = 1 << 20, 512
 
 #: Text after which gigatoken is opened anew, in bytes: it keeps every word that it has seen, three bytes a byte of text.
 _REOPEN_EVERY_BYTES = 128 << 20
@@ -56,16 +51,17 @@ class WrongIdsError(Exception):
     """The fast encoder gave a text other ids than `tokenizers`; what it gave before is not to be trusted."""
 
 
-@cache
-def _unassigned() -> str:
-    """Return a class of the code points that Python's Unicode tables do not know: the two encoders may differ there."""
-    # Planes 4 to 13 hold nothing yet, 15 and 16 are for private use: a fifth of the time.
-    known = np.ones(0x110001, dtype=bool)
-    known[0x40000:0xE0000] = False
-    for code in (*range(0x40000), *range(0xE0000, 0xF0000)):
-        known[code] = unicodedata.category(chr(code)) != "Cn"
-    edges = np.flatnonzero(np.diff(known.astype(np.int8))) + 1
-    return "".join(rf"\x{{{a:X}}}-\x{{{b - 1:X}}}" for a, b in edges.reshape(-1, 2).tolist())
+def holds_unassigned(text: str) -> bool:
+    r"""Return whether a code point is in a text that Python's Unicode tables do not know: the two encoders may differ there.
+
+    Example:
+        >>> holds_unassigned("\u1780\n\t\u200b"), holds_unassigned("\u17de")
+        (False, True)
+    """
+    # Most text is printable or ASCII, which is told at a GB a second; what is unassigned is neither.
+    if text.isascii() or text.isprintable():
+        return False
+    return any(unicodedata.category(char) == "Cn" for char in set(text))
 
 
 class Encoder:
@@ -95,9 +91,9 @@ class Encoder:
         self._begin, self._end = info.bos_id, info.eos_id
         self._dtype, self._parallel = dtype, parallel
         self._num_batches = 0
-        self._unseen_bytes = _COMPARE_EVERY_BYTES
-        self._triggers: str | None = None
-        self._plain_only = ""
+        self._bytes_to_compare = 0
+        self._triggers: list[str] = []
+        self._words: list[str] = []
         self._fast: Any = None
         self._fast_json = b""
         self._kept_bytes = 0
@@ -131,15 +127,14 @@ class Encoder:
         return np.fromiter((i for ids in found for i in ids), np.uint32, int(sizes.sum())), sizes
 
     def _encode_fast(self, texts: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
-        said = self._normalized(texts)
-        by_plain = pc.match_substring_regex(texts, self._plain_only).to_numpy(zero_copy_only=False)
-        ids, sizes = self._give(said)
+        said: list[str] = texts.to_pylist()
+        ids, sizes = self._give([self._normalized(text) for text in said])
         self._kept_bytes += texts.nbytes
         if self._kept_bytes > _REOPEN_EVERY_BYTES:
             self._kept_bytes = 0
             self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
-        places = np.flatnonzero(by_plain)
-        if len(places):
+        places = self._only_for_plain(said)
+        if places:
             others, other_sizes = self._encode_plain(texts.take(pa.array(places)))
             pieces = np.split(ids, np.cumsum(sizes)[:-1])
             for place, piece in zip(
@@ -156,29 +151,33 @@ class Encoder:
         ends = np.asarray(lists.offsets.data)
         return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
 
-    def _normalized(self, texts: pa.Array) -> list[str]:
-        said: list[str] = texts.to_pylist()
+    def _normalized(self, text: str) -> str:
         normalizer = self._plain.normalizer
-        if normalizer is None:
-            return said
-        changed = np.zeros(len(said), dtype=bool)
-        if self._triggers:
-            changed = pc.match_substring_regex(texts, self._triggers).to_numpy(zero_copy_only=False)
+        if normalizer is None or text.isascii():
+            return text
+        if unicodedata.is_normalized("NFC", text) and not any(
+            trigger in text for trigger in self._triggers
+        ):
+            return text
+        return normalizer.normalize_str(text)
+
+    def _only_for_plain(self, said: list[str]) -> list[int]:
+        """Return the places of texts of which only `tokenizers` is sure."""
         return [
-            normalizer.normalize_str(text)
-            if suspect or not unicodedata.is_normalized("NFC", text)
-            else text
-            for text, suspect in zip(said, changed, strict=True)
+            place
+            for place, text in enumerate(said)
+            if holds_unassigned(text) or any(word in text for word in self._words)
         ]
 
     def _compare(self, texts: pa.Array, ids: Ids, sizes: npt.NDArray[np.int64]) -> None:
         """Compare one text, now and then, each time at another place of the batch."""
-        self._unseen_bytes += texts.nbytes
-        if not len(texts) or self._unseen_bytes < _COMPARE_EVERY_BYTES:
+        self._bytes_to_compare -= texts.nbytes
+        if not len(texts) or self._bytes_to_compare > 0:
             return
-        self._unseen_bytes = 0
         place = self._num_batches * 7919 % len(texts)
         self._num_batches += 1
+        size = texts.slice(place, 1).nbytes
+        self._bytes_to_compare = max(_COMPARE_EVERY_BYTES, size * _COMPARE_ONE_BYTE_OF)
         expected, _ = self._encode_plain(texts.slice(place, 1))
         first = int(sizes[:place].sum())
         if not np.array_equal(ids[first : first + sizes[place]], expected):
@@ -190,19 +189,18 @@ class Encoder:
         if triggers is None:
             return
         # Special tokens in a text are text; the others stay tokens, which only `tokenizers` is asked to find.
-        words = [token["content"] for token in state["added_tokens"] if not token["special"]]
-        self._plain_only = "|".join([f"[{_unassigned()}]", *map(regex.escape, words)])
-        self._triggers = "|".join(triggers)
+        self._words = [token["content"] for token in state["added_tokens"] if not token["special"]]
+        self._triggers = triggers
         reduced = state | {"normalizer": None, "added_tokens": [], "post_processor": None}
         try:
             self._fast_json = orjson.dumps(reduced)
             self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
             for place in range(len(probes := pa.array(probe_texts(), pa.large_string()))):
-                self._unseen_bytes = _COMPARE_EVERY_BYTES
+                self._bytes_to_compare = 0
                 self._encode_fast(probes.slice(place, 1))
         except (ValueError, RuntimeError, NotImplementedError, WrongIdsError):
             self._fast = None
-        self._unseen_bytes = _COMPARE_EVERY_BYTES
+        self._bytes_to_compare = 0
 
 
 def _normalizer_triggers(normalizer: dict[str, Any] | None) -> list[str] | None:

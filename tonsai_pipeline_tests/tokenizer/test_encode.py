@@ -25,7 +25,7 @@ from tonsai_pipeline.tokenizer.assemble import (
     special_tokens,
 )
 from tonsai_pipeline.tokenizer.bpe import BpeOptions, train_bpe
-from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError
+from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError, holds_unassigned
 from tonsai_pipeline.tokenizer.pretokenize import split_words
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
@@ -158,7 +158,7 @@ def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) 
             return right.encode_batch([text[:-1] for text in texts], parallel=parallel)
 
     encoder._fast = Wrong()
-    encoder._unseen_bytes = 1 << 20
+    encoder._bytes_to_compare = 0
     with pytest.raises(WrongIdsError, match="gigatoken cuts"):
         encode(encoder, TEXTS)
 
@@ -186,10 +186,21 @@ def test_it_is_opened_anew_before_it_keeps_too_much(
     assert len(opened) == 4
 
 
-def test_newer_characters_are_those_that_python_does_not_know(fast: Encoder) -> None:
-    unknown = pa.array(["\u1ad3", "\U0001fbff", "\u0378"], pa.large_string())
-    import pyarrow.compute as pc
+def test_long_texts_are_compared_less_often(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(tokenizer)
+    compared: list[int] = []
+    plain = encoder._encode_plain
+    monkeypatch.setattr(
+        encoder, "_encode_plain", lambda texts: (compared.append(len(texts)), plain(texts))[1]
+    )
+    for text in ["long " * 4_000, *["short " * 20_000] * 90]:
+        encode(encoder, [text])
+    # 20 kB stand for 10 MB, of which the texts of 120 kB are 86.
+    assert len(compared) == 2
 
-    found = pc.match_substring_regex(unknown, fast._plain_only).to_pylist()
-    assert found == [unicodedata.category(text) == "Cn" for text in unknown.to_pylist()]
-    assert not any(pc.match_substring_regex(pa.array(TEXTS), fast._plain_only).to_pylist())
+
+def test_newer_characters_are_those_that_python_does_not_know() -> None:
+    assert all(map(holds_unassigned, ["\u1ad3", "a\U0001fbff", "\u1780 \u0378\n", "\U000a0000"]))
+    assert not any(map(holds_unassigned, [*TEXTS, "\ue000\u200d\x85"]))
