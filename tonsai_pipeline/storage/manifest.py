@@ -9,7 +9,7 @@ the result (a hash over the files and the report, for both are read). Equal data
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,7 +102,9 @@ def data_version(files: tuple[FileEntry, ...], report: Mapping[str, Any]) -> str
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`; from now on the folder counts as complete."""
-    write_json(folder / MANIFEST_NAME, {"format": _FORMAT, **asdict(manifest)})
+    # Not `asdict`, which copies the report, value by value.
+    files = [vars(entry) for entry in manifest.files]
+    write_json(folder / MANIFEST_NAME, {"format": _FORMAT, **vars(manifest), "files": files})
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -40,8 +40,8 @@ from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
     LanguageModel,
     label_batch,
+    languages_batch,
     normalize_batch_report,
-    paragraph_languages_batch,
 )
 from tonsai_pipeline.text.legacy import RULES_VERSION, FontTable, shipped_tables
 from tonsai_pipeline.text.ngrams import NGRAMS_VERSION
@@ -203,11 +203,12 @@ class _Totals:
     def count_paragraphs(self, kept: pa.Table, model: LanguageModel | None) -> None:
         """Add what the mixed pages of a batch are made of."""
         pages = kept.filter(pc.equal(kept.column("lang"), "mixed")).column("text")
-        for text, paragraphs in zip(
-            pages.to_pylist(), paragraph_languages_batch(pages, model), strict=True
-        ):
-            for start, end, language in paragraphs:
-                self.mixed_bytes_by_language[language] += len(text[start:end].encode())
+        lines = (line.strip() for text in pages.to_pylist() for line in text.splitlines())
+        paragraphs = pa.array([line for line in lines if line], pa.large_string())
+        languages = languages_batch(paragraphs, model)
+        table = pa.table({"lang": languages, "size": pc.binary_length(paragraphs)})
+        for row in table.group_by("lang").aggregate([("size", "sum")]).to_pylist():
+            self.mixed_bytes_by_language[row["lang"]] += row["size_sum"]
 
     def count_cuts(
         self, lines: Mapping[str, npt.NDArray[np.int32]], num_bytes: npt.NDArray[np.int64]
