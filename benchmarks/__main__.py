@@ -27,7 +27,8 @@ _RESULTS = Path("docs") / "comparisons.json"
 _PAGE = Path("docs") / "performance.md"
 _BEGIN, _END = "<!-- comparisons: made by python -m benchmarks -->", "<!-- end of comparisons -->"
 _PACKAGES = (
-    "datatrove", "datasketch", "rensa", "datasets", "tokenizers", "gigatoken", "pheasa", "khmernormalizer",
+    "datatrove", "datasketch", "rensa", "datasets", "tokenizers", "gigatoken", "kitoken", "fastokens",
+    "tokie", "trl", "pheasa", "khmernormalizer",
     "khmerspell", "transformers", "torch", "numba",
 )  # fmt: skip
 
@@ -64,9 +65,10 @@ def measure(name: str, data: Path) -> dict[str, Any]:
     facts = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "versions": versions()}
     facts["hardware"] = f"{os.cpu_count()} cores, {cpu_name()}, Python {platform.python_version()}"
     if done.returncode:
+        print(done.stderr, file=sys.stderr)
         return {**facts, "failed": done.stderr.strip().splitlines()[-1][:200]}
-    found = json.loads(done.stdout[done.stdout.index("{") :])[one.section]
-    return {**facts, "rows": [row._asdict() for row in one.rows(found)]}
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    return {**facts, "found": found, "rows": [row._asdict() for row in one.rows(found)]}
 
 
 def versions() -> dict[str, str]:
@@ -84,13 +86,19 @@ def all_rows(known: dict[str, Any]) -> list[Row]:
 
 
 def table(known: dict[str, Any]) -> str:
+    """Return the Markdown table: a line for each thing that was measured, with every peer on the same input."""
     lines = [
-        "| what | on | ours | peer | theirs | unit | ratio |",
-        "|---|---|---:|---|---:|---|---:|",
+        "| what | on | ours | peers: theirs, how many times ours is better |",
+        "|---|---|---:|---|",
     ]
+    lines_of: dict[tuple[str, str, str, str], list[str]] = {}
+    for r in all_rows(known):
+        ours = f"{r.ours:,.3g}"
+        peer = f"{r.peer} {r.theirs:,.3g}, **{r.ratio:,.3g}**"
+        lines_of.setdefault((r.what, r.text, ours, r.unit), []).append(peer)
     lines += [
-        f"| {r.what} | {r.text} | {r.ours:,.3g} | {r.peer} | {r.theirs:,.3g} | {r.unit} | **{r.ours / r.theirs:,.3g}** |"
-        for r in all_rows(known)
+        f"| {what} | {text} | {ours} {unit} | {'; '.join(peers)} |"
+        for (what, text, ours, unit), peers in lines_of.items()
     ]
     dates = sorted({one["date"] for one in known.values()})
     hardware = sorted({one["hardware"] for one in known.values()})

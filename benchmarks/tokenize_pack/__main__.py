@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import sections
 
-SECTIONS = ("tokenizer", "caps", "speed", "cpu", "fill", "plan", "memory")
+SECTIONS = ("tokenizer", "caps", "speed", "cpu", "fill", "trl", "plan", "memory")
 
 
 def main() -> None:
@@ -59,6 +59,10 @@ def run(name: str, options: argparse.Namespace, work: Path) -> dict[str, object]
         )
     if name == "fill":
         return packing.fill(options.data, work, vocab_size=size)
+    if name == "trl":
+        from benchmarks.tokenize_pack import trl_packing
+
+        return trl_packing.measure(options.data, work, vocab_size=size, repeats=options.repeats)
     if name == "cpu":
         return packing.in_process("cpu", str(options.data), str(work), size, options.repeats)
     if name == "plan":
