@@ -120,14 +120,14 @@ def _ours(folder: Path) -> Encode:
 def _kitoken(folder: Path) -> Encode:
     import kitoken
 
-    encoder = kitoken.Kitoken.from_tokenizers(_reduced(folder).encode())
+    encoder: Any = kitoken.Kitoken.from_tokenizers(_reduced(folder).encode())
     return lambda said: [np.array(ids) for ids in encoder.encode_all(said, False)]
 
 
 def _fastokens(folder: Path) -> Encode:
     import fastokens
 
-    encoder = fastokens.Tokenizer.from_json_str(_reduced(folder))
+    encoder: Any = fastokens.Tokenizer.from_json_str(_reduced(folder))
 
     def encode(said: list[str]) -> list[npt.NDArray[Any]]:
         ids, offsets = encoder.encode_batch_flat(said)
@@ -143,7 +143,7 @@ def _tokie(folder: Path) -> Encode:
 
     path = folder / "reduced.json"
     path.write_text(_reduced(folder), encoding="utf-8")
-    encoder = tokie.Tokenizer.from_json(str(path))
+    encoder: Any = tokie.Tokenizer.from_json(str(path))
 
     def encode(said: list[str]) -> list[npt.NDArray[Any]]:
         ids, lengths = encoder.encode_batch_flat(said, add_special_tokens=False)

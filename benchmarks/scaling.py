@@ -5,11 +5,12 @@
         └─▶ table of growth: exponents of CPU time, peaks
 
 CPU seconds of one process, not wall: what else the machine does is not counted. The text is that of `tonsai demo`,
-half Khmer, in eight formats; no two documents are alike but for those that are planted. Parts, shards and the
-tokenizer's sample are small, so that even 1x has several of each and fills its sample: memory must follow these
-settings, not the corpus.
+half Khmer, in eight formats; no two documents are alike but for those that are planted. For the table of growth
+parts, shards and the tokenizer's sample are small, so that even 1x has several of each and fills its sample: memory
+must follow these settings, not the corpus. For the table of costs they are as the recipe has them.
 
-uv run python -m benchmarks.scaling [--base 0.125] [--times 1 4 16 64] [--output FOLDER] [--json FILE]
+uv run python -m benchmarks.scaling [--base 0.125] [--times 1 4 16 64] [--json FILE]
+uv run python -m benchmarks.scaling --base 1 --times 1 4 8 --output tonsai_pipeline/planner
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ LAST = "packed_shards"
 #: Seconds below which nothing is said about growth.
 LEAST_S = 0.1
 #: Small parts, shards and samples.
-SETTINGS = {
+SETTINGS: dict[str, dict[str, object]] = {
     "ingest": {"part_bytes": 1 << 18},
     "packing": {"shard_rows": 256},
     "tokenizer": {"sample": {"max_content_bytes": 150_000}},
@@ -62,18 +63,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=float, default=0.125, help="size of 1x; 1 is some 4 MB")
     parser.add_argument("--times", type=float, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--output", type=Path, help="folder for the table of costs")
+    parser.add_argument("--output", type=Path, help="folder for the table of costs, made instead")
     parser.add_argument("--json", type=Path, help="file for all numbers")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:  # kernels are compiled
         alone(write, Path(folder), 0.05)
         alone(run_stages, Path(folder))
+    settings = {} if told.output else SETTINGS
     runs: dict[float, Run] = {}
     for times in told.times:
         with tempfile.TemporaryDirectory() as folder:
             alone(write, Path(folder), told.base * times)
             runs[times] = {
-                name: alone(run_stage, name, Path(folder)) for name in PIPELINE.up_to(LAST)
+                name: alone(run_stage, name, Path(folder), settings)
+                for name in PIPELINE.up_to(LAST)
             }
         if told.json:
             told.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
@@ -90,20 +93,20 @@ def alone(function: Callable[..., T], *arguments: object) -> T:
 
 
 def write(root: Path, scale: float) -> None:
-    """Write dumps, and none of the process's memory is left."""
+    """Write dumps into the inbox below `root`."""
     write_synthetic_dumps(Layout(root, "demo").inbox, scale=scale)
 
 
 def run_stages(root: Path) -> None:
     """Build all assets."""
     for name in PIPELINE.up_to(LAST):
-        run_stage(name, root)
+        run_stage(name, root, {})
 
 
-def run_stage(stage: str, root: Path) -> dict[str, float]:
+def run_stage(stage: str, root: Path, changes: dict[str, dict[str, object]]) -> dict[str, float]:
     """Build one asset of what the processes before left below `root`."""
     settings = load_recipe("demo").model_dump()
-    for section, values in SETTINGS.items():
+    for section, values in changes.items():
         settings[section] |= values
     builder = open_in(root, parse_recipe(settings, where="demo"))
     # The compiled kernels are loaded, as by the first part of a worker.
@@ -142,16 +145,17 @@ def exponent(times: list[float], seconds: list[float]) -> float | None:
     """Return the power of the size that costs grow with, from what each step adds: what is fixed falls out.
 
     Returns:
-        None where a step adds less than a tenth of a second: noise.
+        None where fewer than two steps add a tenth of a second, which is noise.
 
     Example:
         >>> round(exponent([1, 4, 16, 64], [0.5 + 0.1 * size for size in [1, 4, 16, 64]]), 6)
         1.0
     """
-    added = np.diff(seconds)[1:]
-    if (added < LEAST_S).any():
+    steps, added = np.diff(times), np.diff(seconds)
+    told = added >= LEAST_S
+    if told.sum() < 2:
         return None
-    return float(np.polyfit(np.log(np.diff(times)[1:]), np.log(added), 1)[0])
+    return float(np.polyfit(np.log(steps[told]), np.log(added[told]), 1)[0])
 
 
 def costs(runs: list[Run]) -> dict[str, object]:

@@ -73,7 +73,7 @@ def _ours(builder: Builder) -> tuple[int, int]:
 def _trl(documents: pa.Table, strategy: str) -> tuple[int, int]:
     """Return the tokens and rows of TRL's packing."""
     import datasets
-    from trl import pack_dataset
+    from trl.data_utils import pack_dataset
 
     datasets.disable_progress_bars()
     packed = pack_dataset(
