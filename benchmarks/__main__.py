@@ -68,7 +68,7 @@ def measure(name: str, data: Path) -> dict[str, Any]:
         print(done.stderr, file=sys.stderr)
         return {**facts, "failed": done.stderr.strip().splitlines()[-1][:200]}
     found = json.loads(done.stdout[done.stdout.index("{") :])
-    return {**facts, "found": found, "rows": [row._asdict() for row in one.rows(found)]}
+    return {**facts, "rows": [row._asdict() for row in one.rows(found)]}
 
 
 def versions() -> dict[str, str]:
