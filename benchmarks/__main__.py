@@ -93,8 +93,8 @@ def table(known: dict[str, Any]) -> str:
     ]
     lines_of: dict[tuple[str, str, str, str], list[str]] = {}
     for r in all_rows(known):
-        ours = f"{r.ours:,.3g}"
-        peer = f"{r.peer} {r.theirs:,.3g}, **{r.ratio:,.3g}**"
+        ours = three_digits(r.ours)
+        peer = f"{r.peer} {three_digits(r.theirs)}, **{three_digits(r.ratio)}**"
         lines_of.setdefault((r.what, r.text, ours, r.unit), []).append(peer)
     lines += [
         f"| {what} | {text} | {ours} {unit} | {'; '.join(peers)} |"
@@ -103,7 +103,8 @@ def table(known: dict[str, Any]) -> str:
     dates = sorted({one["date"] for one in known.values()})
     hardware = sorted({one["hardware"] for one in known.values()})
     lines += ["", f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {'; '.join(hardware)}."]
-    newest = max(known.values(), key=lambda one: one["date"])["versions"]
+    oldest_first = sorted(known.values(), key=lambda one: one["date"])
+    newest = {name: number for one in oldest_first for name, number in one["versions"].items()}
     lines += [", ".join(f"{name} {number}" for name, number in newest.items()) + "."]
     lines += [
         f"- **{name}** was not measured: {one['failed']}"
@@ -111,6 +112,11 @@ def table(known: dict[str, Any]) -> str:
         if "failed" in one
     ]
     return "\n".join(lines)
+
+
+def three_digits(number: float) -> str:
+    """Return a number with three digits that say something, and no exponent."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def write_between(path: Path, text: str) -> None:
