@@ -23,6 +23,8 @@ COPY . .
 RUN uv sync --locked --no-default-groups --extra all --compile-bytecode
 
 ENV PATH=/tonsai/.venv/bin:$PATH TONSAI_HOME=/data DAGSTER_HOME=/data/dagster
+# Holds for processors like the builder's; on another kind the first run compiles again.
+RUN tonsai warm-up
 RUN mkdir -p /data/dagster && cp dagster.yaml /data/dagster/
 VOLUME /data
 EXPOSE 3000

@@ -34,6 +34,7 @@ from tonsai_pipeline.cli.report import report
 from tonsai_pipeline.cli.run import run
 from tonsai_pipeline.cli.sft import sft
 from tonsai_pipeline.cli.train_tokenizer import train_tokenizer
+from tonsai_pipeline.cli.warm_up import warm_up
 from tonsai_pipeline.errors import TonsaiError, missing_extra
 from tonsai_pipeline.train.launch.launcher import waiting_policy
 
@@ -68,6 +69,7 @@ def options(
 
 app.command(rich_help_panel="Start here")(demo)
 app.command(rich_help_panel="Start here")(init)
+app.command("warm-up", rich_help_panel="Start here")(warm_up)
 app.command(rich_help_panel="The graph")(run)
 app.add_typer(dumps_app, name="dumps", rich_help_panel="The graph")
 app.command(rich_help_panel="The graph")(plan)

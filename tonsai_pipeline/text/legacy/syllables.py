@@ -84,8 +84,7 @@ def convert_codes(data, offsets, code_of, children, entry_of, starts, symbols, g
     singles = _single_entries(children, entry_of)
     out = np.empty(growth * (offsets[num_texts] - offsets[0]) + 8, dtype=np.uint8)
     # The comma of another font is a symbol more.
-    widest = np.diff(starts).max() + 1
-    drawn = np.empty(widest * np.diff(offsets).max() if num_texts else 0, dtype=np.int32)
+    drawn = np.empty((_widest(starts) + 1) * _widest(offsets), dtype=np.int32)
     new_offsets = np.zeros(num_texts + 1, dtype=np.int64)
     counts = np.zeros((num_texts, 4), dtype=np.int32)
     to = 0
@@ -108,8 +107,29 @@ def _single_entries(children, entry_of):
     for code in range(len(singles)):
         node = children[0, code]
         if node >= 0:
-            singles[code] = entry_of[node] if children[node].max() < 0 else _WALK
+            singles[code] = _WALK if _goes_on(children[node]) else entry_of[node]
     return singles
+
+
+# numpy's `diff` and `max` say the same as these two, and take seven seconds of compiling.
+
+
+@inner
+def _widest(borders):
+    """Return the largest distance between neighbours, which ascend."""
+    widest = np.int64(0)
+    for i in range(len(borders) - 1):
+        widest = max(widest, np.int64(borders[i + 1] - borders[i]))
+    return widest
+
+
+@inner
+def _goes_on(children):
+    """Return whether a node has a child."""
+    for child in children:  # noqa: SIM110 (numba compiles no generator)
+        if child >= 0:
+            return True
+    return False
 
 
 # --- codes -> symbols -----------------------------------------------------------------------------
