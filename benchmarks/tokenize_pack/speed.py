@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from tokenizers import Tokenizer
@@ -22,6 +22,8 @@ from tonsai_pipeline.stages.tokenize import stage as tokenize
 from tonsai_pipeline.storage.shards import id_dtype
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.tokenizer.encode import Encoder
+
+K = TypeVar("K")
 
 SEQ_LEN = 2048
 NUM_CORES = len(os.sched_getaffinity(0))
@@ -78,18 +80,28 @@ def cpu(data: str, work: str, vocab_size: int, repeats: int) -> dict[str, object
     )
     found: dict[str, object] = {}
     for lang, said in corpus.items():
+        parts = {"few": said[::_EVERY], "whole": said}
+        # Both sizes in turns, so that a busy moment does not fall on one of them.
+        runs = {
+            (part, name): run
+            for part, some in parts.items()
+            for name, run in _runs(
+                tokenizer, lang, some, Path(work, f"{lang}-{part}"), engine
+            ).items()
+        }
+        best = _best_of_turns(runs, repeats, time.process_time)
         few, whole = (
-            _cpu_s(tokenizer, lang, said[::every], Path(work, f"{lang}-{every}"), engine, repeats)
-            for every in (_EVERY, 1)
+            {name: seconds for (one, name), seconds in best.items() if one == part}
+            for part in parts
         )
-        num_mb, further_mb = whole["MB"], whole["MB"] - few["MB"]
+        num_mb = _num_bytes(said) / 1e6
+        further_mb = num_mb - _num_bytes(parts["few"]) / 1e6
+        opening_s = whole.pop("opening our encoder")
         speeds = {name: num_mb / seconds for name, seconds in whole.items()}
         further = {name: further_mb / (seconds - few[name]) for name, seconds in whole.items()}
-        for one in (speeds, further):
-            del one["MB"], one["opening our encoder"]
         found[lang] = {
             "text MB": num_mb,
-            "s of CPU time to open our encoder": whole["opening our encoder"],
+            "s of CPU time to open our encoder": opening_s,
             "MB/s of CPU time": speeds,
             "MB/s of CPU time, further text": further,
             **{
@@ -101,21 +113,20 @@ def cpu(data: str, work: str, vocab_size: int, repeats: int) -> dict[str, object
     return found
 
 
-def _cpu_s(
-    tokenizer: Artifact, lang: str, said: list[str], work: Path, engine: Engine, repeats: int
-) -> dict[str, float]:
-    """Return the CPU seconds of each encoder and of the stages, and the MB of the text."""
+def _runs(
+    tokenizer: Artifact, lang: str, said: list[str], work: Path, engine: Engine
+) -> dict[str, Callable[[], object]]:
+    """Return what is measured on some texts of a language."""
     section = {"base": str(tokenizer.path), "compare_gpt2": False}
     builder = _builder(work, {lang: said}, engine, tokenizer=section)
     prepared.shards(builder)  # compiles, and reads the texts from disk once
-    runs = {
+    return {
         "encode_batch_fast": lambda: raw(tokenizer.path, {"": said}, 1),
         "opening our encoder": lambda: encode(tokenizer, []),
         "our encoder": lambda: encode(tokenizer, said),
         "tokenize": lambda: _tokenize_again(builder),
         "text to shards": lambda: _shards_again(builder),
     }
-    return {"MB": _num_bytes(said) / 1e6} | _best_of_turns(runs, repeats, time.process_time)
 
 
 def raw(folder: Path, corpus: dict[str, list[str]], copies: int) -> None:
@@ -186,10 +197,10 @@ def _shards_again(builder: Builder) -> None:
 
 
 def _best_of_turns(
-    runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float]
-) -> dict[str, float]:
+    runs: Mapping[K, Callable[[], object]], repeats: int, clock: Callable[[], float]
+) -> dict[K, float]:
     """Run everything in turns; return the seconds of the quickest turn of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[K, list[float]] = {name: [] for name in runs}
     for turn in range(repeats):
         for name, run in runs.items():
             started = clock()
