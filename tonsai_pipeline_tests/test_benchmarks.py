@@ -29,7 +29,7 @@ def test_a_line_has_every_peer_on_the_same_input_and_says_what_failed() -> None:
 
 def test_rows_are_made_of_what_a_benchmark_prints() -> None:
     one = {"MB/s": 4.0, "further MB/s": 8.0, "peak MB": 10.0}
-    found = {"khm": {"text MB": 20.3, "ours": one, "datatrove": {name: 2.0 for name in one}}}
+    found = {"khm": {"text MB": 20.3, "ours": one, "datatrove": dict.fromkeys(one, 2.0)}}
     rows = list(COMPARISONS["whole"].rows(found))
     assert [row.ratio for row in rows] == [2.0, 4.0, 0.2]
 
