@@ -8,8 +8,8 @@ run takes beyond the second is start-up: imports, models, compiled code. `furthe
 the eighth: no file, stage or table of a tokenizer is opened for it. Both get a tokenizer that is trained already.
 
 The work is as alike as the two are. Both read, normalize, judge by rules, drop near duplicates, encode, shuffle and
-write. Only ours tells languages, repairs Khmer, keeps every decision and document as artifacts that can be read, counts
-personal data and fits documents into rows; only datatrove's cuts words by khmer-nltk and spaCy, and writes one stream
+write. Only ours tells languages, repairs Khmer, keeps every decision and document as artifacts that can be read, and
+fits documents into rows; only datatrove's cuts words by khmer-nltk and spaCy, and writes one stream
 of tokens that is cut anywhere. Its own language filter needs a model from the network and is left out.
 """
 
