@@ -1,4 +1,4 @@
-"""Recipe, folder -> a builder of the product's stages in it; names of assets -> artifacts and seconds."""
+"""Recipe, folder -> a builder of the product's stages in it; names of assets -> artifacts, seconds, peak memory."""
 
 from __future__ import annotations
 
@@ -42,3 +42,12 @@ def read_table(builder: Builder, stage: str, *columns: str, folder: str = ".") -
         path for dump in builder.dumps.versions for path in builder.build(stage, dump).parts(folder)
     ]
     return pa.concat_tables(read_part(path, list(columns) or None) for path in parts)
+
+
+def peak_mb() -> float:
+    """Return the peak resident memory of this program.
+
+    Not `ru_maxrss`: a process takes that over from the one that started it.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

@@ -30,8 +30,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.builders import open_in
-from benchmarks.memory import peak_mb
+from benchmarks.builders import open_in, peak_mb
 from tonsai_pipeline.engine import numba_tables  # noqa: F401 - imported before the clock starts
 from tonsai_pipeline.lineage.builder import all_dumps
 from tonsai_pipeline.pipeline import PIPELINE

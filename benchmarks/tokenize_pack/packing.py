@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import texts
+from benchmarks.builders import peak_mb
 from benchmarks.tokenize_pack import prepared
 from tonsai_pipeline.cli.init import init
 from tonsai_pipeline.engine import open_engine
@@ -91,15 +92,6 @@ def child(name: str, arguments: str) -> dict[str, Any]:
     started = time.perf_counter()
     result = {"plan": _plan, "pack": _pack, "cpu": speed.cpu}[name](*json.loads(arguments))
     return result | {"peak MB": peak_mb(), "s, all": time.perf_counter() - started}
-
-
-def peak_mb() -> float:
-    """Return the peak resident memory of this program.
-
-    Not `ru_maxrss`: a process takes that over from the one that started it.
-    """
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _plan(num_documents: int) -> dict[str, float]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import sections, texts, word_tokenizers
-from benchmarks.memory import peak_mb
+from benchmarks.builders import peak_mb
 
 SECTIONS = ("khm", "eng")
 WAYS = ("ours", "datatrove")
