@@ -20,6 +20,9 @@ from tonsai_pipeline.storage.store import Store
 # Images of containers often forbid bytecode; every process of the tests would then compile Dagster and torch anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Torch's threads wait for each other by looking again and again: where other processes run too, tiny networks then take
+# five to twenty times as long. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing is wrong with a test that takes long on a busy machine, or where it compiles first.
 settings.register_profile("tonsai", deadline=None)
 settings.load_profile("tonsai")

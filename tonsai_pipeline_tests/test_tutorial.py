@@ -45,7 +45,7 @@ def steps(page: str) -> Iterator[Step]:
 @pytest.mark.timeout(900)
 def test_every_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TONSAI_", "DAGSTER_"))}
-    environment |= {"COLUMNS": "100", "TONSAI_HOME": "tonsai_data", "OMP_NUM_THREADS": "1"}
+    environment |= {"COLUMNS": "100", "TONSAI_HOME": "tonsai_data"}
     for command, typed, printed in steps(PAGE.read_text(encoding="utf-8")):
         words = shlex.split(command)
         assert words[0] == "tonsai", f"no command of ours: {command}"

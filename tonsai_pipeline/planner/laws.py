@@ -14,11 +14,10 @@ from typing import Any
 from tonsai_pipeline.planner.network import Shape
 from tonsai_pipeline.recipe.train import TrainConfig, known
 
-#: Passes up to which repeated text counts almost as new: Muennighoff et al. 2023, arXiv:2305.16264.
-_USUAL_PASSES = 4.0
-#: How the decay grows beyond them, up to a factor, and up to the largest that a recipe may have: ours, from the grid in
-#: docs/training.md. The optima of Kim et al. 2025, arXiv:2509.14786, for text read many times are 8 to 30 times the usual.
-_DECAY_POWER, _MOST_TIMES_DECAY, _MOST_DECAY = 2.0, 30.0, 10.0
+#: The decay grows with the passes, so that what AdamW remembers stays the same share of one pass, up to a factor, and
+#: up to the largest that a recipe may have: ours, from the grid in docs/training.md. The optima of Kim et al. 2025,
+#: arXiv:2509.14786, for text read many times are 8 to 30 times the usual.
+_MOST_TIMES_DECAY, _MOST_DECAY = 30.0, 10.0
 #: The largest share of a run that AdamW should remember; ours: where the law asks for more, tokens being few for the
 #: network, more decay was better (docs/training.md).
 _MOST_MEMORY = 0.3
@@ -123,7 +122,7 @@ def best_memory(num_weights: float, total_tokens: float) -> float:
 
 
 def decay_for(work: Workload, batch_tokens: float, lr: float) -> float:
-    """Return the weight decay: the one with the best memory, more where text is read more than four times.
+    """Return the weight decay: the one with the best memory, times the passes over the text.
 
     Example:
         >>> once = Workload(437e6, 5e9, 2048)
@@ -134,8 +133,7 @@ def decay_for(work: Workload, batch_tokens: float, lr: float) -> float:
     """
     memory = best_memory(work.num_weights, work.total_tokens)
     usual = batch_tokens / (lr * memory * work.total_tokens)
-    times = min(max(work.num_passes / _USUAL_PASSES, 1.0) ** _DECAY_POWER, _MOST_TIMES_DECAY)
-    return min(usual * times, _MOST_DECAY)
+    return min(usual * min(work.num_passes, _MOST_TIMES_DECAY), _MOST_DECAY)
 
 
 def resolve(train: TrainConfig, work: Workload) -> tuple[TrainConfig, Mapping[str, str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
@@ -14,7 +16,8 @@ from tonsai_pipeline.recipe.evaluate import EarlySignalConfig, InTrainingSamples
 from tonsai_pipeline.recipe.section import RecipePath, Section
 
 Auto = Literal["auto"]
-
+#: Of what `planner.laws` makes of `auto`. Bumped when the same run would get other numbers.
+LAWS_VERSION = 2
 
 _Number = TypeVar("_Number", int, float)
 
@@ -51,7 +54,7 @@ class OptimizerConfig(Section):
 
     weight_decay: Auto | Annotated[float, Field(ge=0.0, le=10.0)] = 0.1
     """Decay of weight matrices, 0..10; biases, norms and embeddings are never decayed. auto: by rate, batch and tokens
-    (Power Lines), more beyond four passes over the text."""
+    (Power Lines), times the passes over the text."""
 
     grad_clip: float = Field(default=1.0, ge=0.0, le=1000.0)
     """Largest global gradient norm, 0..1,000; 0 clips nothing."""
@@ -269,6 +272,12 @@ class TrainConfig(Section):
 
     deterministic: bool = False
     """Whether only deterministic GPU kernels are used: bitwise repeatable, slower. The CPU always is."""
+
+    def settings(self, name_file: Callable[[Path], str], where: str = "") -> dict[str, Any]:
+        """Return what changes a result, see `Section`; with the version of the laws where they decide something."""
+        found = super().settings(name_file, where)
+        left = (found.get("global_batch_tokens"), *found.get("optimizer", {}).values())
+        return found | ({"laws": LAWS_VERSION} if "auto" in left else {})
 
     @model_validator(mode="before")
     @classmethod

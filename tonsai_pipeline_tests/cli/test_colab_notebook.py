@@ -45,7 +45,6 @@ def test_it_runs_and_resumes_after_a_disconnect(
     nbclient = pytest.importorskip("nbclient", reason="the notebook's kernel is not installed")
     monkeypatch.setenv("TONSAI_NOTEBOOK", "demo")
     monkeypatch.setenv("TONSAI_NOTEBOOK_WORK", str(tmp_path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parents[1]), os.environ.get("PYTHONPATH", "")])
     )

@@ -74,8 +74,6 @@ def write_rows(folder: Path, rows: torch.Tensor) -> None:
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Verdict]]:
     """A network of 0.3 M parameters trained on generated Khmer, and the same broken in every way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder, rng = tmp_path_factory.mktemp("broken"), Random(0)
     khmer, english = (
         [normalize(document(rng, lang, "farming")) for _ in range(300)] for lang in ("khm", "eng")
@@ -106,9 +104,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Verdict]]
     asked = tuple(item for item in load_suite() if item.kind == "continue")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "load_suite", lambda: asked)
-        found = judge_all(places, Material((held_out,), shards_dir=shards), config, untrained)
-    torch.set_num_threads(threads)
-    return found
+        return judge_all(places, Material((held_out,), shards_dir=shards), config, untrained)
 
 
 def test_each_fails_its_own_line(judged) -> None:

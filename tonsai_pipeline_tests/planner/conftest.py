@@ -1,5 +1,5 @@
 """The tiny runs of the training tests."""
 
-from tonsai_pipeline_tests.train.conftest import one_thread, tiny_data
+from tonsai_pipeline_tests.train.conftest import tiny_data
 
-__all__ = ["one_thread", "tiny_data"]
+__all__ = ["tiny_data"]

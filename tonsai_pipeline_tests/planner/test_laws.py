@@ -12,7 +12,7 @@ from tonsai_pipeline.planner import laws
 from tonsai_pipeline.planner.network import shape_of
 from tonsai_pipeline.recipe import load_recipe
 from tonsai_pipeline.recipe.load import parse_recipe
-from tonsai_pipeline.recipe.train import TrainConfig
+from tonsai_pipeline.recipe.train import LAWS_VERSION, TrainConfig
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.loop.stop import StopAfter
 from tonsai_pipeline_tests.train import runs, tiny
@@ -38,10 +38,20 @@ def test_decay_grows_with_the_passes_and_stays_between_its_limits() -> None:
         work = laws.Workload(437e6, 5e9, 2048, num_passes=passes)
         return laws.decay_for(work, 200_704, 1.18e-3)
 
-    assert decay(1) == decay(4) < decay(8) < decay(40) == decay(100) < 10
-    assert decay(16) == pytest.approx(16 * decay(4))
+    assert decay(30) == decay(100) < 10
+    assert decay(16) == pytest.approx(16 * decay(1))
     tiny_run = laws.Workload(1e5, 1e4, 64, num_passes=50)
     assert laws.decay_for(tiny_run, 512, 1e-3) == 10
+
+
+def test_the_key_of_a_run_names_the_laws_where_they_decide_something() -> None:
+    train = TrainConfig()
+    assert "laws" not in train.settings(str)
+    for update in (
+        {"global_batch_tokens": "auto"},
+        {"optimizer": train.optimizer.model_copy(update={"weight_decay": "auto"})},
+    ):
+        assert train.model_copy(update=update).settings(str)["laws"] == LAWS_VERSION
 
 
 def test_however_few_the_tokens_a_third_of_the_run_is_remembered() -> None:

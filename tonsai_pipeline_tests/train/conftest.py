@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from tonsai_pipeline_tests.train import tiny
 
@@ -17,9 +16,3 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_shards(folder / "shards")
     tiny.write_tokenizer(folder / "tokenizer")
     return folder
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Tiny networks gain nothing from threads, and lose much where other work holds the cores."""
-    torch.set_num_threads(1)

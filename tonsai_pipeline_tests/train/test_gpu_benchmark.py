@@ -26,7 +26,6 @@ def test_every_case_runs_on_a_cpu_and_the_verdict_is_filled(tmp_path: Path) -> N
         text=True,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     # Libraries that are installed beside write lines of their own when they are loaded.
