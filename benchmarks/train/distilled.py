@@ -18,7 +18,15 @@ import time
 from pathlib import Path
 
 from benchmarks.show import show
-from benchmarks.train.passes import CORPUS_BYTES, SEQ_LEN, SMALL, documents, held_out, pack_half, train
+from benchmarks.train.passes import (
+    CORPUS_BYTES,
+    SEQ_LEN,
+    SMALL,
+    documents,
+    held_out,
+    pack_half,
+    train,
+)
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.train.spec import MODEL_NAME
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tonsai_pipeline.errors import RecipeError
@@ -41,7 +41,6 @@ class Teachers:
         """Return the same teachers: a copy of a student has them too."""
         return self
 
-    @torch.compiler.disable
     @torch.no_grad()
     def hidden(self, arguments: Mapping[str, Any]) -> tuple[Tensor, ...]:
         """Rows -> an (N, d) of each."""
@@ -137,5 +136,6 @@ def open_teachers(
                 "a model that was trained on rows of the same padding"
             )
         check_loss(NextTokenLoss(model, chunk_tokens=1))
-        models.append(model.to(device, dtype))
+        cast("nn.Module", model).to(device, dtype)
+        models.append(model)
     return Teachers(models)
