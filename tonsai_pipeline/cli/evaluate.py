@@ -179,12 +179,8 @@ def license_of(place: str) -> str:
     folder = Path(place)
     try:
         card = ModelCard.load(folder / "README.md" if folder.is_dir() else place.partition("@")[0])
-    except (
-        OSError,
-        ValueError,
-        HfHubHTTPError,
-        yaml.YAMLError,
-    ):  # no card, or one that cannot be read
+    except (OSError, ValueError, HfHubHTTPError, yaml.YAMLError):
+        # No card, or one that cannot be read.
         return "not stated"
     return str(card.data.get("license") or "not stated")
 

@@ -10,6 +10,7 @@ Source: Hinton et al. 2015 (arXiv:1503.02531), section 2; of an ensemble on repe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -49,12 +50,11 @@ class Teachers:
     @torch.no_grad()
     def probabilities(self, hidden: Sequence[Tensor], temperature: float) -> Tensor:
         """(N, d) of each -> (N, V), the mean of their probabilities in fp32."""
-        total = None
-        for model, one in zip(self.models, hidden, strict=True):
-            found = F.softmax(logits_of(model, one).float() / temperature, dim=-1)
-            total = found if total is None else total.add_(found)
-        assert total is not None
-        return total.div_(len(self.models))
+        found = (
+            F.softmax(logits_of(model, one).float() / temperature, dim=-1)
+            for model, one in zip(self.models, hidden, strict=True)
+        )
+        return reduce(Tensor.add_, found).div_(len(self.models))
 
 
 class DistillationLoss(NextTokenLoss):
