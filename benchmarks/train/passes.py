@@ -135,6 +135,7 @@ def train(
     optimizer: Mapping[str, object],
     max_rows: int | None = None,
     network: ModelConfig = NETWORK,
+    teacher: Mapping[str, object] | None = None,
 ) -> TrainRun:
     """Train the small network on so many tokens, at the batch of `auto`.
 
@@ -147,6 +148,7 @@ def train(
         optimizer: Settings of the recipe's `optimizer`.
         max_rows: Validation rows; None for all.
         network: What is trained.
+        teacher: Settings of the recipe's `teacher`.
     """
     rows = rows_of(total)
     run = describe(
@@ -161,6 +163,7 @@ def train(
         optimizer=optimizer,
         schedule={"shape": "wsd", "warmup_frac": 0.05, "decay_frac": 0.5},
         validation={"every_steps": NEVER, "max_rows": max_rows},
+        teacher=teacher or {},
     )
     run.write()
     job.train(run, reporter=Quiet(), stop=StopRequest())

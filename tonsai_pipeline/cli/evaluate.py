@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,22 +119,36 @@ def evaluate(
             is_trained_on_corpus=recipe is not None,
         )
     write(found, output_dir)
-    print_results(found.as_dict(), console)
+    print_results(found.as_dict(), console, {name: license_of(one) for name, one in places.items()})
     typer.echo(output_dir / "report.html")
 
 
-def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print bits per byte, the suite and the gate of `results.json`, a column a model."""
+def print_results(
+    results: dict[str, Any], console: Console, licenses: Mapping[str, str] | None = None
+) -> None:
+    """Print sizes, bits per byte, the suite and the gate of `results.json`, a column a model.
+
+    Args:
+        results: What was measured.
+        console: Where.
+        licenses: Of each model by name; None prints none.
+    """
     from rich.table import Table
 
     models = results["models"]
     table = Table("", *(model["name"] for model in models), box=None)
+    table.add_row("parameters", *(f"{model['num_parameters']:,}" for model in models))
+    table.add_row("tokens of the vocabulary", *(f"{model['vocab_size']:,}" for model in models))
+    if licenses is not None:
+        table.add_row("license", *(licenses[model["name"]] for model in models))
     for place, row in enumerate(models[0]["bits_per_byte"]):
         if row["by"] == "all":
             cells = [model["bits_per_byte"][place]["bits_per_byte"] for model in models]
             table.add_row(
                 f"bits per byte: {row['texts']}, {row['language']}", *map(_interval, cells)
             )
+            cut = (model["bits_per_byte"][place]["bytes_per_token"] for model in models)
+            table.add_row("  bytes per token", *(f"{value:.2f}" for value in cut))
     for place, row in enumerate(models[0]["suite"]):
         cells = [model["suite"][place]["score"] for model in models]
         name = f"{row['kind'].replace('_', ' ')} ({row['measure']})"
@@ -153,6 +168,21 @@ def print_results(results: dict[str, Any], console: Console) -> None:
             console.print(
                 f"  [{color}]{row['verdict']:<8}[/{color}] {row['name']:<14} {row['message']}{waived}"
             )
+
+
+def license_of(place: str) -> str:
+    """Return the license that the card of a model names: its folder's README.md, or that of the Hub or its cache."""
+    import yaml
+    from huggingface_hub import ModelCard
+    from huggingface_hub.errors import HfHubHTTPError
+
+    folder = Path(place)
+    try:
+        card = ModelCard.load(folder / "README.md" if folder.is_dir() else place.partition("@")[0])
+    except (OSError, ValueError, HfHubHTTPError, yaml.YAMLError):
+        # No card, or one that cannot be read.
+        return "not stated"
+    return str(card.data.get("license") or "not stated")
 
 
 def _interval(value: dict[str, float]) -> str:

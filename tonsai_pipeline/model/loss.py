@@ -8,9 +8,9 @@ caller divides by the number of targets of the whole step, over all processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name everyone knows
@@ -110,37 +110,31 @@ class NextTokenLoss(nn.Module):
             **borders.as_kwargs(),
         }
         flat_targets = targets.flatten()
+        taught = self._taught(arguments)
         if self.chunk_tokens == 0 or self.chunk_tokens >= len(flat_targets):
             # The whole model: what a family does to its logits, it does here.
-            return self._sums(self.model(**arguments).logits.flatten(0, 1), flat_targets)
-        backbone = cast("nn.Module", self.model.base_model)
-        hidden = backbone(**arguments).last_hidden_state.flatten(0, 1)
+            return self._sums(self.model(**arguments).logits.flatten(0, 1), flat_targets, *taught)
+        hidden = hidden_of(self.model, arguments)
         nll = torch.zeros((), dtype=torch.float32, device=hidden.device)
         z = torch.zeros_like(nll)
-        for part, wanted in zip(
-            hidden.split(self.chunk_tokens), flat_targets.split(self.chunk_tokens), strict=True
-        ):
-            more_nll, more_z = checkpoint(self._chunk, part, wanted, use_reentrant=False)
+        parts = (one.split(self.chunk_tokens) for one in (hidden, flat_targets, *taught))
+        for chunk in zip(*parts, strict=True):
+            more_nll, more_z = checkpoint(self._chunk, *chunk, use_reentrant=False)
             nll, z = nll + more_nll, z + more_z
         return nll, z
 
-    def _chunk(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, d), (N,) -> two scalars.
+    def _chunk(self, hidden: Tensor, targets: Tensor, *taught: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, d), (N,) -> two scalars."""
+        return self._sums(logits_of(self.model, hidden), targets, *taught)
 
-        Knows what the common families do to their logits; `check.check_loss` refuses the others.
-        """
-        config = self.model.config
-        logits = cast("nn.Module", self.model.get_output_embeddings())(hidden)
-        if (factor := getattr(config, "logit_scale", None)) is not None:  # Cohere
-            logits = logits * factor
-        if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
-            logits = logits / divisor
-        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma
-            logits = cap * torch.tanh(logits.float() / cap)
-        return self._sums(logits, targets)
+    def _taught(self, arguments: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """What other networks make of the same rows: an (N, d') each; none here."""
+        del arguments
+        return ()
 
-    def _sums(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _sums(self, logits: Tensor, targets: Tensor, *taught: Tensor) -> tuple[Tensor, Tensor]:
         """(N, V), (N,) -> two scalars."""
+        del taught
         # fp32 before the softmax: bf16 logits carry 8 bits, and sums over the vocabulary would lose them.
         logits = logits.float()
         if not self.with_z:
@@ -150,3 +144,25 @@ class NextTokenLoss(nn.Module):
         lse = torch.logsumexp(logits, dim=-1)
         chosen = logits.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
         return ((lse - chosen) * valid).sum(), (lse.square() * valid).sum()
+
+
+def hidden_of(model: PreTrainedModel, arguments: Mapping[str, Any]) -> Tensor:
+    """Rows -> (N, d), what the output layer reads."""
+    backbone = cast("nn.Module", model.base_model)
+    return backbone(**arguments).last_hidden_state.flatten(0, 1)
+
+
+def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """(N, d) -> (N, V).
+
+    Knows what the common families do to their logits; `check.check_loss` refuses the others.
+    """
+    config = model.config
+    logits = cast("nn.Module", model.get_output_embeddings())(hidden)
+    if (factor := getattr(config, "logit_scale", None)) is not None:  # Cohere
+        logits = logits * factor
+    if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
+        logits = logits / divisor
+    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma
+        logits = cap * torch.tanh(logits.float() / cap)
+    return logits

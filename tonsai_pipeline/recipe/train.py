@@ -87,6 +87,19 @@ class ScheduleConfig(Section):
         return self
 
 
+class TeacherConfig(Section):
+    """Finished models that a new one learns from beside the text: their mean probabilities are what it should say."""
+
+    models: tuple[RecipePath, ...] = ()
+    """Model folders (`model/` of a run), with the tokenizer of this run; empty: the text alone teaches."""
+
+    weight: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Part of the loss that is the divergence from the teachers, 0..1; the rest is that of the text."""
+
+    temperature: float = Field(default=1.0, gt=0.0, le=100.0)
+    """What logits of both sides are divided by in the divergence, 0..100."""
+
+
 class CheckpointConfig(Section):
     """When the whole training state is written, how much of it is kept, and where else."""
 
@@ -238,6 +251,9 @@ class TrainConfig(Section):
     average_frac: float | None = Field(default=None, gt=0.0, le=1.0)
     """Part of the run over which a running mean of the weights forgets, 0..1; 0.2 was best. At the end the mean is measured
     beside the last weights, and the better of both becomes the model. 4 bytes a parameter more. Empty: no mean."""
+
+    teacher: TeacherConfig = TeacherConfig()
+    """Distillation: models of one's own that teach this one."""
 
     validation: ValidationConfig = ValidationConfig()
     """Measurements on held-out text during the run."""

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.model.build import build_model
 from tonsai_pipeline.model.check import check_kernel, check_loss, find_leak, may_be_rounding
+from tonsai_pipeline.model.distillation import DistillationLoss, open_teachers
 from tonsai_pipeline.model.held_out import HeldOut
 from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.model.size import shape_of_network
@@ -102,7 +103,7 @@ def assemble(
     section, plan = run.train, _plan(run, reader)
     if section.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    loss = NextTokenLoss(model, chunk_tokens=section.loss_chunk_tokens, with_z=section.z_loss > 0.0)
+    loss = _make_loss(run, model, device, dtype)
     check_loss(loss)
     if section.micro_batch_rows == "auto":
         rows = find_micro_rows(Workload(run, plan, loss, network, device, dtype), reader, reporter)
@@ -144,6 +145,25 @@ def _with_numbers(
     for name, reason in reasons.items():
         reporter.log(f"{name}: auto: {reason}")
     return run.model_copy(update={"train": train}), reasons
+
+
+def _make_loss(
+    run: TrainRun, model: PreTrainedModel, device: torch.device, dtype: torch.dtype
+) -> NextTokenLoss:
+    section, teacher = run.train, run.train.teacher
+    sums: dict[str, Any] = {
+        "chunk_tokens": section.loss_chunk_tokens,
+        "with_z": section.z_loss > 0.0,
+    }
+    if not teacher.models:
+        return NextTokenLoss(model, **sums)
+    vocab_size = int(model.config.vocab_size)
+    teachers = open_teachers(
+        teacher.models, run.tokenizer_dir, vocab_size=vocab_size, device=device, dtype=dtype
+    )
+    return DistillationLoss(
+        model, teachers, weight=teacher.weight, temperature=teacher.temperature, **sums
+    )
 
 
 def _packed_passes(shards_dir: Path) -> float:

@@ -64,6 +64,10 @@ MUON = {
 SPLIT = "transformer.h.0.mlp.c_fc.weight"
 
 
+#: Students of a model that another run made, in the same precision.
+TAUGHT = [("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 1), ("bf16", 2)]
+
+
 class Runs:
     """Runs of one process are made at once; those of two are collected for one launch."""
 
@@ -123,6 +127,13 @@ def runs(tiny_data: Path) -> Iterator[Runs]:
         for other, goes_on in MUON.items():
             made.add(f"muon-{kind}-to-{other}", made.checkpoint(f"two/muon-{kind}"), **goes_on)
         made.alone(f"muon-{kind}", **{**settings, "backend": "torch", "average_frac": None})
+    teacher = {"models": [str(tiny_data / "elastic" / "one" / "micro2" / "model")], "weight": 0.7}
+    made.alone("taught", backend="torch", teacher=teacher)
+    for kind in TAUGHT:
+        settings = {"precision": kind[0], "zero_stage": kind[1], "teacher": teacher}
+        made.add(f"taught-{name_of(kind)}", **settings)
+        source = made.checkpoint(f"two/taught-{name_of(kind)}")
+        made.add(f"taught-{name_of(kind)}-on", source, **settings)
     made.add("from-one", made.checkpoint("one/micro2"), zero_stage=2)
     folder = tiny_data / "elastic"
     plan = folder / "plan.json"
@@ -202,6 +213,16 @@ def test_muon_learns_the_same_and_goes_on_exactly_however_it_is_divided(runs: Ru
         found = runs.curve(other)
         assert found[0][1] == pytest.approx(whole[2][1], rel=1e-4)
         assert_same(found, whole[2:], rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", TAUGHT, ids=name_of)
+def test_a_student_learns_the_same_and_goes_on_exactly_however_it_is_divided(
+    runs: Runs, kind
+) -> None:
+    whole = runs.curve(f"two/taught-{name_of(kind)}")
+    assert_same(whole, runs.curve("one/taught"), rel=2e-6 if kind[0] == "fp32" else 2e-3)
+    assert abs(whole[-1][1] / runs.curve(f"two/{name_of(kind)}")[-1][1] - 1) > 0.01
+    assert runs.curve(f"two/taught-{name_of(kind)}-on") == whole[2:]
 
 
 def test_both_owners_of_a_matrix_make_the_update_of_one(runs: Runs) -> None:
