@@ -30,6 +30,7 @@ from tonsai_pipeline.stages.prepare_sft import stage as prepare_sft
 from tonsai_pipeline.stages.read_instructions import stage as read_instructions
 from tonsai_pipeline.stages.score import stage as score
 from tonsai_pipeline.stages.sign import stage as sign
+from tonsai_pipeline.stages.stream import stage as stream
 from tonsai_pipeline.stages.tokenize import stage as tokenize
 from tonsai_pipeline.stages.train_classifiers import stage as train_classifiers
 from tonsai_pipeline.stages.train_tokenizer import stage as train_tokenizer
@@ -43,6 +44,7 @@ CATALOG_VERSION = "3"
 
 PIPELINE = Pipeline(
     (
+        stream.STAGE,
         ingest.STAGE,
         normalize.STAGE,
         sign.STAGE,

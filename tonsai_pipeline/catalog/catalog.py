@@ -34,8 +34,10 @@ from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.storage.dumps import (
     ContentHashes,
     HubLocation,
+    Stored,
     is_hub,
     is_url,
+    location_bytes,
     location_mtime,
     location_stamp,
 )
@@ -65,6 +67,7 @@ class Dump:
         is_on: False if a person switched it off.
         set_aside: Why it is left out after three failures; empty if it is not.
         hashes: File that remembers the content hashes of raw files.
+        keeps_raw: Whether its text is kept as it was; if not, each file at a URL is compared when it is fetched.
     """
 
     key: DumpKey
@@ -74,6 +77,7 @@ class Dump:
     is_on: bool = True
     set_aside: str = ""
     hashes: Path = field(default=Path(), repr=False, compare=False)
+    keeps_raw: bool = True
 
     @property
     def enabled(self) -> bool:
@@ -94,7 +98,26 @@ class Dump:
         Raises:
             DumpError: A file is gone.
         """
-        return digest_json([location_stamp(file) for file in self.files])
+        if self.keeps_raw:
+            return digest_json([location_stamp(file) for file in self.files])
+        local = [location_stamp(file) for file in self.files if not is_url(file)]
+        return digest_json([self.version, local])
+
+    def stored(self) -> list[Stored]:
+        """Return what the version says of each file; the tag of a file on this disk is empty.
+
+        Raises:
+            DumpError: A file cannot be asked for, or is another one now.
+        """
+        hashes = ContentHashes(self.hashes)
+        if _version(self.files, self.names, hashes) != self.version:
+            raise DumpError(
+                f"{self.key}: {'; '.join(hashes.problems) or 'its files changed'}; run again"
+            )
+        return [
+            hashes.stored(file) if is_url(file) else Stored("", location_bytes(file))
+            for file in self.files
+        ]
 
     def current_version(self) -> str:
         """Name the contents of the files as they are now.
@@ -191,10 +214,12 @@ def find_dumps(recipe: Recipe, layout: Layout, data_folder: Path, *, reads: bool
     stops = recipe.automation.on_bad_dump == "stop"
     attempts = Attempts(layout.attempts, recipe)
     dumps = []
+    streamed = recipe.streamed_sources()
     for (source, date), locations in found.files.items():
         key = DumpKey.of(source, date)
         try:
             dump = _make_dump(key, locations, hashes, is_on=key not in registry.off)
+            dump = replace(dump, keeps_raw=source not in streamed)
         except DumpError as error:
             if stops:
                 raise
@@ -298,6 +323,7 @@ def _make_dump(
 
 
 def _version(files: Sequence[str], names: Sequence[str], hashes: ContentHashes) -> str:
+    hashes.ask(file for file in files if is_url(file) and not is_hub(file))
     contents = [
         [name, hashes.of_hub(HubLocation.parse(file)) if is_hub(file) else hashes.of(file)]
         for file, name in zip(files, names, strict=True)

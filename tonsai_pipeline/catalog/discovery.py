@@ -59,7 +59,11 @@ def find_in_recipe(source: Source, data_folder: Path, hashes: ContentHashes, fou
     Raises:
         RecipeError: Its path leads nowhere.
     """
-    if source.hub is not None:
+    if source.hub is not None and not source.keep_raw:
+        pinned = hashes.pin(hub_location(source.hub))
+        base = f"hf://datasets/{pinned.id}@{pinned.revision}"
+        found.add(source.name, source.date, hashes.files_of(pinned), base=base)
+    elif source.hub is not None:
         location = hashes.pin(hub_location(source.hub)).url
         found.add(source.name, source.date, [location], base=None)
     patterns = (source.path,) if isinstance(source.path, str) else source.path or ()

@@ -246,7 +246,9 @@ def _shown_version(stage: Stage, artifact: Artifact) -> str:
     inner = {
         argument: artifact.manifest.inputs[argument]
         for argument, read in stage.reads.items()
-        if read.stage and PIPELINE[read.stage].part_of == stage.name
+        if argument in artifact.manifest.inputs
+        and read.stage
+        and PIPELINE[read.stage].part_of == stage.name
     }
     return digest_json([artifact.data_version, inner]) if inner else artifact.data_version
 

@@ -177,14 +177,17 @@ class Builder:
         stage = self.pipeline[name]
         given = self._fields(stage, dump)
         for argument, read in stage.reads.items():
-            is_read = read.is_read(self.recipe)
+            is_read = read.is_read(self.recipe, dump)
             given[argument] = self._opened(stage, read, dump) if is_read else None
         return given
 
     def _make(self, stage: Stage, dump: DumpKey | None, folder: Path, work: Any) -> Any:
         """Call the stage function; files of a dump must be the same before and after."""
-        raw = next((r for r in stage.reads.values() if r.scope is Scope.RAW_DUMP), None)
-        if raw is None or dump is None:
+        reads_files = any(
+            read.scope is Scope.RAW_DUMP and read.is_read(self.recipe, dump)
+            for read in stage.reads.values()
+        )
+        if not reads_files or dump is None:
             return work(folder=folder, engine=self._engine(), **self.arguments(stage.name, dump))
         files = self.dumps.open(dump)
         stamp = files.stamp().encode()
@@ -228,7 +231,7 @@ class Builder:
         """Return the version of everything that a stage reads by argument; None if something is not made."""
         versions = {}
         for argument, read in stage.reads.items():
-            if not read.is_read(self.recipe):
+            if not read.is_read(self.recipe, dump):
                 continue
             version = self._version(stage, read, dump, get)
             if version is None:
@@ -272,7 +275,7 @@ class Builder:
     def _sources(self, stage: Stage, dump: DumpKey | None) -> Iterator[Artifact]:
         """Yield every artifact that a stage reads."""
         for read in stage.reads.values():
-            if read.stage and read.is_read(self.recipe):
+            if read.stage and read.is_read(self.recipe, dump):
                 found = self._opened(stage, read, dump)
                 yield from found.values() if isinstance(found, dict) else (found,)
 

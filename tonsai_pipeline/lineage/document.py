@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, get_args
 
 from tonsai_pipeline.lineage.pipeline import Pipeline
-from tonsai_pipeline.lineage.stage import Fields, Scope, Stage
+from tonsai_pipeline.lineage.stage import Fields, Read, Scope, Stage
 from tonsai_pipeline.recipe import Recipe, Section
 
 _HEAD = """# What reruns when
@@ -28,6 +28,7 @@ _OTHERWISE = {
     "sources.path": "`dump_catalog`: which dumps there are",
     "sources.hub": "`dump_catalog`: which dumps there are",
     "sources.date": "`dump_catalog`: which dumps there are, and their order",
+    "sources.keep_raw": "`raw_documents` and `normalized_documents`, with the same documents; without it fetched again",
     "dedup.policy": "the order of the dumps, and so `dedup_decisions` behind the first that moved",
     "dedup.prefer_sources": "the same",
 }
@@ -100,7 +101,7 @@ def _stages(pipeline: Pipeline) -> Iterator[str]:
     yield "## Stages\n\nIn their order. An inner stage is made with its asset, and has no page of its own.\n"
     yield "| stage | one a dump | inner stage of | reads |\n|---|---|---|---|"
     for stage in pipeline:
-        reads = ", ".join(_read_text(read.stage, read.scope) for read in stage.reads.values())
+        reads = ", ".join(map(_read_text, stage.reads.values()))
         yield f"| `{stage.name}` | {'yes' if stage.each_dump else ''} | {_inner_of(stage)} | {reads} |"
     yield ""
 
@@ -109,11 +110,12 @@ def _inner_of(stage: Stage) -> str:
     return f"`{stage.part_of}`" if stage.part_of else ""
 
 
-def _read_text(name: str, scope: Scope) -> str:
-    if not name:
-        return scope.value
+def _read_text(read: Read) -> str:
     few = {Scope.WHOLE: "", Scope.SAME_DUMP: "", Scope.EVERY_DUMP: " of every dump"}
-    return f"`{name}`" + few.get(scope, f" ({scope.value})")
+    scope = read.scope.value
+    text = f"`{read.stage}`" + few.get(read.scope, f" ({scope})") if read.stage else scope
+    is_of_dump = read.scope in (Scope.SAME_DUMP, Scope.RAW_DUMP)
+    return f"{text} (of some sources)" if read.of is not None and is_of_dump else text
 
 
 def _settings(pipeline: Pipeline) -> Iterator[str]:
@@ -143,7 +145,7 @@ def _effect(pipeline: Pipeline, leaf: str) -> str:
 
 
 def _dumps(pipeline: Pipeline) -> Iterator[str]:
-    first = next(iter(pipeline)).name
+    first = next(stage.name for stage in pipeline if not stage.part_of)
     yield "## Dumps\n"
     yield f"A new or changed dump makes `{first}` of that dump again, and then, where results differ:\n"
     yield "| what is made | of that dump | of dumps behind it | of every dump | of the corpus |\n|---|---|---|---|---|"

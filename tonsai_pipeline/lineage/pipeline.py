@@ -105,7 +105,7 @@ class Pipeline:
         return [
             stage
             for stage in self
-            if not stage.part_of and (recipe is None or (stage.of_recipe or _has_corpus)(recipe))
+            if not stage.part_of and (recipe is None or _is_of(recipe, stage))
         ]
 
     def up_to(self, asset: str) -> list[str]:
@@ -144,6 +144,7 @@ class Pipeline:
         versions = {
             name: [self[name].version, key_settings(recipe, self[name], None, _stamp)]
             for name in sorted(self._runs(asset))
+            if _is_of(recipe, self[name])
         }
         return f"{self[asset].version.split('+')[0]}+{digest_json(versions)[:8]}"
 
@@ -161,8 +162,8 @@ class Pipeline:
         return names
 
 
-def _has_corpus(recipe: Recipe) -> bool:
-    return bool(recipe.sources)
+def _is_of(recipe: Recipe, stage: Stage) -> bool:
+    return bool(recipe.sources) if stage.of_recipe is None else stage.of_recipe(recipe)
 
 
 def select(recipe: Recipe, fields: Fields, source: str | None) -> Any:

@@ -63,7 +63,7 @@ class Read:
     Args:
         stage: Name of the stage that makes them; empty for the dump itself.
         scope: Which of them. Those of several dumps are a mapping by dump key, in the reading stage's order.
-        of: Chooses the sources whose dumps are read; None for all.
+        of: Chooses the sources whose dumps are read; None for all. A stage of a dump of another source is given None.
         when: Whether it is read for a recipe; where it is not, the argument is None. None: always.
     """
 
@@ -72,9 +72,14 @@ class Read:
     of: SourceChoice | None = None
     when: RecipeChoice | None = None
 
-    def is_read(self, recipe: Recipe) -> bool:
-        """Whether it is read for a recipe."""
-        return self.when is None or self.when(recipe)
+    def is_read(self, recipe: Recipe, dump: DumpKey | None = None) -> bool:
+        """Whether it is read for a recipe, by the stage of a dump if one is given."""
+        if self.when is not None and not self.when(recipe):
+            return False
+        is_of_dump = self.scope in (Scope.SAME_DUMP, Scope.RAW_DUMP)
+        if dump is None or self.of is None or not is_of_dump:
+            return True
+        return dump.source in self.of(recipe)
 
 
 def whole(stage: str, when: RecipeChoice | None = None) -> Read:
@@ -82,9 +87,9 @@ def whole(stage: str, when: RecipeChoice | None = None) -> Read:
     return Read(stage, Scope.WHOLE, when=when)
 
 
-def same_dump(stage: str) -> Read:
-    """Read the artifact of the same dump."""
-    return Read(stage, Scope.SAME_DUMP)
+def same_dump(stage: str, of: SourceChoice | None = None) -> Read:
+    """Read the artifact of the same dump, of some sources perhaps."""
+    return Read(stage, Scope.SAME_DUMP, of)
 
 
 def every_dump(stage: str, of: SourceChoice | None = None) -> Read:
@@ -102,9 +107,9 @@ def up_to_this_dump(stage: str) -> Read:
     return Read(stage, Scope.UP_TO_THIS_DUMP)
 
 
-def raw_dump() -> Read:
-    """Read the files of the dump (a `catalog.Dump`)."""
-    return Read("", Scope.RAW_DUMP)
+def raw_dump(of: SourceChoice | None = None) -> Read:
+    """Read the files of the dump (a `catalog.Dump`), of some sources perhaps."""
+    return Read("", Scope.RAW_DUMP, of)
 
 
 def this_dump() -> Read:

@@ -68,6 +68,14 @@ class Recipe(Section):
     automation: AutomationConfig = AutomationConfig()
     """What may happen by itself."""
 
+    def streamed_sources(self) -> set[str]:
+        """Return the names of the sources whose raw text is not kept."""
+        return {source.name for source in self.sources if not source.keep_raw}
+
+    def kept_sources(self) -> set[str]:
+        """Return the names of the other sources."""
+        return {source.name for source in self.sources} - self.streamed_sources()
+
     @model_validator(mode="after")
     def _something_is_made(self) -> Self:
         if not self.sources and not (self.sft.sources and self.sft.base):

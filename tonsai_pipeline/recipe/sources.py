@@ -99,6 +99,10 @@ class Source(Section):
     (`--data`, TONSAI_DATA, or the folder of the recipe)."""
     hub: HubDataset | None = None
     """A data set on the Hub instead of a path."""
+    keep_raw: bool = True
+    """Whether the text of `raw_documents` stays on disk. `false` is for dumps larger than the disk: files at URLs are fetched
+    a few at a time, and each is let go when its documents are normalized. Another setting of `ingest` or `normalize` then
+    means fetching the dump again."""
     date: str = Field(default="00000000", pattern=r"^[0-9]{8}$")
     """Date of the dump named by `path` or `hub`, as YYYYMMDD. Dumps are deduplicated in date order."""
     format: DumpFormat = "auto"
@@ -131,6 +135,11 @@ class Source(Section):
     def _path_or_hub(self) -> Self:
         if self.path is not None and self.hub is not None:
             raise ValueError(f"source '{self.name}' has both 'path' and 'hub'; keep one")
+        if self.hub is not None and self.hub.max_samples is not None and not self.keep_raw:
+            raise ValueError(
+                f"source '{self.name}': with 'keep_raw: false' the files of the data set are read and not its rows; "
+                "write 'max_documents' instead of 'hub.max_samples'"
+            )
         return self
 
 

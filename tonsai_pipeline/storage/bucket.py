@@ -24,7 +24,8 @@ CONDITIONAL = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
 def etag_of(info: Mapping[str, Any]) -> str | None:
     """Return what a store says of an object that changes with its bytes, the same in a listing and alone; None if nothing."""
-    tag = next((info[name] for name in ("ETag", "etag", "md5Hash") if info.get(name)), None)
+    names = ("ETag", "etag", "md5Hash", "blob_id", "Last-Modified")
+    tag = next((info[name] for name in names if info.get(name)), None)
     return None if tag is None else f"{str(tag).strip(chr(34))} {info['size']}"
 
 

@@ -30,7 +30,8 @@ def full_recipe(folder: Path) -> Recipe:
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(name)
     sources = [
-        {"name": name, "lang": name[:3], "path": f"{name}.jsonl"} for name in ("khm_a", "eng_b")
+        {"name": name, "lang": name[:3], "path": f"{name}.jsonl", "keep_raw": name == "eng_b"}
+        for name in ("khm_a", "eng_b")
     ]
     classifier = {"positives": ["khm_a"], "negatives": ["eng_b"]}
     return parse_recipe(

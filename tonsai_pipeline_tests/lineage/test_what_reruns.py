@@ -114,6 +114,7 @@ def test_the_page_of_the_docs_is_that_of_the_declarations() -> None:
 
 #: Which dumps are read, and their order, is decided by these; what follows is tested by itself.
 _ORDER = ("sources.path", "sources.hub", "sources.date", "sources.name", "dedup.policy")
+_ORDER += ("sources.keep_raw",)
 _ORDER += ("dedup.prefer_sources", "tokenizer.parallel", "quality.classifiers.positives")
 _ORDER += ("quality.classifiers.negatives", "mixture.languages", "mixture.stages", "sources.weight")
 

@@ -10,9 +10,12 @@ from tonsai_pipeline.defs.results import check, table
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.stages.ingest.report import say_empty, say_losses
 from tonsai_pipeline.storage.documents import read_batches
+from tonsai_pipeline.storage.space import say_bytes
 
 #: Documents on the page, and characters of each.
 _NUM_SAMPLES, _EXCERPT_CHARS = 5, 240
+#: Files on the page; the manifest has all.
+_MAX_FILES = 100
 
 
 def _first_documents(made: Made) -> dict[str, Any]:
@@ -25,10 +28,26 @@ def _first_documents(made: Made) -> dict[str, Any]:
     return {}
 
 
+def _fetched(made: Made) -> dict[str, Any]:
+    """Say of a streamed dump what was read, and what can no longer be made without reading it again."""
+    if made.dump is None or made.dump.source not in made.recipe.streamed_sources():
+        return {}
+    files = made.read("streamed").report["fetched"]
+    num_bytes = sum(file["num_bytes"] or 0 for file in files)
+    said = (
+        f"Not kept (`keep_raw: false`): {len(files):,} files, {say_bytes(num_bytes)}, were read and let go. Normalized "
+        "documents, bad rows and all that is made of them stay. Another setting of `ingest`, `normalize` or of how the "
+        "source is read, and a new version of the normalizer, fetch the files again."
+    )
+    rows = [[file["name"], file["num_bytes"], file["sha256"]] for file in files[:_MAX_FILES]]
+    listed = table(["file", "num_bytes", "sha256"], rows)
+    return {"raw_text": dg.MetadataValue.md(said), "files_read": dg.MetadataValue.md(listed)}
+
+
 def _pictures(made: Made) -> dict[str, Any]:
     pages = made.report["pages_by_kind"]
     shown = {"pdf_pages": bar_chart(pages, title="Pages of PDFs", unit="pages")} if pages else {}
-    return {**shown, **_first_documents(made)}
+    return {**_fetched(made), **shown, **_first_documents(made)}
 
 
 def _checks(made: Made) -> Iterator[dg.AssetCheckResult]:

@@ -166,24 +166,6 @@ def _launch_once(
     return result
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Put a file or a folder of a run into an artifact without copying bytes, where the disk allows.
-
-    Only within the store: whoever edits one of two links edits both, see `copy_out`.
-    """
-    if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            if path.is_file():
-                link_or_copy(path, target / path.relative_to(source))
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def copy_out(source: Path, target: Path) -> None:
     """Copy a folder of the store to where a person asked for it: theirs to edit, with ordinary modes.
 

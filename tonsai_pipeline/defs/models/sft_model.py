@@ -7,11 +7,12 @@ from typing import Any
 import dagster as dg
 
 from tonsai_pipeline.defs.models import training_run
-from tonsai_pipeline.defs.models.launcher import JobOptions, link_or_copy
+from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.stage_asset import Made, Page
 from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.stages.prepare_sft.chat_tokenizer import FOLDER
+from tonsai_pipeline.storage.files import link_or_copy
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.train.spec import MODEL_NAME
 from tonsai_pipeline.tune.spec import ADAPTER_NAME, TuneRun

@@ -12,12 +12,12 @@ from typing import Any
 
 import dagster as dg
 
-from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job, link_or_copy
+from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.plots import line_chart
 from tonsai_pipeline.defs.report_page import page_url, write_page
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made
-from tonsai_pipeline.storage.files import read_json
+from tonsai_pipeline.storage.files import link_or_copy, read_json
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.storage.layout import WHOLE
 from tonsai_pipeline.train.regression import find_rises

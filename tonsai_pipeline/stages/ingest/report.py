@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonsai_pipeline.stages.ingest.chunks import Counts, File
-from tonsai_pipeline.storage.dumps import location_bytes
 from tonsai_pipeline.storage.dumps.records import PAGE_KINDS, SKIP_REASONS
 
 #: Files whose counts are listed in the report; more than that nobody reads.
@@ -49,13 +48,14 @@ class IngestReport:
         return self.num_bad_rows / max(1, self.num_documents + self.num_bad_rows)
 
 
-def make_report(files: Sequence[File], results: Sequence[Mapping[str, Any]]) -> IngestReport:
-    """Add up the counts of all groups of files."""
+def make_report(
+    files: Sequence[File], sizes: Sequence[int | None], results: Sequence[Mapping[str, Any]]
+) -> IngestReport:
+    """Add up the counts of all groups of files; sizes are those of the files as stored, None if unknown."""
     total = Counts(next_file=0)
     for result in results:
         total.add(result)
     names = ("num_documents", "num_bytes", "num_bad_rows")
-    sizes = [location_bytes(file.location) for file in files]
     counts = [total.by_file.get(str(file.index), [0] * 5) for file in files]
     fracs = [
         _lost_frac(found[3], found[4], size) for found, size in zip(counts, sizes, strict=True)

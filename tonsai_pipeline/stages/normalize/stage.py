@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.lineage import Fields, Stage, Table, same_dump
+from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.recipe.sources import NormalizeConfig, Source
 from tonsai_pipeline.schema import NORMALIZED_DOCUMENTS, REJECTED_DOCUMENTS
 from tonsai_pipeline.stages.normalize.legacy import (
@@ -35,6 +36,7 @@ from tonsai_pipeline.stages.normalize.legacy import (
     without_layout,
 )
 from tonsai_pipeline.storage.documents import read_batches, write_part
+from tonsai_pipeline.storage.files import link_or_copy
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
@@ -101,13 +103,20 @@ class NormalizeReport:
 
 
 def normalize(
-    raw: Artifact, folder: Path, *, source: Source, config: NormalizeConfig, engine: Engine
-) -> NormalizeReport:
-    """Normalize every part of a dump.
+    raw: Artifact,
+    folder: Path,
+    *,
+    streamed: Artifact | None,
+    source: Source,
+    config: NormalizeConfig,
+    engine: Engine,
+) -> NormalizeReport | Mapping[str, Any]:
+    """Normalize every part of a dump, or take those of a streamed one.
 
     Args:
         raw: The dump's raw_documents.
         folder: The building folder.
+        streamed: The documents of a streamed dump, normalized when they were read.
         source: The dump's source: whether legacy fonts are converted, and with which tables.
         config: The recipe's `normalize` section.
         engine: Where parts are processed.
@@ -115,9 +124,26 @@ def normalize(
     Raises:
         RecipeError: A table of legacy fonts is none.
     """
-    tables = read_tables(source.legacy_tables) if source.legacy_fonts == "convert" else None
-    parts = [Part(path.stem, _Task(path, config, tables)) for path in raw.parts()]
-    results = map_parts(engine, _normalize_part, parts, folder=folder, label="normalize")
+    if streamed is not None:
+        link_or_copy(streamed.path / "normalized", folder)
+        return streamed.report["normalized"]
+    tables = tables_of(source)
+    parts = [Part(path.stem, PartTask(path, config, tables)) for path in raw.parts()]
+    results = map_parts(engine, normalize_part, parts, folder=folder, label="normalize")
+    return make_report(results)
+
+
+def tables_of(source: Source) -> tuple[FontTable, ...] | None:
+    """Return the tables of legacy fonts; None where the source does not convert them.
+
+    Raises:
+        RecipeError: One of them is none.
+    """
+    return read_tables(source.legacy_tables) if source.legacy_fonts == "convert" else None
+
+
+def make_report(results: list[dict[str, Any]]) -> NormalizeReport:
+    """Add up what was counted of all parts, in their order."""
     samples = [sample for result in results for sample in result["samples"]]
     sums = {name: sum(result[name] for result in results) for name in _SUMS}
     seen = {name: sum(result["measured"].get(name, 0) for result in results) for name in _MEASURED}
@@ -141,16 +167,16 @@ def normalize(
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A part, and how it is normalized; `tables` is None where legacy fonts are not converted."""
+class PartTask:
+    """A part of raw documents, and how it is normalized; `tables` is None where legacy fonts are not converted."""
 
     path: Path
     config: NormalizeConfig
     tables: tuple[FontTable, ...] | None
 
 
-def _normalize_part(task: _Task, folder: Path) -> dict[str, Any]:
-    """Normalize one part, one row group at a time."""
+def normalize_part(task: PartTask, folder: Path) -> dict[str, Any]:
+    """Normalize one part, one row group at a time, and return what was counted."""
     path = task.path
     totals = _Totals()
     rejected: list[pa.RecordBatch] = []
@@ -233,7 +259,7 @@ class _Totals:
 
 
 def _normalize_batch(
-    raw: pa.RecordBatch, task: _Task, totals: _Totals
+    raw: pa.RecordBatch, task: PartTask, totals: _Totals
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split a batch into normalized documents and rejected ones and pages, and count."""
     config = task.config
@@ -345,15 +371,22 @@ def _total(results: list[dict[str, Any]], key: str) -> dict[str, int]:
 #: Rules and tables of the conversion.
 _LEGACY = "-".join((RULES_VERSION, *(table.id for table in shipped_tables())))
 
+NORMALIZE_VERSION = f"5+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}+legacy{_LEGACY}"
+#: Fields of a source that say how its documents are normalized.
+CONVERTED_BY = ("legacy_fonts", "legacy_tables")
+
 STAGE = Stage(
     "normalized_documents",
-    version=f"5+text{NORMALIZER_VERSION}+ngrams{NGRAMS_VERSION}+legacy{_LEGACY}",
+    version=NORMALIZE_VERSION,
     make=normalize,
     each_dump=True,
     fields={
         "config": Fields("normalize"),
-        "source": Fields("source", only=("legacy_fonts", "legacy_tables")),
+        "source": Fields("source", only=CONVERTED_BY),
     },
-    reads={"raw": same_dump("raw_documents")},
+    reads={
+        "raw": same_dump("raw_documents"),
+        "streamed": same_dump("streamed_documents", of=Recipe.streamed_sources),
+    },
     table=Table(NORMALIZED_DOCUMENTS, same="raw", made_from={"*": ("raw.text",)}),
 )

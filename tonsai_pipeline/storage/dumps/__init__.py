@@ -18,6 +18,7 @@ from tonsai_pipeline.storage.dumps.read import (
     read_dump_file,
 )
 from tonsai_pipeline.storage.dumps.records import BAD_ROW_REASONS, BadRow, RawRecord
+from tonsai_pipeline.storage.dumps.stored import Stored
 
 __all__ = [
     "BAD_ROW_REASONS",
@@ -26,6 +27,7 @@ __all__ = [
     "FileFormat",
     "HubLocation",
     "RawRecord",
+    "Stored",
     "detect_format",
     "is_hub",
     "is_saved_dataset",

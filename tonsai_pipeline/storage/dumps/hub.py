@@ -122,6 +122,26 @@ def _batches(rows: Any) -> Iterator[pa.Table]:
         yield from (pa.Table.from_pylist([fields]) for fields in rows)
 
 
+def list_files(hub: HubLocation) -> list[str]:
+    """Return the files of a split as `hf://` URLs, for those who read them one by one.
+
+    Raises:
+        DumpError: It does not resolve; the message names id, config and split.
+    """
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(hub.id, hub.config, revision=hub.revision)
+        files = builder.config.data_files
+    except Exception as error:  # the library and the network below it have dozens of errors
+        raise DumpError(f"{hub}: {_explain(error, hub)} ({_first_line(error)})") from error
+    found = [str(file) for file in (files or {}).get(hub.split, ())]
+    if not found:
+        names = ", ".join(map(str, files or {})) or "none"
+        raise DumpError(f"{hub}: has no files of that split; splits with files: {names}")
+    return found
+
+
 def read_saved(location: str, options: ReadOptions) -> Iterator[RawRecord | BadRow]:
     """Read a folder written by `Dataset.save_to_disk`.
 

@@ -1,7 +1,7 @@
 """Dump file -> the identity of its content, cheap where nothing changed.
 
     local file ─── SHA-256, remembered by (path, size, mtime) ──▶ "sha256:..."
-    fsspec URL ─── what the store says (ETag, checksum, mtime) ──▶ "ukey:..."
+    fsspec URL ─── what the store says (ETag, checksum, date) ───▶ "ukey:..."
     hub://...  ─── the commit that the revision names now ──────▶ "hub:<id>@<commit>..."
 
 Modification times are only used to skip reading; they never become part of an identity, so that a copied or
@@ -14,17 +14,18 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import fsspec
 
-from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.errors import DumpError, redact
 from tonsai_pipeline.storage.bucket import etag_of
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
-from tonsai_pipeline.storage.dumps.hub import HubLocation
+from tonsai_pipeline.storage.dumps.hub import HubLocation, list_files
+from tonsai_pipeline.storage.dumps.stored import Stored, ask_store, ask_stores
 from tonsai_pipeline.storage.files import digest_file, digest_json, read_json, write_json
 from tonsai_pipeline.storage.lease import lock_file
 
@@ -35,7 +36,12 @@ _COMMIT_AGE_S = 3600.0
 #: How long a Hub that did not answer is left alone: its time-out would be paid by every command.
 _FAILURE_AGE_S = 300.0
 _HUB_TIMEOUT_S = 10.0
+#: How long it is said that a file at a URL is another one.
+_NEWS_S = 86_400.0
+_KINDS = ("files", "commits", "urls", "listings")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+#: A file of a commit, which never changes.
+_PINNED = re.compile(r"hf://[^@]*@[0-9a-f]{40}/")
 
 
 class ContentHashes:
@@ -53,10 +59,10 @@ class ContentHashes:
         self._reads = reads
         self._now_s = time.time() if now_s is None else now_s
         known = _read(path)
-        self._files, self._commits = known["files"], known["commits"]
-        self._learnt: dict[str, dict[str, dict[str, Any]]] = {"files": {}, "commits": {}}
-        self._told: dict[str, str] = {}
-        #: What a person should know: a Hub that could not be asked.
+        self._files, self._commits, self._urls, self._listings = (known[kind] for kind in _KINDS)
+        self._learnt: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _KINDS}
+        self._said: dict[str, Stored] = {}
+        #: What a person should know: a store that could not be asked, a file that is another one.
         self.problems: list[str] = []
 
     def of(self, location: str) -> str:
@@ -80,7 +86,50 @@ class ContentHashes:
     def tell(self, url: str, info: Mapping[str, Any]) -> None:
         """Learn what a listing said of an object, which then is not asked for alone."""
         if (tag := etag_of(info)) is not None:
-            self._told[url] = tag
+            self._said[url] = Stored(tag, info.get("size"))
+
+    def ask(self, urls: Iterable[str]) -> None:
+        """Ask the stores of many files at once.
+
+        One that does not answer, or has the file no more, is taken at its last word: what was made of the file stays in use.
+
+        Raises:
+            DumpError: Nothing was ever known of a file.
+        """
+        # A URL may hold a secret, which is not written down.
+        names = {url: hashlib.sha256(url.encode()).hexdigest() for url in urls}
+        waiting = []
+        for url, name in names.items():
+            if _PINNED.match(url) and (known := self._urls.get(name)) is not None:
+                self._said[url] = Stored(known["tag"], known["num_bytes"])
+            elif url not in self._said:
+                waiting.append(url)
+        for url, said in zip(waiting, ask_stores(waiting), strict=True):
+            name = names[url]
+            known = self._urls.get(name)
+            if isinstance(said, DumpError):
+                if known is None:
+                    raise said
+                self.problems.append(
+                    f"{said}; what was made of it stays in use, nothing new can be made of it until it is back "
+                    "(tonsai dumps remove leaves its dump out)"
+                )
+                self._said[url] = Stored(known["tag"], known["num_bytes"])
+                continue
+            self._said[url] = said
+            if known is None or known["tag"] != said.tag:
+                known = {**said._asdict(), "before": known and known["tag"], "seen_s": self._now_s}
+                self._urls[name] = self._learnt["urls"][name] = known
+            if known["before"] and self._now_s - known["seen_s"] < _NEWS_S:
+                self.problems.append(
+                    f"{redact(url)}: is another file than before (its tag was '{known['before']}', it is '{said.tag}'): a new "
+                    "version of its dump"
+                )
+
+    def stored(self, url: str) -> Stored:
+        """Return what is known of a file at a URL; errors as of `ask`."""
+        self.ask([url])
+        return self._said[url]
 
     def pin(self, hub: HubLocation) -> HubLocation:
         """Replace a branch or tag by the commit it names now, so that what is read is what was named.
@@ -99,6 +148,21 @@ class ContentHashes:
             self.problems.append(known["problem"])
         return replace(hub, revision=known["commit"]) if known["commit"] else hub
 
+    def files_of(self, hub: HubLocation) -> list[str]:
+        """Return the files of a pinned split; a commit is asked once.
+
+        Raises:
+            DumpError: It does not resolve, or no commit is known.
+        """
+        if hub.revision is None or _COMMIT.fullmatch(hub.revision) is None:
+            raise DumpError(f"{hub}: {'; '.join(self.problems) or 'no commit is known'}")
+        name = f"{hub.id}@{hub.revision} {hub.config} {hub.split}"
+        known = self._listings.get(name)
+        if known is None:
+            known = {"files": sorted(list_files(hub))}
+            self._listings[name] = self._learnt["listings"][name] = known
+        return known["files"]
+
     def of_hub(self, hub: HubLocation) -> str:
         """Return the identity of a pinned Hub location; reading by network or by copy is the same text."""
         fields = [hub.id, hub.config, hub.split, hub.revision, hub.max_samples]
@@ -112,7 +176,7 @@ class ContentHashes:
         with lock_file(self.path.with_suffix(".lock")):
             known = _read(self.path)
             write_json(self.path, {kind: known[kind] | self._learnt[kind] for kind in known})
-        self._learnt = {"files": {}, "commits": {}}
+        self._learnt = {kind: {} for kind in _KINDS}
 
     def _of_file(self, path: Path) -> str:
         before = path.stat()
@@ -131,8 +195,7 @@ class ContentHashes:
         return digest
 
     def _of_url(self, url: str) -> str:
-        said = self._told.get(url) or _ask_store(url)
-        return f"ukey:{hashlib.sha256(said.encode()).hexdigest()}"
+        return f"ukey:{hashlib.sha256(self.stored(url).tag.encode()).hexdigest()}"
 
     def _ask_hub(self, hub: HubLocation, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Ask which commit a revision names; a Hub that does not answer leaves the last one known."""
@@ -152,25 +215,9 @@ class ContentHashes:
         return {"commit": found.sha, "checked_s": self._now_s, "problem": None}
 
 
-def _ask_store(url: str) -> str:
-    """Return what a store says of an object that changes with its bytes.
-
-    Raises:
-        DumpError: It cannot be asked.
-    """
-    try:
-        # A listing that was kept would not know what came since.
-        system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        # Web servers behind one address may differ in their ETags: a web address is taken as it is.
-        tag = None if url.startswith("http") else etag_of(system.info(path))
-        return tag or str(system.ukey(path))
-    except Exception as error:  # every fsspec protocol has its own errors
-        raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
-
-
 def _read(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     known = cast("Mapping[str, Any]", read_json(path)) if path.is_file() else {}
-    return {"files": dict(known.get("files", {})), "commits": dict(known.get("commits", {}))}
+    return {kind: dict(known.get(kind, {})) for kind in _KINDS}
 
 
 def stat_stamp(stat: os.stat_result) -> dict[str, int]:
@@ -196,7 +243,7 @@ def location_stamp(location: str) -> str:
     if location.startswith("hub://"):
         return location
     if is_url(location):
-        return _ask_store(location)
+        return ask_store(location).tag
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return digest_json([[str(file), stat_stamp(file.stat())] for file in files])

@@ -1,0 +1,1 @@
+"""Dumps larger than the disk: read, normalized and let go, a few files at a time."""
