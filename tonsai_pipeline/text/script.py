@@ -5,6 +5,9 @@ Khmer from Pali and from the minority languages of Cambodia, letter n-grams tell
 else is written in Latin letters. A fastText model, if there is one, has the last word on both.
 """
 
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from functools import cache
@@ -13,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tonsai_pipeline.text.lexicon import Lexicon
 from tonsai_pipeline.text.ngrams import ngram_log_odds
@@ -151,6 +155,21 @@ def paragraph_languages_batch(
         [ParagraphLanguage(start, start + len(body), next(names)) for start, body in page]
         for page in pages
     ]
+
+
+def paragraph_bytes(texts: Texts, model: LanguageModel | None = None) -> dict[str, int]:
+    r"""Return how many UTF-8 bytes the paragraphs of all texts together have, by language.
+
+    Example:
+        >>> paragraph_bytes(pa.array(["The river rises. It rained.\n\n ទឹកទន្លេឡើងខ្ពស់ណាស់។"]))
+        {'eng': 27, 'khm': 63}
+    """
+    bodies = [body for text in texts.to_pylist() if text is not None for _, body in _lines(text)]
+    paragraphs = pa.array(bodies, pa.large_string())
+    sizes = pc.binary_length(paragraphs)
+    table = pa.table({"lang": languages_batch(paragraphs, model), "size": sizes})
+    sums = table.group_by("lang").aggregate([("size", "sum")]).to_pylist()
+    return {row["lang"]: row["size_sum"] for row in sums}
 
 
 # --- how ------------------------------------------------------------------------------------------

@@ -17,15 +17,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def arguments() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    targets = torch.randint(0, 320, (3, 64), generator=generator)
-    targets[0, 10:20] = IGNORE
-    return {
-        "input_ids": torch.randint(0, 320, (3, 64), generator=generator),
-        "targets": targets,
-        "position_ids": torch.arange(64).expand(3, 64),
-        "segment_ids": torch.zeros(3, 64, dtype=torch.int32),
-    }
+    return tiny.rows(3, torch.zeros(64, dtype=torch.int32))
 
 
 def test_the_sum_is_that_of_plain_logits(model, arguments) -> None:

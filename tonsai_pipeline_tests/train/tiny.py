@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tonsai_pipeline.model.build import build_model
+from tonsai_pipeline.model.loss import IGNORE
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline.storage.shards import SEGMENT, RowBlock, RowsHeader, RowWriter
@@ -30,6 +32,19 @@ def network(seed: int = 0) -> PreTrainedModel:
     return build_model(
         MODEL, vocab_size=VOCAB_SIZE, seq_len=SEQ_LEN, special_ids=special, seed=seed
     )
+
+
+def rows(num_rows: int, segments: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what a loss takes: rows cut into the same documents, some of which predict nothing."""
+    generator = torch.Generator().manual_seed(3)
+    targets = torch.randint(0, VOCAB_SIZE, (num_rows, SEQ_LEN), generator=generator)
+    targets[0, 10:20] = IGNORE
+    return {
+        "input_ids": torch.randint(0, VOCAB_SIZE, (num_rows, SEQ_LEN), generator=generator),
+        "targets": targets,
+        "position_ids": torch.arange(SEQ_LEN).expand(num_rows, SEQ_LEN),
+        "segment_ids": segments.expand(num_rows, SEQ_LEN),
+    }
 
 
 def write_rows(folder: Path, *, num_rows: int, seed: int, seq_len: int = SEQ_LEN) -> None:

@@ -42,8 +42,8 @@ from tonsai_pipeline.text import (
     NORMALIZER_VERSION,
     LanguageModel,
     label_batch,
-    languages_batch,
     normalize_batch_report,
+    paragraph_bytes,
 )
 from tonsai_pipeline.text.legacy import RULES_VERSION, FontTable, shipped_tables
 from tonsai_pipeline.text.ngrams import NGRAMS_VERSION
@@ -229,12 +229,7 @@ class _Totals:
     def count_paragraphs(self, kept: pa.Table, model: LanguageModel | None) -> None:
         """Add what the mixed pages of a batch are made of."""
         pages = kept.filter(pc.equal(kept.column("lang"), "mixed")).column("text")
-        lines = (line.strip() for text in pages.to_pylist() for line in text.splitlines())
-        paragraphs = pa.array([line for line in lines if line], pa.large_string())
-        languages = languages_batch(paragraphs, model)
-        table = pa.table({"lang": languages, "size": pc.binary_length(paragraphs)})
-        for row in table.group_by("lang").aggregate([("size", "sum")]).to_pylist():
-            self.mixed_bytes_by_language[row["lang"]] += row["size_sum"]
+        self.mixed_bytes_by_language.update(paragraph_bytes(pages, model))
 
     def count_cuts(
         self, lines: Mapping[str, npt.NDArray[np.int32]], num_bytes: npt.NDArray[np.int64]

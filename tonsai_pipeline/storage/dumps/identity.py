@@ -19,8 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import fsspec
-
 from tonsai_pipeline.errors import DumpError, redact
 from tonsai_pipeline.storage.bucket import etag_of
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
@@ -277,10 +275,9 @@ def location_bytes(location: str) -> int | None:
         return None
     if is_url(location):
         try:
-            system, path = fsspec.core.url_to_fs(location)
-            return system.size(path)
+            return ask_store(location).num_bytes
         # A size is for the eyes; reading the URL will report what is wrong with it.
-        except Exception:  # noqa: BLE001
+        except DumpError:
             return None
     path = Path(location)
     try:
