@@ -105,7 +105,7 @@ def _train(sample: Sample, name: str, lr: float, scale: float, seed: int) -> tup
     total = sample.passes * RowReader(sample.shards / "train").num_rows * SEQ_LEN
     shape = shape_of(SMALL, vocab_size=VOCAB_SIZE, seq_len=SEQ_LEN)
     num_weights = shape.active_weights - VOCAB_SIZE * shape.hidden_size
-    work = Workload(num_weights, total, SEQ_LEN, sample.passes)
+    work = Workload(num_weights, SMALL.hidden_size, total, SEQ_LEN, sample.passes)
     decay = scale * decay_for(work, rows_of(total) * SEQ_LEN, lr)
     began = time.process_time()
     run = train(

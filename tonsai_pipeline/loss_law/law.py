@@ -2,15 +2,17 @@
 
     Runs ──every exponent of a grid: least squares──▶ how well each fits ──draw 2,000──▶ Law each ──▶ Interval
 
-    bpb = floor + A / N^a + B / T^b + C x (passes - 1) x N / U      T = U x (1 + R (1 - e^(-(passes - 1) / R)))
+    bpb = floor + A / N^a + B / (T + S)^b + C x (passes - 1) x N / U      T = U x (1 + R (1 - e^(-(passes - 1) / R)))
 
-N weights, U unique tokens read, passes = tokens / U. With given exponents the law is linear, so every set of exponents of a
+N weights, U unique tokens read, passes = tokens / U. S is where the power law starts: runs of fewer tokens have hardly begun
+to learn, and each doubling of the text gains them more than the one before, which no power law does. With given exponents the law is linear, so every set of exponents of a
 grid is fitted exactly, and none is lost in a local minimum. Exponents are then drawn by how well they fit, coefficients
-from measurements that are disturbed by the residual noise: what few points cannot tell apart stays wide.
+from measurements that are disturbed by the residual noise: what few points cannot tell apart stays wide. A run counts the
+more the longer it is, because it is the nearer to what is predicted.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556 (sizes and tokens); Muennighoff et al. 2023, arXiv:2305.16264 (T, with R
-about 15); Lovelace et al. 2026, arXiv:2605.01640 (an additive penalty with one coefficient). The penalty's form here, the
-grid and the draws are ours.
+about 15); Lovelace et al. 2026, arXiv:2605.01640 (an additive penalty with one coefficient); Alabdulmohsin et al. 2022,
+arXiv:2209.06640 (curves before their power law). S, the penalty's form, the grid, the weights and the draws are ours.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_EXPONENTS = np.geomspace(0.08, 1.2, 14)
+_EXPONENTS = np.geomspace(0.08, 1.2, 8)
 _REPEATS = (2.0, 5.0, 15.0, 45.0)
+#: S, in the middle amount of text of the runs.
+_STARTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+#: How the noise that a run is given falls with its tokens.
+_NEARNESS = 0.5
 _NUM_DRAWS = 2000
 #: Relative; what no measurement is better than, so that perfect fits have weights that can be told apart.
 _LEAST_NOISE = 2e-4
@@ -84,7 +90,7 @@ class Fit:
     """Laws drawn by how well they fit.
 
     Args:
-        exponents: a, b and R of each, shape (num_draws, 3).
+        exponents: a, b, R and S of each, S in units of `scale`, shape (num_draws, 4).
         coefficients: Floor, A, B, C of each, for N, T and U in units of `scale`, shape (num_draws, 4).
         noise: Residual deviation of each, relative; shape (num_draws,).
         scale: Unit of N and of T.
@@ -120,6 +126,11 @@ class Fit:
         values = (columns * self.coefficients).sum(axis=1)
         disturbed = values * (1.0 + self.noise * generator.standard_normal(len(values)))
         return interval(disturbed)
+
+    @property
+    def start(self) -> Interval:
+        """S, in tokens. Where its low end is above 0, the shortest runs have not reached the power law."""
+        return interval(self.exponents[:, 3] * self.scale[1])
 
     def exponent(self, name: str) -> tuple[Interval, bool]:
         """Return `size`, `text` or `repeats`, and whether the runs resolve it.
@@ -165,14 +176,17 @@ def fit(runs: Sequence[Run], *, seed: int = 0) -> Fit:
         _middle([run.unique_tokens for run in runs]),
     )
     repeats = _REPEATS if has_repeats else (_REPEATS[2],)
-    grid = np.array(list(itertools.product(_EXPONENTS, _EXPONENTS, repeats)))
+    grid = np.array(list(itertools.product(_EXPONENTS, _EXPONENTS, repeats, _STARTS)))
     measured = np.array([run.bits_per_byte for run in runs])
+    near = np.array([run.tokens for run in runs]) ** _NEARNESS
+    near /= np.sqrt((near**2).mean())
     # Relative errors: one per cent counts alike wherever the curve is.
-    designs = _columns(runs, grid, scale, has_repeats=has_repeats) / measured[:, None]
-    best = _solve(designs, np.ones((1, len(runs))))[:, 0]
-    errors = np.einsum("cnk,ck->cn", designs, best) - 1.0
+    designs = _columns(runs, grid, scale, has_repeats=has_repeats) * (near / measured)[:, None]
+    best = _solve(designs, near[None])[:, 0]
+    errors = np.einsum("cnk,ck->cn", designs, best) - near
     squares = (errors**2).sum(axis=1) + len(runs) * _LEAST_NOISE**2
-    freedom = len(runs) - designs.shape[2]
+    # As many runs of equal weight would tell as much.
+    freedom = max(2.0, (near**2).sum() ** 2 / (near**4).sum() - designs.shape[2])
     likelihood = -0.5 * freedom * np.log(squares)
     weights = np.exp(likelihood - likelihood.max())
     drawn = np.sort(generator.choice(len(grid), _NUM_DRAWS, p=weights / weights.sum()))
@@ -181,7 +195,7 @@ def fit(runs: Sequence[Run], *, seed: int = 0) -> Fit:
     for cell in np.unique(drawn):
         rows = np.flatnonzero(drawn == cell)
         shape = (len(rows), len(runs))
-        again = 1.0 + errors[cell] + noise[rows, None] * generator.standard_normal(shape)
+        again = near + errors[cell] + noise[rows, None] * generator.standard_normal(shape)
         coefficients[rows, : designs.shape[2]] = _solve(designs[[cell]], again)[0]
     return Fit(
         exponents=grid[drawn],
@@ -227,9 +241,9 @@ def _columns(
     n = np.array([run.num_weights for run in runs])[None] / scale[0]
     u = np.array([run.unique_tokens for run in runs])[None] / scale[1]
     more = np.maximum(np.array([run.passes for run in runs])[None] - 1.0, 0.0)
-    a, b, r = (exponents[:, place, None] for place in range(3))
-    text = u * (1.0 + r * (1.0 - np.exp(-more / r)))
-    parts = [np.ones_like(a * n), n**-a, text**-b]
+    a, b, r, start = (exponents[:, place, None] for place in range(4))
+    text = u * (1.0 + r * (1.0 - np.exp(-more / r))) + start
+    parts = [np.ones_like(a * n), np.broadcast_to(n**-a, (a * n).shape), text**-b]
     if has_repeats:
         parts.append(np.broadcast_to(more * n / u, parts[0].shape))
     return np.stack(parts, axis=2)

@@ -80,11 +80,25 @@ def _resolved(languages: Mapping[str, Mapping[str, Any]]) -> Iterable[Sequence[s
                     verdict,
                 )
         if "law" in found:
+            yield _start(lang, found["law"]["start"])
             yield "misfit of the law", lang, f"{found['law']['residual']:.2%}", ""
         for effect in found["effects"]:
             better = "better" if effect["change"] < 0 else "worse"
             verdict = better if effect["is_resolved"] else f"within {MIN_NOISES:g} x noise"
             yield effect["name"], lang, f"{effect['change']:+.2%}", verdict
+
+
+def _start(lang: str, start: Mapping[str, float]) -> Sequence[str]:
+    """Say from how many tokens on the runs follow a power law, and what a ladder that does would need."""
+    verdict = "the ladder follows a power law"
+    if start["low"] > 0:
+        verdict = f"NOT YET a power law: a ladder from {start['value']:,.0f} {lang} tokens on would predict better"
+    return (
+        "tokens before the law (S)",
+        lang,
+        f"{start['value']:,.0f} ({start['low']:,.0f}-{start['high']:,.0f})",
+        verdict,
+    )
 
 
 def _points(points: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> list[str]:

@@ -35,8 +35,10 @@ from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.train.launch import LaunchResult, LaunchSpec
 
 POINTS, POINT_NAME = "pilot_points", "point.json"
-_VERSION = "1"
+_VERSION = "2"
 _JOB = "tonsai_pipeline.pilot.job"
+#: What a run was trained with, and may have been `auto`.
+_SETTINGS = ("lr", "embedding_lr", "weight_decay", "global_batch_tokens")
 
 Launch = Callable[[LaunchSpec], LaunchResult]
 """Runs a job to its end."""
@@ -221,7 +223,7 @@ def _result(point: Point, output_dir: Path, shards: Artifact) -> dict[str, Any]:
         "num_weights": status["network"]["active_weights"],
         "tokens": status["tokens"],
         "num_steps": status["num_steps"],
-        "settings": {name: status[name] for name in ("lr", "weight_decay", "global_batch_tokens")},
+        "settings": {name: status[name] for name in _SETTINGS},
         "languages": {
             lang: {"bits_per_byte": bits, "tokens": read[lang][0], "unique_tokens": read[lang][1]}
             for lang, bits in measured.items()

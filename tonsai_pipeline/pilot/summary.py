@@ -23,7 +23,7 @@ from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.store import Artifact
 
 REPORT, PREDICTION_NAME, PAGE_NAME = "pilot_report", "prediction.json", "pilot.md"
-_VERSION = "1"
+_VERSION = "2"
 
 
 def summarize(pilot: Pilot, points: Sequence[Point] | None = None) -> Artifact:
@@ -141,6 +141,7 @@ def _law(law: Fit) -> dict[str, Any]:
     found = {name: law.exponent(name) for name in names}
     return {
         "residual": law.residual,
+        "start": asdict(law.start),
         **{name: {**asdict(value), "is_resolved": ok} for name, (value, ok) in found.items()},
     }
 

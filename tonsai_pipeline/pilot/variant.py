@@ -94,6 +94,8 @@ def variant(
         changes = settings_of(recipe).screens[point.screen]
         for path, value in changes.items():
             _change(raw, path, value, center or {})
+            if path == "train.optimizer.lr" and str(value)[:1] == "x":
+                _change(raw, "train.optimizer.embedding_lr", value, center or {})
         if tokenizer is not None and _changes_text(changes):
             raw["tokenizer"] |= {"base": str(tokenizer), "base_revision": None}
             raw["tokenizer"]["extend_khmer_tokens"] = 0

@@ -23,6 +23,8 @@ _MOST_TIMES_DECAY, _MOST_DECAY = 30.0, 10.0
 _MOST_MEMORY = 0.3
 #: No published law was fitted above this rate (2 ** -7 is the largest of Lingle's grid); tiny networks would leave it.
 _MOST_LR = 2.0**-7
+#: Times 1 / width, the least rate of embeddings; ours, from the grid in docs/training.md.
+_EMBEDDING_LR = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Workload:
 
     Args:
         num_weights: Parameters without embeddings and output layer.
+        hidden_size: Width of the residual stream.
         total_tokens: Tokens of the run, repeats included.
         seq_len: Tokens of a row: a batch is a whole number of them.
         num_passes: How often the text of the run is read, on average over its tokens.
     """
 
     num_weights: float
+    hidden_size: int
     total_tokens: float
     seq_len: int
     num_passes: float = 1.0
@@ -63,6 +67,7 @@ def workload(
         return None
     return Workload(
         num_weights=shape.active_weights - shape.vocab_size * shape.hidden_size,
+        hidden_size=shape.hidden_size,
         total_tokens=total,
         seq_len=shape.seq_len,
         num_passes=packed_passes * max(1.0, total / packed if packed else 1.0),
@@ -81,6 +86,24 @@ def step_law_lr(num_weights: float, total_tokens: float) -> float:
         0.00117
     """
     return min(1.79 * num_weights**-0.713 * total_tokens**0.307, _MOST_LR)
+
+
+def embedding_lr(lr: float, hidden_size: int) -> float:
+    """Return the peak rate of token embeddings: 10 / width, at least that of the matrices.
+
+    At one rate for all, embeddings of small networks grow so slowly that updates of the matrices, which are large beside them,
+    drown them, and the network stays at the frequencies of tokens. Where they are the output layer too, a step moves
+    logits by up to rate x width, hence the form.
+
+    Source:
+        Kalra and Barkeshli 2026, arXiv:2605.21486, and Hayou and Liu 2025, arXiv:2506.15025: embeddings want a rate that is
+        larger by the width, or its root. Yang et al. 2022, arXiv:2203.03466: 1 / width for output layers. The factor is ours.
+
+    Example:
+        >>> embedding_lr(0.0078, 128), embedding_lr(0.01, 2048)
+        (0.078125, 0.01)
+    """
+    return max(lr, _EMBEDDING_LR / hidden_size)
 
 
 def step_law_batch(total_tokens: float, seq_len: int) -> int:
@@ -125,10 +148,10 @@ def decay_for(work: Workload, batch_tokens: float, lr: float) -> float:
     """Return the weight decay: the one with the best memory, times the passes over the text.
 
     Example:
-        >>> once = Workload(437e6, 5e9, 2048)
+        >>> once = Workload(437e6, 1280, 5e9, 2048)
         >>> round(decay_for(once, 200_704, 1.18e-3), 3)
         0.113
-        >>> round(decay_for(Workload(437e6, 5e9, 2048, num_passes=16), 200_704, 1.18e-3), 3)
+        >>> round(decay_for(Workload(437e6, 1280, 5e9, 2048, num_passes=16), 200_704, 1.18e-3), 3)
         1.814
     """
     memory = best_memory(work.num_weights, work.total_tokens)
@@ -164,6 +187,9 @@ def resolve(train: TrainConfig, work: Workload) -> tuple[TrainConfig, Mapping[st
             f"{lr:.3g}, Step Law for {work.num_weights / 1e6:,.1f} M weights outside embeddings and "
             f"{work.total_tokens:,.0f} tokens (arXiv:2503.04715)"
         )
+        if train.optimizer.embedding_lr is None:
+            optimizer["embedding_lr"] = found = embedding_lr(lr, work.hidden_size)
+            reasons["embedding_lr"] = f"{found:.3g}, for a width of {work.hidden_size:,}"
     if decay == "auto":
         optimizer["weight_decay"] = decay = decay_for(work, batch, lr)
         memory = adamw_memory(batch, lr, decay, work.total_tokens)

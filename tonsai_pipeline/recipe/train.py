@@ -17,7 +17,7 @@ from tonsai_pipeline.recipe.section import RecipePath, Section
 
 Auto = Literal["auto"]
 #: Of what `planner.laws` makes of `auto`. Bumped when the same run would get other numbers.
-LAWS_VERSION = 2
+LAWS_VERSION = 3
 
 _Number = TypeVar("_Number", int, float)
 
@@ -42,6 +42,9 @@ class OptimizerConfig(Section):
 
     lr: Auto | Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
     """Peak learning rate, 0..1; auto: by size and tokens (Step Law), for new weights only."""
+
+    embedding_lr: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Peak rate of token embeddings, 0..1; empty: the same as `lr`, or, where that is auto, by size and tokens too."""
 
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Decay of the running mean of gradients, 0..1."""

@@ -288,6 +288,7 @@ def _write_status(
         "micro_batch_rows": plan.micro_rows,
         "global_batch_tokens": plan.step_tokens,
         "lr": run.train.optimizer.lr,
+        "embedding_lr": run.train.optimizer.embedding_lr or run.train.optimizer.lr,
         "weight_decay": run.train.optimizer.weight_decay,
         "reasons": dict(setup.reasons),
         "zero_stage": backend.zero_stage,

@@ -35,12 +35,12 @@ def test_the_laws_come_close_to_grids_that_others_measured() -> None:
 
 def test_decay_grows_with_the_passes_and_stays_between_its_limits() -> None:
     def decay(passes: float) -> float:
-        work = laws.Workload(437e6, 5e9, 2048, num_passes=passes)
+        work = laws.Workload(437e6, 1280, 5e9, 2048, num_passes=passes)
         return laws.decay_for(work, 200_704, 1.18e-3)
 
     assert decay(30) == decay(100) < 10
     assert decay(16) == pytest.approx(16 * decay(1))
-    tiny_run = laws.Workload(1e5, 1e4, 64, num_passes=50)
+    tiny_run = laws.Workload(1e5, 32, 1e4, 64, num_passes=50)
     assert laws.decay_for(tiny_run, 512, 1e-3) == 10
 
 
@@ -55,17 +55,17 @@ def test_the_key_of_a_run_names_the_laws_where_they_decide_something() -> None:
 
 
 def test_however_few_the_tokens_a_third_of_the_run_is_remembered() -> None:
-    few = laws.Workload(437e6, 1e8, 2048)
+    few = laws.Workload(437e6, 1280, 1e8, 2048)
     decay = laws.decay_for(few, 20_480, 1e-3)
     assert laws.adamw_memory(20_480, 1e-3, decay, 1e8) == pytest.approx(0.3)
 
 
 def test_what_a_person_gave_is_kept_and_the_rest_fits_to_it() -> None:
-    work = laws.Workload(437e6, 5e9, 2048)
+    work = laws.Workload(437e6, 1280, 5e9, 2048)
     given = AUTO.model_copy(update={"global_batch_tokens": 524_288})
     found, reasons = laws.resolve(given, work)
     assert found.global_batch_tokens == 524_288
-    assert set(reasons) == {"lr", "weight_decay"}
+    assert set(reasons) == {"lr", "embedding_lr", "weight_decay"}
     # The best share of the run is remembered whatever the batch.
     assert laws.memory_of_run(found, work) == pytest.approx(laws.best_memory(437e6, 5e9))
     assert laws.resolve(found, work) == (found, {})
@@ -78,7 +78,7 @@ def test_the_recommended_recipe_is_half_a_billion_with_decay_that_acts() -> None
     work = laws.workload(shape, recipe.train, num_rows=None)
     assert work is not None
     train, reasons = laws.resolve(recipe.train, work)
-    assert set(reasons) == {"global_batch_tokens", "lr", "weight_decay"}
+    assert set(reasons) == {"global_batch_tokens", "lr", "embedding_lr", "weight_decay"}
     assert laws.memory_of_run(train, work) < 0.5
     kit = load_recipe("gpt2_0p5b")
     assert laws.memory_of_run(kit.train, work) > 3

@@ -30,7 +30,7 @@ from tonsai_pipeline.train.backends.divided import (
 from tonsai_pipeline.train.backends.guarded import GuardedAdamW
 from tonsai_pipeline.train.backends.muon import DividedMuon
 from tonsai_pipeline.train.backends.optimizer import make_optimizer
-from tonsai_pipeline.train.backends.phases import LR_SCALE, learning_phases
+from tonsai_pipeline.train.backends.phases import learning_phases, rate_of
 from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 
 #: What a dynamic loss scaler of DeepSpeed remembers.
@@ -136,7 +136,7 @@ class DeepSpeedBackend(Backend):
 
     def _update(self, lr: float) -> tuple[float, bool]:
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = lr * group.get(LR_SCALE, 1.0)
+            group["lr"] = rate_of(group, lr)
         self.engine.step()
         if self._guarded:
             guarded = cast("GuardedAdamW", self._adam)

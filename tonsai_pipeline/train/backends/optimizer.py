@@ -11,7 +11,7 @@ from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.recipe.train import OptimizerConfig, known
 from tonsai_pipeline.train.backends.guarded import GuardedAdamW
 from tonsai_pipeline.train.backends.muon import DividedMuon, GuardedMuon, matrices_of
-from tonsai_pipeline.train.backends.phases import group_key
+from tonsai_pipeline.train.backends.phases import OWN_SCALE, group_key
 from tonsai_pipeline.train.checkpoints.fragments import MUON
 
 
@@ -39,7 +39,7 @@ def make_optimizer(
     """
     is_muon = section.name == "muon"
     matrices = matrices_of(loss.model) if is_muon else {}
-    groups = parameter_groups(loss, known(section.weight_decay), learns or {}, matrices)
+    groups = parameter_groups(loss, section, learns or {}, matrices)
     if guarded:
         make = GuardedMuon if is_muon else GuardedAdamW
     else:
@@ -58,18 +58,19 @@ def make_optimizer(
 
 def parameter_groups(
     module: nn.Module,
-    weight_decay: float,
+    section: OptimizerConfig,
     learns: Mapping[int, tuple[bool, ...]],
     matrices: Mapping[int, int],
 ) -> list[dict[str, object]]:
     """Divide parameters into decayed matrices and the rest: biases, norms, embeddings.
 
-    Each is divided once more by the phases in which its parameters learn, and the matrices that Muon updates stand apart.
+    Each is divided once more by the phases in which its parameters learn; the matrices that Muon updates and embeddings with a
+    rate of their own stand apart.
     Embeddings stay undecayed because a rare token's row would shrink at every step in which it does not occur.
 
     Args:
         module: The network.
-        weight_decay: Of what is decayed.
+        section: Rates and decay.
         learns: In which phases each parameter learns, by `id`.
         matrices: What Muon updates, from `muon.matrices_of`.
     """
@@ -79,20 +80,24 @@ def parameter_groups(
         if isinstance(part, nn.Embedding)
         for parameter in part.parameters(recurse=False)
     }
-    groups: dict[tuple[bool, tuple[bool, ...], bool], list[nn.Parameter]] = {}
+    scale = 1.0 if section.embedding_lr is None else section.embedding_lr / known(section.lr)
+    groups: dict[tuple[bool, tuple[bool, ...], bool, float], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
-            is_decayed = parameter.ndim >= 2 and id(parameter) not in embeddings
-            kind = (is_decayed, learns.get(id(parameter), ()), id(parameter) in matrices)
+            is_embedding = id(parameter) in embeddings
+            is_decayed = parameter.ndim >= 2 and not is_embedding
+            own = scale if is_embedding else 1.0
+            kind = (is_decayed, learns.get(id(parameter), ()), id(parameter) in matrices, own)
             groups.setdefault(kind, []).append(parameter)
     return [
         {
             "params": found,
-            "weight_decay": weight_decay if is_decayed else 0.0,
+            "weight_decay": known(section.weight_decay) if is_decayed else 0.0,
             **group_key(phases),
+            **({OWN_SCALE: own} if own != 1.0 else {}),
             **({MUON: [matrices[id(parameter)] for parameter in found]} if is_matrix else {}),
         }
-        for (is_decayed, phases, is_matrix), found in sorted(
+        for (is_decayed, phases, is_matrix, own), found in sorted(
             groups.items(), key=lambda pair: pair[0], reverse=True
         )
     ]

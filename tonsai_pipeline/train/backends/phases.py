@@ -8,9 +8,9 @@ them goes on exactly: the phase follows from the step alone. A frozen phase cost
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -22,6 +22,8 @@ EMBEDDINGS, NEW_EMBEDDINGS = "embeddings", "new_embeddings"
 
 #: Key of an optimizer group: factor of its rate in the current step.
 LR_SCALE = "lr_scale"
+#: Key of an optimizer group: its rate as a factor of the others', throughout the run.
+OWN_SCALE = "own_scale"
 #: Key of an optimizer group: for each phase, whether its parameters learn.
 LEARNS = "learns"
 
@@ -66,6 +68,11 @@ def learning_phases(
 def group_key(learns: tuple[bool, ...]) -> dict[str, object]:
     """Return what an optimizer group remembers of its phases."""
     return {LEARNS: learns, LR_SCALE: 1.0} if learns else {}
+
+
+def rate_of(group: Mapping[str, Any], lr: float) -> float:
+    """Return the rate of a group of the optimizer, where the schedule says `lr`."""
+    return lr * group.get(OWN_SCALE, 1.0) * group.get(LR_SCALE, 1.0)
 
 
 def _learns(name: str, is_embedding: bool, phase: FreezePhase) -> bool:

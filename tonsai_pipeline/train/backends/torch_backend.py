@@ -17,7 +17,7 @@ from tonsai_pipeline.train.backends.divided import whole_fragments
 from tonsai_pipeline.train.backends.guarded import GuardedAdamW
 from tonsai_pipeline.train.backends.loss_scale import LossScale
 from tonsai_pipeline.train.backends.optimizer import make_optimizer
-from tonsai_pipeline.train.backends.phases import LR_SCALE, learning_phases
+from tonsai_pipeline.train.backends.phases import learning_phases, rate_of
 from tonsai_pipeline.train.checkpoints.fragments import Fragment, FragmentReader
 
 
@@ -79,7 +79,7 @@ class TorchBackend(Backend):
     def _update(self, lr: float) -> tuple[float, bool]:
         optimizer = cast("GuardedAdamW", self._adam)
         for group in optimizer.param_groups:
-            group["lr"] = lr * group.get(LR_SCALE, 1.0)
+            group["lr"] = rate_of(group, lr)
         if self._scale is not None:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
