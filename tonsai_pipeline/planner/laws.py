@@ -21,8 +21,11 @@ _MOST_TIMES_DECAY, _MOST_DECAY = 30.0, 10.0
 #: The largest share of a run that AdamW should remember; ours: where the law asks for more, tokens being few for the
 #: network, more decay was better (docs/training.md).
 _MOST_MEMORY = 0.3
-#: No published law was fitted above this rate (2 ** -7 is the largest of Lingle's grid); tiny networks would leave it.
+#: No published law was fitted above this rate (2 ** -7 is the largest of Lingle's grid).
 _MOST_LR = 2.0**-7
+#: Nor on fewer weights than this, where it would ask for ever more; there the largest rate is that of Lingle's smallest
+#: network, which is also right for those of docs/training.md.
+_LEAST_WEIGHTS, _MOST_LR_BELOW = 60e6, 2.0**-9
 #: Times 1 / width, the least rate of embeddings; ours, from the grid in docs/training.md.
 _EMBEDDING_LR = 10.0
 
@@ -79,13 +82,14 @@ def step_law_lr(num_weights: float, total_tokens: float) -> float:
 
     Source:
         Li et al. 2025, "Step Law", arXiv:2503.04715: 1.79 N^-0.713 D^0.307, N without embeddings. Ours: at most
-        2^-7, the end of the grids that it and others were fitted on.
+        2^-7, the end of the grids that it and others were fitted on, and 2^-9 below their smallest networks.
 
     Example:
         >>> round(step_law_lr(437e6, 5e9), 5)
         0.00117
     """
-    return min(1.79 * num_weights**-0.713 * total_tokens**0.307, _MOST_LR)
+    most = _MOST_LR if num_weights >= _LEAST_WEIGHTS else _MOST_LR_BELOW
+    return min(1.79 * num_weights**-0.713 * total_tokens**0.307, most)
 
 
 def embedding_lr(lr: float, hidden_size: int) -> float:

@@ -44,7 +44,7 @@ class OptimizerConfig(Section):
     """Peak learning rate, 0..1; auto: by size and tokens (Step Law), for new weights only."""
 
     embedding_lr: float | None = Field(default=None, gt=0.0, le=1.0)
-    """Peak rate of token embeddings, 0..1; empty: the same as `lr`, or, where that is auto, by size and tokens too."""
+    """Peak rate of embedding layers, 0..1; empty: as `lr`, or by the width where `lr` is auto."""
 
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Decay of the running mean of gradients, 0..1."""
