@@ -27,7 +27,7 @@ _MOST_LR = 2.0**-7
 #: network, which is also right for those of docs/training.md.
 _LEAST_WEIGHTS, _MOST_LR_BELOW = 60e6, 2.0**-9
 #: Times 1 / width, the least rate of embeddings; ours, from the grid in docs/training.md.
-_EMBEDDING_LR = 10.0
+_EMBEDDING_LR = 5.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def step_law_lr(num_weights: float, total_tokens: float) -> float:
 
 
 def embedding_lr(lr: float, hidden_size: int) -> float:
-    """Return the peak rate of token embeddings: 10 / width, at least that of the matrices.
+    """Return the peak rate of embedding layers: 5 / width, at least that of the matrices.
 
     At one rate for all, embeddings of small networks grow so slowly that updates of the matrices, which are large beside them,
     drown them, and the network stays at the frequencies of tokens. Where they are the output layer too, a step moves
@@ -105,7 +105,7 @@ def embedding_lr(lr: float, hidden_size: int) -> float:
 
     Example:
         >>> embedding_lr(0.0078, 128), embedding_lr(0.01, 2048)
-        (0.078125, 0.01)
+        (0.0390625, 0.01)
     """
     return max(lr, _EMBEDDING_LR / hidden_size)
 
