@@ -117,7 +117,8 @@ def test_points_differ_in_what_they_say_and_share_the_rest(own: Pilot, launches:
     assert center["settings"] == seed["settings"]
     assert center["languages"] != seed["languages"]
     faster = results[Point(0.1, 0.6, screen="lr x2")]
-    assert faster["settings"]["lr"] == pytest.approx(2 * center["settings"]["lr"])
+    for name in ("lr", "embedding_lr"):
+        assert faster["settings"][name] == pytest.approx(2 * center["settings"][name])
     khmer = results[Point(0.1, 0.6, screen="fewer English")]["languages"]
     assert khmer["khm"]["tokens"] > 2 * khmer["eng"]["tokens"]
     # What is current of the large recipe is not a point's.

@@ -33,6 +33,23 @@ def test_the_laws_come_close_to_grids_that_others_measured() -> None:
         assert 32_768 <= laws.step_law_batch(tokens, 512) <= 262_144
 
 
+def test_small_networks_get_less_than_the_law_would_say_and_their_embeddings_more() -> None:
+    assert laws.step_law_lr(1e6, 1e6) == 2**-9
+    # The range that the law was fitted on is left as it is.
+    assert laws.step_law_lr(60e6, 2e9) == pytest.approx(1.79 * 60e6**-0.713 * 2e9**0.307)
+    assert laws.embedding_lr(2**-9, 128) == pytest.approx(20 * 2**-9)
+    assert laws.embedding_lr(2**-9, 8192) == 2**-9
+    work = laws.Workload(1e6, 128, 1e6, 256)
+    found, _ = laws.resolve(AUTO, work)
+    assert found.optimizer.embedding_lr == laws.embedding_lr(2**-9, 128)
+    given = AUTO.optimizer.model_copy(update={"embedding_lr": 0.01})
+    found, _ = laws.resolve(AUTO.model_copy(update={"optimizer": given}), work)
+    assert found.optimizer.embedding_lr == 0.01
+    given = AUTO.optimizer.model_copy(update={"lr": 0.01})
+    found, _ = laws.resolve(AUTO.model_copy(update={"optimizer": given}), work)
+    assert found.optimizer.embedding_lr is None
+
+
 def test_decay_grows_with_the_passes_and_stays_between_its_limits() -> None:
     def decay(passes: float) -> float:
         work = laws.Workload(437e6, 1280, 5e9, 2048, num_passes=passes)
@@ -113,7 +130,7 @@ def test_a_run_records_what_was_decided_and_resumes_to_the_last_digit(tiny_data:
     assert status["lr"] == laws.step_law_lr(work.num_weights, 6144)
     # 48 rows of 64 tokens are read twice.
     assert "2.0 passes" in status["reasons"]["weight_decay"]
-    assert any(message.startswith("lr: auto: 0.00718, Step Law") for message in reporter.messages)
+    assert any(message.startswith("lr: auto: 0.00195, Step Law") for message in reporter.messages)
     stopped = tiny.make_run(tiny_data, "laws-stopped", **settings)
     runs.train(stopped, StopAfter(5))
     runs.train(stopped)
