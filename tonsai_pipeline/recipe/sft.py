@@ -214,6 +214,14 @@ class SftConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _nobody_teaches(self) -> Self:
+        if self.train.teacher.models:
+            raise ValueError(
+                "`train.teacher` is for pretraining: what it does to conversations was not measured; take it out"
+            )
+        return self
+
     @property
     def is_wanted(self) -> bool:
         """Whether there is anything to tune on."""
