@@ -181,9 +181,10 @@ def _count(recipe: Recipe) -> Shape:
     own = measure_shape(recipe.model, vocab_size=None, seq_len=seq_len)
     if recipe.tokenizer.base is None:
         return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
-    if not recipe.tokenizer.extend_khmer_tokens:
+    kept = min(recipe.tokenizer.keep_base_tokens or own.vocab_size, own.vocab_size)
+    wanted = kept + recipe.tokenizer.extend_khmer_tokens
+    if wanted == own.vocab_size:
         return own
-    wanted = own.vocab_size + recipe.tokenizer.extend_khmer_tokens
     vocab_size = -(-wanted // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
     return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
 

@@ -96,7 +96,7 @@ def variant(
             _change(raw, path, value, center or {})
         if tokenizer is not None and _changes_text(changes):
             raw["tokenizer"] |= {"base": str(tokenizer), "base_revision": None}
-            raw["tokenizer"]["extend_khmer_tokens"] = 0
+            raw["tokenizer"] |= {"keep_base_tokens": None, "extend_khmer_tokens": 0}
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
