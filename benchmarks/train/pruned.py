@@ -1,10 +1,10 @@
 """A base model -> its tokenizer pruned, and extended too: parameters, bytes per token, bits per byte before and after training.
 
-    uv run python -m benchmarks.train.pruned --data FOLDER [--json] [--keep 4096,2048] [--seeds 2] [--base-steps 500]
-        [--steps 100]
+    uv run python -m benchmarks.train.pruned --data FOLDER [--json] [--keep 3072,2048] [--seeds 2] [--base-steps 400]
+        [--steps 40]
     uv run python -m benchmarks.train.pruned --data FOLDER --tokenizer FOLDER --keep 96000,64000,32000
 
-The base has 8,192 tokens of all texts and learned from one half of the documents; training goes on with the other half,
+The base has 4,096 tokens of all texts and learned from one half of the documents; training goes on with the other half,
 where tokens are counted and all is measured, on documents held out. With `--tokenizer` nothing is trained: a real
 tokenizer is pruned by one half, and cuts the other half and NTREX. The numbers of the last run are in docs/training.md.
 """
@@ -44,18 +44,18 @@ from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 NETWORK = ModelConfig(architecture="qwen3", num_layers=4, hidden_size=128, num_heads=4)
-BASE_VOCAB, NEW_TOKENS, SEQ_LEN, ROWS = 8192, 1000, 256, 8
-MAX_ROWS = 48
+BASE_VOCAB, NEW_TOKENS, SEQ_LEN, ROWS = 4096, 1000, 256, 8
+MAX_ROWS = 24
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     parser.add_argument("--tokenizer", type=Path, help="a real tokenizer; nothing is trained")
-    parser.add_argument("--keep", default="4096,2048", help="tokens that stay, by comma")
+    parser.add_argument("--keep", default="3072,2048", help="tokens that stay, by comma")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
-    parser.add_argument("--base-steps", type=int, default=500, help="steps of the base model")
-    parser.add_argument("--steps", type=int, default=100, help="steps after that")
+    parser.add_argument("--base-steps", type=int, default=400, help="steps of the base model")
+    parser.add_argument("--steps", type=int, default=40, help="steps after that")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     keep = [int(number) for number in options.keep.split(",")]

@@ -98,8 +98,8 @@ def fit_embeddings(
         model: It has fewer rows afterwards only where tokens of its own are gone.
         tokens: What ours are to it.
         vocab_size: Rows that the shards need.
-        method: First values of new tokens: subword_mean, the mean of the pieces' rows; mean, that of all rows; random, drawn with the
-            spread of the rows of the base.
+        method: Rows of new tokens: subword_mean, the mean of the pieces' rows; mean, that of all rows; random, drawn
+            with the spread of the rows of the base.
         seed: Seed of `random`.
     """
     old = [table.detach().clone() for table in _tables(model)]
@@ -111,7 +111,7 @@ def fit_embeddings(
     padding = range(tokens.num_tokens if tokens.is_pruned else num_old, num_rows)
     empty = {number: () for number in padding if number not in tokens.pieces}
     moved = {i: parts[0] for i, parts in tokens.pieces.items() if i not in tokens.new_ids}
-    new = {i: parts for i, parts in tokens.pieces.items() if i in tokens.new_ids}
+    new = {i: tokens.pieces.get(i, ()) for i in sorted(tokens.new_ids)}
     for number, (table, rows) in enumerate(zip(_tables(model), old, strict=True)):
         generator = torch.Generator().manual_seed(seed * 2 + number)
         mean, spread = rows.mean(0), rows.std(0)
