@@ -33,8 +33,13 @@ def settings_of(recipe: Recipe) -> PilotConfig:
     """Return the recipe's pilot, or the default one.
 
     Raises:
-        RecipeError: No smaller network of the recipe's family can be built.
+        RecipeError: No smaller network of the recipe's family can be built, or the large one has teachers of its own.
     """
+    if recipe.train.teacher.num_seeds:
+        raise RecipeError(
+            f"recipe '{recipe.name}': small runs have no teachers (train.teacher.num_seeds), and would predict another model; "
+            "take them out for the pilot"
+        )
     if not recipe.model.from_sizes:
         raise RecipeError(
             f"recipe '{recipe.name}': a pilot scales a network that is built from sizes; write model.architecture, num_layers, "

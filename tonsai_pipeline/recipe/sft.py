@@ -201,6 +201,14 @@ class SftConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _teachers_are_finished(self) -> Self:
+        if self.train.teacher.num_seeds:
+            raise ValueError(
+                "sft.train.teacher.num_seeds: name tuned models in sft.train.teacher.models; only pretraining trains its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lora_is_whole(self) -> Self:
         file = self.train.deepspeed_config
         stage = stage_of(read_deepspeed(file)) if file is not None and file.is_file() else None
