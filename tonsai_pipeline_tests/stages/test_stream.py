@@ -17,6 +17,7 @@ import huggingface_hub
 import pytest
 
 from tonsai_pipeline.catalog.catalog import find_dumps
+from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DumpError, RecipeError, StorageError
 from tonsai_pipeline.lineage import Builder
@@ -78,10 +79,11 @@ def recipe_of(paths: list[str], **settings: Any) -> Recipe:
     )
 
 
-def open_recipe(store: Store, recipe: Recipe, data: Path, *, num_workers: int = 1) -> Builder:
+def open_recipe(
+    store: Store, recipe: Recipe, data: Path, *, engine: Engine | None = None
+) -> Builder:
     catalog = find_dumps(recipe, store.layout, data)
-    engine = LocalEngine(num_workers)
-    return open_builder(recipe, store, view_of(catalog), engine=lambda: engine)
+    return open_builder(recipe, store, view_of(catalog), engine=lambda: engine or LocalEngine(1))
 
 
 def build(
