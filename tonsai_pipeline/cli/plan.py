@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tonsai_pipeline.planner.network import MemoryEstimate, Shape
     from tonsai_pipeline.recipe import Recipe
+    from tonsai_pipeline.recipe.train import TrainConfig
     from tonsai_pipeline.storage.store import Store
 
 #: Beyond so many passes over the same text little is learned: Muennighoff et al. 2025, JMLR 26(53).
@@ -181,9 +182,10 @@ def _count(recipe: Recipe) -> Shape:
     own = measure_shape(recipe.model, vocab_size=None, seq_len=seq_len)
     if recipe.tokenizer.base is None:
         return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
-    if not recipe.tokenizer.extend_khmer_tokens:
+    kept = min(recipe.tokenizer.keep_base_tokens or own.vocab_size, own.vocab_size)
+    wanted = kept + recipe.tokenizer.extend_khmer_tokens
+    if wanted == own.vocab_size:
         return own
-    wanted = own.vocab_size + recipe.tokenizer.extend_khmer_tokens
     vocab_size = -(-wanted // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
     return measure_shape(recipe.model, vocab_size=vocab_size, seq_len=seq_len)
 
@@ -218,7 +220,7 @@ def _print_cost(
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
     from tonsai_pipeline.planner.hardware import GPUS, peak_flops_of
-    from tonsai_pipeline.planner.network import memory_per_gpu, states_of
+    from tonsai_pipeline.planner.network import memory_per_gpu, states_of, teachers_of
 
     train = recipe.train
     precision = "bf16" if train.precision == "auto" else train.precision
@@ -236,6 +238,7 @@ def _print_cost(
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
+        teacher_parameters=teachers_of(train, shape),
         **states_of(train),
     )
     _print_memory(console, memory, train.zero_stage, rows)
@@ -244,7 +247,7 @@ def _print_cost(
         console.print(
             f"               micro_batch_rows: auto takes as many rows as fit, {more:.2f} GB for each"
         )
-    _print_speed(console, shape, machine, peak, total_tokens=total_tokens)
+    _print_speed(console, train, shape, machine, peak, total_tokens=total_tokens)
 
 
 def _print_preset(
@@ -277,7 +280,9 @@ def _print_preset(
         )
     _print_memory(console, settings.memory, settings.zero_stage, settings.micro_batch_rows)
     machine = _Machine(preset.gpu, preset.num_gpus, preset.mfu, price)
-    _print_speed(console, shape, machine, preset.peak_flops, total_tokens=total_tokens)
+    _print_speed(
+        console, recipe.train, shape, machine, preset.peak_flops, total_tokens=total_tokens
+    )
 
 
 def _print_measured(console: Console, store: Store) -> None:
@@ -307,15 +312,22 @@ def _print_memory(console: Console, memory: MemoryEstimate, zero_stage: int, row
     console.print(
         f"  memory       {memory.total / 1e9:.1f} GB per GPU (parameters {memory.parameters / 1e9:.1f}, gradients "
         f"{memory.gradients / 1e9:.1f}, optimizer {memory.optimizer / 1e9:.1f}, activations about "
-        f"{memory.activations / 1e9:.1f}, logits {memory.logits / 1e9:.1f}), ZeRO {zero_stage}, "
-        f"{rows} rows at a time"
+        f"{memory.activations / 1e9:.1f}, logits {memory.logits / 1e9:.1f}"
+        + (f", teachers {memory.teachers / 1e9:.1f}" if memory.teachers else "")
+        + f"), ZeRO {zero_stage}, {rows} rows at a time"
     )
 
 
 def _print_speed(
-    console: Console, shape: Shape, machine: _Machine, peak: float, *, total_tokens: int | None
+    console: Console,
+    train: TrainConfig,
+    shape: Shape,
+    machine: _Machine,
+    peak: float,
+    *,
+    total_tokens: int | None,
 ) -> None:
-    from tonsai_pipeline.planner.network import hours, tokens_per_s
+    from tonsai_pipeline.planner.network import hours, teachers_of, tokens_per_s
 
     gpu, num_gpus, mfu, price = machine
     speed = tokens_per_s(shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
@@ -326,7 +338,18 @@ def _print_speed(
         )
         return
     needed = hours(total_tokens, shape, num_gpus=num_gpus, peak_flops=peak, mfu=mfu)
-    console.print(f"  hours        {needed:,.1f} for {total_tokens:,} tokens")
+    # A teacher computes forward only: a third of what training it takes.
+    with_teachers = needed * teachers_of(train, shape) / (3 * shape.num_parameters)
+    for_seeds = needed * train.teacher.num_seeds
+    needed += with_teachers + for_seeds
+    console.print(
+        f"  hours        {needed:,.1f} for {total_tokens:,} tokens"
+        + (
+            f"; {for_seeds:,.1f} of them to train teachers, {with_teachers:,.1f} to ask them"
+            if with_teachers
+            else ""
+        )
+    )
     if price is not None:
         total = needed * num_gpus * price
         console.print(

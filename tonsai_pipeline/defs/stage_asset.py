@@ -105,8 +105,8 @@ def is_good(pages: Pages, builder: Builder, name: str, dump: DumpKey, artifact: 
 Prepare = Callable[[dg.AssetExecutionContext, RunOptions], Iterable[Any]]
 """Does what must be done before an asset of the corpus is made, and yields what to tell Dagster of it."""
 
-Launch = Callable[[dg.AssetExecutionContext, Any, Recipe, str, Path, Mapping[str, Any]], Any]
-"""Does the work of a launched stage: context, options, recipe, key, building folder, arguments -> report."""
+Launch = Callable[[dg.AssetExecutionContext, Any, Builder, str, Path, Mapping[str, Any]], Any]
+"""Does the work of a launched stage: context, options, builder, key, building folder, arguments -> report."""
 
 
 def stage_asset(
@@ -218,7 +218,7 @@ def _launching(
 
     def make(*, folder: Path, engine: Any, **arguments: Any) -> Any:
         del engine
-        return launch(context, config, builder.recipe, key, folder, arguments)
+        return launch(context, config, builder, key, folder, arguments)
 
     return make
 

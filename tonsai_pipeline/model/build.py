@@ -29,7 +29,7 @@ from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model import attention
 from tonsai_pipeline.model.auto_tokenizer import make_auto_tokenizer_agree
 from tonsai_pipeline.model.check import check_network
-from tonsai_pipeline.model.embeddings import grow_embeddings, new_token_pieces
+from tonsai_pipeline.model.embeddings import TokenMap, fit_embeddings, map_tokens
 from tonsai_pipeline.model.generation_settings import settings_of_base, written_as_they_are
 from tonsai_pipeline.recipe.model import ModelConfig
 
@@ -254,10 +254,10 @@ def _load_base(
     on_change: Callable[[str], object],
 ) -> PreTrainedModel:
     model = open_base(section, on_change)
-    pieces = {}
+    tokens = TokenMap({}, frozenset(), vocab_size, is_pruned=False)
     if tokenizer_dir is not None:
-        pieces = new_token_pieces(str(section.base), section.base_revision, tokenizer_dir)
-    grow_embeddings(model, pieces, vocab_size, method=section.new_embeddings, seed=seed)
+        tokens = map_tokens(str(section.base), section.base_revision, tokenizer_dir)
+    fit_embeddings(model, tokens, vocab_size, method=section.new_embeddings, seed=seed)
     return model
 
 

@@ -33,8 +33,13 @@ def settings_of(recipe: Recipe) -> PilotConfig:
     """Return the recipe's pilot, or the default one.
 
     Raises:
-        RecipeError: No smaller network of the recipe's family can be built.
+        RecipeError: No smaller network of the recipe's family can be built, or the large one has teachers of its own.
     """
+    if recipe.train.teacher.num_seeds:
+        raise RecipeError(
+            f"recipe '{recipe.name}': small runs have no teachers (train.teacher.num_seeds), and would predict another model; "
+            "take them out for the pilot"
+        )
     if not recipe.model.from_sizes:
         raise RecipeError(
             f"recipe '{recipe.name}': a pilot scales a network that is built from sizes; write model.architecture, num_layers, "
@@ -98,7 +103,7 @@ def variant(
                 _change(raw, "train.optimizer.embedding_lr", value, center or {})
         if tokenizer is not None and _changes_text(changes):
             raw["tokenizer"] |= {"base": str(tokenizer), "base_revision": None}
-            raw["tokenizer"]["extend_khmer_tokens"] = 0
+            raw["tokenizer"] |= {"keep_base_tokens": None, "extend_khmer_tokens": 0}
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:

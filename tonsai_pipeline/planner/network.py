@@ -8,7 +8,11 @@ on torch's meta device. Counts are exact and tested against the real networks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.model import ModelConfig
@@ -53,6 +57,7 @@ class MemoryEstimate:
         optimizer: fp32 masters, the two AdamW moments, and the mean of the weights where one is kept.
         activations: Kept for the backward pass.
         logits: The output layer's peak.
+        teachers: Networks that only teach.
     """
 
     parameters: int
@@ -60,11 +65,13 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     logits: int
+    teachers: int = 0
 
     @property
     def total(self) -> int:
         """Sum, without the framework's own 1 to 2 GB."""
-        return self.parameters + self.gradients + self.optimizer + self.activations + self.logits
+        states = self.parameters + self.gradients + self.optimizer + self.teachers
+        return states + self.activations + self.logits
 
 
 def shape_of(section: ModelConfig, *, vocab_size: int, seq_len: int) -> Shape:
@@ -146,6 +153,26 @@ def states_of(section: TrainConfig) -> dict[str, bool]:
     }
 
 
+def teachers_of(section: TrainConfig, shape: Shape) -> int:
+    """Return the parameters of all teachers of a run: those trained first are of its own shape.
+
+    Args:
+        section: Its settings.
+        shape: The network that is taught.
+    """
+    named = sum(map(_count_saved, section.teacher.models))
+    return named + section.teacher.num_seeds * shape.num_parameters
+
+
+def _count_saved(folder: Path) -> int:
+    """Count the parameters of a saved model by the heads of its files; 0 for what is not there (yet)."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "np") as saved:
+            total += sum(math.prod(saved.get_slice(name).get_shape()) for name in saved.keys())  # noqa: SIM118
+    return total
+
+
 def memory_per_gpu(
     shape: Shape,
     *,
@@ -158,6 +185,7 @@ def memory_per_gpu(
     offload_optimizer: bool = False,
     with_average: bool = False,
     with_muon: bool = False,
+    teacher_parameters: int = 0,
 ) -> MemoryEstimate:
     """Estimate the memory of training with DeepSpeed on one GPU.
 
@@ -172,6 +200,7 @@ def memory_per_gpu(
         offload_optimizer: Whether optimizer states are in the host's memory.
         with_average: Whether the mean of the weights is kept beside them.
         with_muon: Whether matrices have one running mean, not two.
+        teacher_parameters: Of all teachers together, each of which every GPU has whole.
 
     Returns:
         Bytes. States are exact: counted in a DeepSpeed 0.19.8 of one process before its update, 20 bytes a parameter
@@ -204,8 +233,9 @@ def memory_per_gpu(
         gradients=divided(gradient_bytes * shape.num_parameters, 2),
         optimizer=0 if offload_optimizer else optimizer,
         activations=tokens * shape.num_layers * shape.hidden_size * per_unit * wide,
-        # fp32 logits, their gradient, and the copy in the precision of the network.
-        logits=at_once * shape.vocab_size * (8 + 2 * wide),
+        # fp32 logits, their gradient, and the copy in the precision of the network; of teachers, what they and theirs say.
+        logits=at_once * shape.vocab_size * (8 + 2 * wide + (8 if teacher_parameters else 0)),
+        teachers=2 * wide * teacher_parameters,
     )
 
 

@@ -16,6 +16,7 @@ from tonsai_pipeline.planner.network import (
     flops_per_token,
     memory_per_gpu,
     states_of,
+    teachers_of,
     tokens_per_s,
 )
 from tonsai_pipeline.recipe.train import TrainConfig
@@ -55,6 +56,7 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
+        teacher_parameters=teachers_of(train, shape),
         **states_of(train),
     )
     found: dict[str, float] = {

@@ -145,6 +145,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _teachers_differ(self) -> Self:
+        if self.train.teacher.num_seeds and self.model.base is not None:
+            raise ValueError(
+                "train.teacher.num_seeds: a seed changes little in a run that goes on from `model.base`, and teachers that "
+                "are alike teach nothing; name models that were trained otherwise in train.teacher.models"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _laws_are_for_new_weights(self) -> Self:
         if self.train.optimizer.lr == "auto" and self.model.base is not None:
             raise ValueError(

@@ -201,6 +201,14 @@ class SftConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _teachers_are_finished(self) -> Self:
+        if self.train.teacher.num_seeds:
+            raise ValueError(
+                "sft.train.teacher.num_seeds: name tuned models in sft.train.teacher.models; only pretraining trains its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lora_is_whole(self) -> Self:
         file = self.train.deepspeed_config
         stage = stage_of(read_deepspeed(file)) if file is not None and file.is_file() else None
@@ -211,14 +219,6 @@ class SftConfig(Section):
         if self.method == "lora" and self.train.optimizer.name == "muon":
             raise ValueError(
                 "`method: lora` takes `optimizer.name: adamw`: adapters are thin matrices"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _nobody_teaches(self) -> Self:
-        if self.train.teacher.models:
-            raise ValueError(
-                "`train.teacher` is for pretraining: what it does to conversations was not measured; take it out"
             )
         return self
 

@@ -41,7 +41,7 @@ class ParallelConfig(Section):
 
 
 class TokenizerConfig(Section):
-    """Train a tokenizer on the mixture; or take the one of `base`; or extend that one with Khmer tokens."""
+    """Train a tokenizer on the mixture; or take the one of `base`, prune it, extend it with Khmer tokens."""
 
     vocab_size: int = Field(default=50_000, ge=512, le=1_000_000)
     """Tokens, special ones included; the model's embedding has this rounded up to a multiple of 128."""
@@ -86,6 +86,10 @@ class TokenizerConfig(Section):
     base_revision: str | None = None
     """Commit or tag of a Hub `base`; pin it, or the run cannot be repeated."""
 
+    keep_base_tokens: int | None = Field(default=None, ge=512, le=1_000_000)
+    """With `base`: tokens of it that stay, those that the mixture uses most, bytes and special tokens among them; the
+    others go, and with them their rows of the model (docs/training.md). Empty: all stay."""
+
     extend_khmer_tokens: int = Field(default=0, ge=0, le=1_000_000)
     """With `base`: Khmer tokens that are learned on the mixture and added to it, for continual pretraining."""
 
@@ -100,4 +104,6 @@ class TokenizerConfig(Section):
             raise ValueError("`base_revision` names a commit of `base`, which is empty")
         if self.base is None and self.extend_khmer_tokens:
             raise ValueError("`extend_khmer_tokens` extends `base`, which is empty")
+        if self.base is None and self.keep_base_tokens is not None:
+            raise ValueError("`keep_base_tokens` are of `base`, which is empty")
         return self

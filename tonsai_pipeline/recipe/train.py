@@ -91,10 +91,13 @@ class ScheduleConfig(Section):
 
 
 class TeacherConfig(Section):
-    """Finished models that a new one learns from beside the text: their mean probabilities are what it should say."""
+    """Models that a new one learns from beside the text: their mean probabilities are what it should say."""
+
+    num_seeds: int = Field(default=0, ge=0, le=64)
+    """Networks of this very recipe with the next seeds, 0..64, that are trained first and teach."""
 
     models: tuple[RecipePath, ...] = ()
-    """Model folders (`model/` of a run), with the tokenizer of this run; empty: the text alone teaches."""
+    """Finished ones: model folders (`model/` of a run), with the tokenizer of this run."""
 
     weight: float = Field(default=0.5, gt=0.0, le=1.0)
     """Part of the loss that is the divergence from the teachers, 0..1; the rest is that of the text."""

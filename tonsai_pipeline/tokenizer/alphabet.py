@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import pre_tokenizers
+import orjson
+from tokenizers import Tokenizer, pre_tokenizers
 
 AlphabetName = Literal["byte", "char"]
 
@@ -88,3 +89,22 @@ def frequent_chars(words: Mapping[str, int], min_count: int) -> list[str]:
         for char in word:
             counts[char] += count
     return sorted(char for char, count in counts.items() if count >= min_count)
+
+
+def byte_level_state(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the content of tokenizer.json.
+
+    Raises:
+        ValueError: The tokenizer is not byte-level BPE.
+    """
+    state: dict[str, Any] = orjson.loads(tokenizer.to_str())
+    if state["model"]["type"] != "BPE" or "ByteLevel" not in str(state["pre_tokenizer"]):
+        raise ValueError(
+            f"only byte-level BPE can be extended or pruned, this is {state['model']['type']}; train a new tokenizer"
+        )
+    return state
+
+
+def is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Return whether a tokenizer's tokens are bytes written as `to_byte_chars` writes them."""
+    return "ByteLevel" in str(tokenizer.pre_tokenizer)

@@ -18,7 +18,7 @@ import orjson
 import regex
 from tokenizers import Tokenizer
 
-from tonsai_pipeline.tokenizer.alphabet import from_byte_chars, num_chars
+from tonsai_pipeline.tokenizer.alphabet import byte_level_state, from_byte_chars, num_chars
 from tonsai_pipeline.tokenizer.bpe import learn_merges
 from tonsai_pipeline.tokenizer.pretokenize import (
     CLUSTERS,
@@ -63,11 +63,7 @@ def extend_tokenizer(
     Raises:
         ValueError: It is not byte-level BPE, or cuts words in a way that cannot be mended here.
     """
-    state: dict[str, Any] = orjson.loads(tokenizer.to_str())
-    if state["model"]["type"] != "BPE" or "ByteLevel" not in str(state["pre_tokenizer"]):
-        raise ValueError(
-            f"only byte-level BPE can be extended, this is {state['model']['type']}; train a new tokenizer"
-        )
+    state = byte_level_state(tokenizer)
     state["pre_tokenizer"] = _keep_khmer_whole(state["pre_tokenizer"], join_marks)
     vocab = state["model"]["vocab"]
     # Added tokens keep their ids only if the model knows them; otherwise they would move behind the new ones.

@@ -99,6 +99,8 @@ def assemble(
     )
     network = shape_of_network(model, reader.seq_len)
     prepare(run, model, reader, reporter.log)
+    # A model from files is opened for measuring: without dropout, teachers and recomputed activations.
+    cast("torch.nn.Module", model).train()
     run, reasons = _with_numbers(run, reader, network, reporter)
     section, plan = run.train, _plan(run, reader)
     if section.activation_checkpointing:

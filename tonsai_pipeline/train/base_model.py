@@ -1,26 +1,29 @@
 """The base model before training: its bits per byte on the held-out rows, read with its own tokenizer.
 
-    held-out rows ──new tokens become the base model's pieces──▶ the same text in its tokens ──▶ HeldOut by language
+    held-out rows ──bytes of their tokens, cut by its own tokenizer──▶ the same text in its tokens ──▶ HeldOut by language
 
 The same bytes are predicted as by the model in training, so the two are compared byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+from tokenizers import Tokenizer
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model.batches import RowSource
 from tonsai_pipeline.model.build import open_base
-from tonsai_pipeline.model.embeddings import Pieces, new_token_pieces
+from tonsai_pipeline.model.embeddings import compare_tokens, load_base_tokenizer
 from tonsai_pipeline.model.held_out import HeldOut, measure_network, open_validation
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.rows import Row
+from tonsai_pipeline.tokenizer.alphabet import BYTE_CHARS, from_byte_chars, is_byte_level
 from tonsai_pipeline.train.spec import TrainRun
 
 
@@ -49,11 +52,14 @@ def measure_base(
         raise RecipeError(
             f"train.regression.max_rise_frac: no held-out rows of {', '.join(missing)}; there are {', '.join(readers)}"
         )
-    pieces = new_token_pieces(run.model.base, run.model.base_revision, run.tokenizer_dir)
+    reread = BaseReader(
+        load_base_tokenizer(run.model.base, run.model.base_revision),
+        Tokenizer.from_file(str(run.tokenizer_dir / "tokenizer.json")),
+    )
     found = measure_network(
         open_base(run.model),
         {
-            language: ExpandedRows(readers[language], pieces, run.train.validation.max_rows)
+            language: RereadRows(readers[language], reread, run.train.validation.max_rows)
             for language in readers
             if language in limits
         },
@@ -69,25 +75,30 @@ def measure_base(
     return found
 
 
-class ExpandedRows:
+class RereadRows:
     """Held-out rows as a base model reads them; a `RowSource`.
 
     Args:
         rows: As packed.
-        pieces: Base ids of each token that is new to the base model.
-        max_rows: Rows that are expanded, from the first; empty: all.
+        reread: Gives a segment of ids, (n,), the base model's, see `BaseReader`.
+        max_rows: Rows that are read, from the first; empty: all.
     """
 
-    def __init__(self, rows: RowSource, pieces: Pieces, max_rows: int | None) -> None:
+    def __init__(
+        self,
+        rows: RowSource,
+        reread: Callable[[npt.NDArray[np.integer]], npt.NDArray[np.int64]],
+        max_rows: int | None,
+    ) -> None:
         self.seq_len = rows.seq_len
-        self.pad_id = rows.pad_id if rows.pad_id not in pieces else 0
+        self.pad_id = 0  # of positions that predict nothing, and that nothing sees
         self._rows: list[Row] = []
         self._open: list[tuple[npt.NDArray[np.int64], int]] = []
         for number in range(min(rows.num_rows, max_rows or rows.num_rows)):
             row = rows.row(number)
             for place, num_bytes in enumerate(row.num_bytes.tolist()):
                 first, end = row.cu_seqlens[place : place + 2].tolist()
-                self._add(_expand(row.input_ids[first:end], pieces), num_bytes)
+                self._add(reread(row.input_ids[first:end]), num_bytes)
         self._close_row()
 
     @property
@@ -126,12 +137,58 @@ class ExpandedRows:
         self._open = []
 
 
-def _expand(ids: npt.NDArray[np.int64], pieces: Pieces) -> npt.NDArray[np.int64]:
-    """(n,) ids -> at least n ids of the base tokenizer.
+class BaseReader:
+    """Gives text in tokens of ours the ids that a base model's own tokenizer gives it.
 
-    The first token of a segment is not predicted and its bytes are not counted; of its pieces only the last
-    stays, for the others would be predicted.
+    Text is cut anew where both are byte-level BPE; elsewhere each new token becomes its pieces.
+
+    Args:
+        base: The base model's tokenizer; it is changed to read markers in a text as text.
+        ours: The one that made the rows.
     """
-    parts: list[Sequence[int]] = [pieces.get(int(i), (int(i),)) for i in ids]
-    parts[0] = parts[0][-1:]
-    return np.fromiter((i for part in parts for i in part), dtype=np.int64)
+
+    def __init__(self, base: Tokenizer, ours: Tokenizer) -> None:
+        base.encode_special_tokens = True
+        self._base = base
+        self._tokens = compare_tokens(base, ours)
+        self._bytes: dict[int, bytes] = {}
+        if self._tokens.pieces and is_byte_level(base) and is_byte_level(ours):
+            added = ours.get_added_tokens_decoder()
+            self._bytes = {
+                number: from_byte_chars(token)
+                for token, number in ours.get_vocab(with_added_tokens=False).items()
+                if number not in added
+            }
+
+    def __call__(self, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """(n,) ids of a segment -> ids of the base.
+
+        The first token of a segment is not predicted and its bytes are not counted; of its pieces only the last
+        stays, for the others would be predicted.
+        """
+        first, *rest = (int(number) for number in ids)
+        found = [self._pieces(first)[-1]]
+        for is_text, run in groupby(rest, self._bytes.__contains__):
+            if is_text:
+                found += self._cut(b"".join(self._bytes[number] for number in run))
+            else:
+                found += [piece for number in run for piece in self._pieces(number)]
+        return np.array(found, dtype=np.int64)
+
+    def _pieces(self, number: int) -> Sequence[int]:
+        return self._tokens.pieces.get(number, (number,))
+
+    def _cut(self, data: bytes) -> list[int]:
+        """Cut a stretch of UTF-8; of characters that a border parts, each byte is a token."""
+        head = next((n for n, byte in enumerate(data) if byte & 0xC0 != 0x80), len(data))
+        text = data[head:].decode(errors="ignore")
+        stop = head + len(text.encode())
+        inner = self._base.encode(text, add_special_tokens=False).ids
+        return [*self._single(data[:head]), *inner, *self._single(data[stop:])]
+
+    def _single(self, data: bytes) -> list[int]:
+        return [
+            number
+            for byte in data
+            if (number := self._base.token_to_id(BYTE_CHARS[byte])) is not None
+        ]

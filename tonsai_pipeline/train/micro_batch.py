@@ -23,7 +23,13 @@ from tonsai_pipeline.model.attention import uses_varlen_kernel
 from tonsai_pipeline.model.batches import make_batch
 from tonsai_pipeline.model.build import dropout_of
 from tonsai_pipeline.model.loss import NextTokenLoss
-from tonsai_pipeline.planner.network import MemoryEstimate, Shape, memory_per_gpu, states_of
+from tonsai_pipeline.planner.network import (
+    MemoryEstimate,
+    Shape,
+    memory_per_gpu,
+    states_of,
+    teachers_of,
+)
 from tonsai_pipeline.planner.presets import usable_bytes
 from tonsai_pipeline.reporting import Reporter
 from tonsai_pipeline.storage.files import read_json, write_json
@@ -77,6 +83,7 @@ class Workload:
             activation_checkpointing=section.activation_checkpointing,
             loss_chunk_tokens=section.loss_chunk_tokens,
             offload_optimizer=section.offload_optimizer,
+            teacher_parameters=teachers_of(section, self.network),
             **states_of(section),
         )
 

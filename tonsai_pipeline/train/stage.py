@@ -4,7 +4,7 @@ from tonsai_pipeline.lineage import Fields, Stage, whole
 
 STAGE = Stage(
     "pretrained_model",
-    version="3",
+    version="4",
     fields={
         "model": Fields("model"),
         "train": Fields("train", watched=True),

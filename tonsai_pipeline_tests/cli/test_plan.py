@@ -67,3 +67,25 @@ def test_a_t4_is_slow_in_fp32(folder: Path) -> None:
         if line.strip().startswith("speed")
     ]
     assert speeds[0] / speeds[1] == pytest.approx(65 / 8.1, rel=1e-3)
+
+
+def test_a_pruned_and_extended_base_is_counted_smaller(folder: Path) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    network.save_pretrained(folder / "base")
+    recipe = RECIPE.replace("config_file: config.json", "base: base")
+    tokenizer = "{base: base, keep_base_tokens: 8000, extend_khmer_tokens: 100}"
+    rows = {"{vocab_size: 4096}": tokenizer, tokenizer: "{base: base}"}
+    counted = []
+    for old, new in rows.items():
+        recipe = recipe.replace(old, new)
+        (folder / "b.yaml").write_text(recipe % "bf16")
+        done = CliRunner().invoke(
+            app, ["plan", "--recipe", str(folder / "b.yaml"), "--home", str(folder)]
+        )
+        counted.append(next(line for line in done.output.splitlines() if "parameters" in line))
+    blocks = 586_048 - 2 * 4096 * 64
+    assert [int(line.split()[1].replace(",", "")) for line in counted] == [
+        blocks + 2 * vocab_size * 64 for vocab_size in (8192, 32_000)
+    ]

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tonsai_pipeline.cli import app
+from tonsai_pipeline.storage.job_folder import read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,6 +35,7 @@ train:
   precision: fp32
   optimizer: {lr: 3.0e-3}
   validation: {every_steps: 20, max_rows: 8}
+  seed: 1
 evaluate: {max_rows: 8, prompts: {khm: ["ភ្នំពេញ"], eng: ["The"]}, generation: {max_new_tokens: 8}}
 """
 KEPT = ("khm_news", "khm_web", "khm_junk", "eng_news", "eng_web")
@@ -167,6 +169,22 @@ def test_the_model_folder_opens_and_writes(finished):
     place, _ = finished
     done = tonsai("generate", "--recipe", "tiny.yaml", "-n", "4", "The", cwd=place)
     assert done.stdout.startswith("The")
+
+
+@pytest.mark.slow
+def test_a_model_of_another_seed_teaches_and_is_not_trained_again(finished):
+    place, _ = finished
+    models = place / "home" / "artifacts" / "pretrained_model" / "all"
+    (teacher,) = models.iterdir()
+    written = (teacher / "timings.json").stat().st_mtime_ns
+    taught = RECIPE.replace("seed: 1", "seed: 0\n  teacher: {num_seeds: 1}\n  backend: torch")
+    (place / "taught.yaml").write_text(taught)
+    tonsai("run", "--recipe", "taught.yaml", "--select", "pretrained_model", cwd=place)
+    (student,) = (one for one in models.iterdir() if one != teacher)
+    report = json.loads((student / "manifest.json").read_text())["report"]
+    assert report["teachers"] == [f"pretrained_model/all/{teacher.name}"]
+    assert (teacher / "timings.json").stat().st_mtime_ns == written
+    assert read_metrics(student / "metrics.jsonl") != read_metrics(teacher / "metrics.jsonl")
 
 
 @pytest.mark.slow

@@ -11,9 +11,13 @@ import pytest
 
 from tonsai_pipeline.engine import Engine, map_parts, open_engine
 from tonsai_pipeline.errors import DataError, PartError, RecipeError
+from tonsai_pipeline.storage.layout import Layout
+from tonsai_pipeline.storage.store import Store
 from tonsai_pipeline_tests.engine.test_parts import parts, runs
 from tonsai_pipeline_tests.engine.work import square, write_text
+from tonsai_pipeline_tests.stages import test_stream as streamed
 from tonsai_pipeline_tests.stages.deduplication import House, corpus
+from tonsai_pipeline_tests.web_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,25 @@ def test_deduplication_has_the_same_bytes_as_on_the_local_engine(
     local, cluster = House(tmp_path / "local"), House(tmp_path / "ray", engine=ray_engine)
     expected = local.deduplicate(texts, rows_per_part=50)
     assert cluster.deduplicate(texts, rows_per_part=50).data_version == expected.data_version
+
+
+@pytest.mark.slow
+def test_a_streamed_dump_has_the_same_bytes_as_on_the_local_engine(
+    ray_engine: Engine, tmp_path: Path
+) -> None:
+    files = streamed.contents()
+    with serving(files) as server:
+        recipe = streamed.recipe_of(streamed.urls(server))
+        made = [
+            streamed.open_recipe(
+                Store(Layout(tmp_path / name, "test")), recipe, tmp_path, engine=engine
+            ).build("normalized_documents", streamed.KEY)
+            for name, engine in (("ray", ray_engine), ("local", None))
+        ]
+        assert made[0].manifest.files == made[1].manifest.files
+        sent = [server.num_sent(name) for name in files]
+    assert sent == [2 * len(data) for data in files.values()]
+    assert not list(tmp_path.rglob(".fetched"))
 
 
 @pytest.mark.slow

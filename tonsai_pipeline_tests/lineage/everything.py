@@ -52,6 +52,7 @@ def full_recipe(folder: Path) -> Recipe:
             "mixture": {"stages": [{"last_frac": 0.1}], "source_max_epochs": {"khm_a": 2}},
             "tokenizer": {
                 "base": "tokenizer",
+                "keep_base_tokens": 600,
                 "extend_khmer_tokens": 10,
                 "parallel": {"khm": "khm_a", "eng": "eng_b"},
             },

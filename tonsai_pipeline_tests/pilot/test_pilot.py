@@ -225,6 +225,11 @@ def test_a_screen_that_is_no_setting_is_named(changes: dict[str, Any], why: str)
         variant(one, Point(0.1, 0.5, screen="odd"), num_epochs=1.0)
 
 
+def test_a_run_with_teachers_of_its_own_is_refused() -> None:
+    with pytest.raises(RecipeError, match="small runs have no teachers"):
+        points_of(recipe(train={"teacher": {"num_seeds": 2}}))
+
+
 def test_networks_that_are_not_built_from_sizes_are_refused() -> None:
     with pytest.raises(RecipeError, match="built from sizes"):
         points_of(recipe(model={"base": "some/model"}))

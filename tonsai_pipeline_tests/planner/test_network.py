@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.model.build import build_model
@@ -19,8 +21,10 @@ from tonsai_pipeline.planner.network import (
     memory_per_gpu,
     shape_of,
     state_bytes,
+    teachers_of,
 )
 from tonsai_pipeline.recipe.model import ModelConfig
+from tonsai_pipeline.recipe.train import TrainConfig
 from tonsai_pipeline_tests.model.families import GREEN, write_config
 
 KIT = ModelConfig(num_layers=24, hidden_size=1536, num_heads=24)
@@ -139,6 +143,25 @@ def test_states_that_are_offloaded_take_no_memory_of_the_gpu() -> None:
     single = memory_per_gpu(shape, **{**sizes, "zero_stage": 0}, precision="fp32")
     n = 759_905_280
     assert (single.parameters, single.gradients, single.optimizer) == (4 * n, 4 * n, 8 * n)
+
+
+def test_teachers_are_counted_whole_those_of_the_recipe_before_they_are_trained(
+    tmp_path: Path,
+) -> None:
+    shape = shape_of(KIT, vocab_size=50_000, seq_len=2048)
+    save_file({"a": np.zeros((3, 5)), "b": np.zeros(7)}, tmp_path / "model.safetensors")
+    own, named = ({"num_seeds": 2}, {"models": [str(tmp_path)] * 2})
+    counts = [
+        teachers_of(TrainConfig.model_validate({"teacher": teacher}), shape)
+        for teacher in ({}, own, named, own | named)
+    ]
+    assert counts == [0, 2 * shape.num_parameters, 44, 2 * shape.num_parameters + 44]
+    sizes = {"zero_stage": 3, "world_size": 8, "micro_batch_rows": 1}
+    alone, taught = (
+        memory_per_gpu(shape, **sizes, teacher_parameters=count) for count in counts[:2]
+    )
+    assert taught.teachers == 2 * counts[1]
+    assert taught.total - alone.total == taught.teachers + 2048 * 50_000 * 8
 
 
 def test_muon_keeps_one_running_mean_of_a_matrix() -> None:

@@ -41,6 +41,18 @@ def test_a_limit_needs_a_base_model() -> None:
         )
 
 
+def test_teachers_that_go_on_from_the_same_model_are_refused() -> None:
+    with pytest.raises(ValueError, match="teachers that are alike teach nothing"):
+        Recipe.model_validate(
+            {
+                "name": "taught",
+                "sources": [{"name": "news", "lang": "khm"}],
+                "model": {"base": "some/model"},
+                "train": {"teacher": {"num_seeds": 2}},
+            }
+        )
+
+
 def test_the_shipped_recipe_replays_english_and_limits_its_loss() -> None:
     recipe = load_recipe("continual")
     assert recipe.mixture.languages["eng"] >= 0.25

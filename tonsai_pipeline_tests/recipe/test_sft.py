@@ -36,7 +36,7 @@ def test_a_section_that_was_written_is_read_again() -> None:
             {"method": "lora", "train": {"backend": "torch", "optimizer": {"name": "muon"}}},
             "adapters are thin",
         ),
-        ({"train": {"teacher": {"models": ["owner/model"]}}}, "for pretraining"),
+        ({"train": {"teacher": {"num_seeds": 1}}}, "name tuned models"),
         ({"sources": [SOURCE, SOURCE]}, "must be unique"),
         ({"sources": [{**SOURCE, "weight": 1}, {**SOURCE, "name": "b"}]}, "a weight, or none"),
         ({"sources": [{"name": "a", "license": "MIT"}]}, "either 'path' or 'hub'"),

@@ -17,6 +17,7 @@ import huggingface_hub
 import pytest
 
 from tonsai_pipeline.catalog.catalog import find_dumps
+from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DumpError, RecipeError, StorageError
 from tonsai_pipeline.lineage import Builder
@@ -25,6 +26,7 @@ from tonsai_pipeline.recipe import Recipe, parse_recipe
 from tonsai_pipeline.schema import DumpKey
 from tonsai_pipeline.stages.stream import stage
 from tonsai_pipeline.storage.dumps import fetch
+from tonsai_pipeline.storage.dumps.stored import ask_store
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline_tests import object_store
@@ -77,10 +79,11 @@ def recipe_of(paths: list[str], **settings: Any) -> Recipe:
     )
 
 
-def open_recipe(store: Store, recipe: Recipe, data: Path, *, num_workers: int = 1) -> Builder:
+def open_recipe(
+    store: Store, recipe: Recipe, data: Path, *, engine: Engine | None = None
+) -> Builder:
     catalog = find_dumps(recipe, store.layout, data)
-    engine = LocalEngine(num_workers)
-    return open_builder(recipe, store, view_of(catalog), engine=lambda: engine)
+    return open_builder(recipe, store, view_of(catalog), engine=lambda: engine or LocalEngine(1))
 
 
 def build(
@@ -238,6 +241,19 @@ def test_a_broken_network_is_gone_on_from_and_then_is_an_error(
     server.faults, start = [], len(server.sent)
     build(store, other, tmp_path)
     assert server.sent[start][1] == 20_000, "it went on behind the bytes that it had"
+
+
+def test_a_connection_that_never_gives_a_whole_range_gives_the_file(
+    server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "WAITS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(fetch, "_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(fetch, "_LEAST_BLOCK_BYTES", 1_000)
+    url, data = server.url(NAMES[0]), server.files[NAMES[0]]
+    server.faults = [("cut", 3_000)] * len(data)
+    found = fetch.fetch(url, tmp_path / "copy", ask_store(url))
+    assert found.sha256 == hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "copy").read_bytes() == data
 
 
 def test_a_server_without_ranges_is_read_from_the_beginning(

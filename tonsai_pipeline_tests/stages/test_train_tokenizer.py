@@ -331,6 +331,48 @@ def test_an_extended_tokenizer_keeps_every_id_and_learns_khmer(
     assert after["num_changed"] == 0
 
 
+def test_a_pruned_tokenizer_keeps_what_the_mixture_uses_and_learns_khmer(
+    store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    old = Tokenizer.from_file(str(gpt2_folder / "tokenizer.json"))
+    config = TokenizerConfig(base=str(gpt2_folder), keep_base_tokens=600, compare_gpt2=False)
+    artifact = train(store, mixture, engine, config)
+    new = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
+    assert new.get_vocab_size() == 600  # the padding that the base lacked is among them
+    assert new.get_vocab().keys() - old.get_vocab().keys() == {"<|pad|>"}
+    counts = Counter(
+        token for text in english_texts(150, seed=3) for token in old.encode(text).tokens
+    )
+    assert new.get_vocab().keys() >= {token for token, _ in counts.most_common(100)}
+    assert 0 < artifact.report["dropped_frac"] < 0.05
+    opened = AutoTokenizer.from_pretrained(artifact.path)
+    text = english_texts(1, seed=5)[0] + khmer_texts(1, seed=5)[0]
+    assert opened.decode(opened(text)["input_ids"]) == text
+    longer = config.model_copy(update={"extend_khmer_tokens": 200})
+    both = train(store, mixture, engine, longer)
+    assert both.report["vocab_size"] == 800
+    assert both.path != artifact.path
+    before, after = (one.report["fertility"]["khm"]["num_tokens"] for one in (artifact, both))
+    assert after < before / 2
+    assert both.report["fertility"]["eng"] == artifact.report["fertility"]["eng"]
+
+
+def test_raw_files_prune_a_base_too(tmp_path: Path, engine: Engine, gpt2_folder: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(english_texts(150, seed=3)))
+    config = TokenizerConfig(base=str(gpt2_folder), keep_base_tokens=600)
+    (tmp_path / "out").mkdir()
+    report = train_tokenizer_files(
+        [tmp_path / "a.txt"],
+        tmp_path / "out",
+        config=config,
+        normalize=NormalizeConfig(),
+        engine=engine,
+    )
+    assert (report.vocab_size, report.gpt2_fertility) == (600, None)
+
+
 def test_a_base_without_an_end_is_refused(
     store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
 ) -> None:

@@ -13,6 +13,7 @@ from tonsai_pipeline.errors import RecipeError, TrainError
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import read_metrics
 from tonsai_pipeline.train.loop.stop import StopAfter
+from tonsai_pipeline.train.spec import TrainRun
 from tonsai_pipeline_tests.train import continued, runs, tiny
 
 LIMITS = {"max_rise_frac": {"eng": 0.5, "khm": 0.5}}
@@ -145,6 +146,18 @@ def test_a_run_stopped_in_any_phase_goes_on_to_the_same_last_digit(
     runs.train(run)
     again = weights(data, output)
     assert all(torch.equal(thawed[name], again[name]) for name in thawed)
+
+
+def test_a_stopped_run_drops_out_again_as_before(data: Path) -> None:
+    def run_of(output: str) -> TrainRun:
+        run = continued.continued_run(data, output, extended=False)
+        return run.model_copy(update={"model": run.model.model_copy(update={"dropout": 0.2})})
+
+    runs.train(run_of("dropping"))
+    runs.train(run_of("dropping, stopped"), StopAfter(2))
+    runs.train(run_of("dropping, stopped"))
+    found, again = (runs.curve(data / name) for name in ("dropping", "dropping, stopped"))
+    assert found == again
 
 
 def test_only_the_rows_of_new_tokens_learn_where_that_is_asked_for(data: Path) -> None:

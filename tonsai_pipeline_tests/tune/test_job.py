@@ -102,6 +102,26 @@ def test_all_weights_learn_the_replies_and_the_model_knows_its_end(
     assert not (run.output_dir / "adapter").exists()
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_tuned_model_teaches_another_and_a_stopped_student_goes_on_to_the_same_bytes(
+    made: Any, tmp_path: Path, method: str
+) -> None:
+    tune(run_of(made, tmp_path / "teacher", "full", seed=1, num_epochs=4))
+    taught = {"teacher": {"models": [str(tmp_path / "teacher" / "model")], "weight": 0.9}}
+    alone = run_of(made, tmp_path / "alone", method)
+    whole = run_of(made, tmp_path / "whole", method, **taught)
+    stopped = run_of(made, tmp_path / "stopped", method, **taught)
+    tune(alone)
+    tune(whole)
+    tune(stopped, StopAfter(3))
+    tune(stopped)
+    assert curve(stopped.output_dir) == curve(whole.output_dir) != curve(alone.output_dir)
+    weights = [
+        load_file(run.output_dir / "model" / "model.safetensors") for run in (whole, stopped)
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_adapter_and_merged_model_are_the_same_and_tied_weights_stay_tied(
     made: Any, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.evaluate.spec import REPORT_NAME, RESULTS_NAME, EvalRun
 from tonsai_pipeline.evaluate.stage import TOLD
-from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.stages.mix.held_out import write_held_out
 from tonsai_pipeline.stages.mix.texts import TextPart, mixture_parts
 from tonsai_pipeline.storage.files import read_json
@@ -25,13 +25,13 @@ _JOB = "tonsai_pipeline.evaluate.job"
 def launch(
     context: dg.AssetExecutionContext,
     options: JobOptions,
-    recipe: Recipe,
+    builder: Builder,
     key: str,
     folder: Path,
     given: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Measure the model in a process of its own."""
-    del recipe
+    del builder
     parts = mixture_parts(given["mixed"], given["normalized_documents"])
     run = EvalRun(
         name=given["name"],

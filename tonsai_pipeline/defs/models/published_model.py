@@ -10,6 +10,7 @@ from tonsai_pipeline.defs.models.launcher import JobOptions, launch_job
 from tonsai_pipeline.defs.results import check, table
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.evaluate.spec import RESULTS_NAME
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.publish.spec import (
     GATE_NAME,
     RELEASE_NAME,
@@ -17,7 +18,6 @@ from tonsai_pipeline.publish.spec import (
     commit_of,
     data_sources,
 )
-from tonsai_pipeline.recipe import Recipe
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.train.launch import LaunchSpec
 from tonsai_pipeline.train.spec import MODEL_NAME
@@ -29,7 +29,7 @@ _CARDS = ("README.md", "DATA_CARD.md")
 def launch(
     context: dg.AssetExecutionContext,
     options: JobOptions,
-    recipe: Recipe,
+    builder: Builder,
     key: str,
     folder: Path,
     given: Mapping[str, Any],
@@ -37,7 +37,7 @@ def launch(
     recipe_file: str = "",
 ) -> Mapping[str, Any]:
     """Prepare a release in a process of its own; give it away where the recipe says to whom and no verdict stops it."""
-    del recipe
+    del builder
     run = release_run(given, folder, key, recipe_file)
     run_file = run.write()
     launch_job(context, LaunchSpec(_JOB, run_file, folder, launcher="python"), options)

@@ -9,7 +9,7 @@ import dagster as dg
 from tonsai_pipeline.defs.models import training_run
 from tonsai_pipeline.defs.models.launcher import JobOptions
 from tonsai_pipeline.defs.stage_asset import Made, Page
-from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.stages.prepare_sft.chat_tokenizer import FOLDER
 from tonsai_pipeline.storage.files import link_or_copy
@@ -23,13 +23,13 @@ _JOB = "tonsai_pipeline.tune.job"
 def launch(
     context: dg.AssetExecutionContext,
     options: JobOptions,
-    recipe: Recipe,
+    builder: Builder,
     key: str,
     folder: Path,
     given: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Tune in processes of their own; checkpoints lie beside the artifacts and survive a cancel."""
-    del recipe
+    del builder
     sft, dataset = given["sft"], given["dataset"]
     run = TuneRun(
         model=base_section(given),

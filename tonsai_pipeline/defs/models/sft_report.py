@@ -13,7 +13,7 @@ from tonsai_pipeline.defs.plots import bar_chart
 from tonsai_pipeline.defs.results import check
 from tonsai_pipeline.defs.stage_asset import CheckSpec, Made, Page
 from tonsai_pipeline.evaluate.spec import EvalRun
-from tonsai_pipeline.recipe import Recipe
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.stages.mix.texts import mixture_parts
 from tonsai_pipeline.stages.prepare_sft.stage import HELD_OUT_NAME
 from tonsai_pipeline.train.spec import MODEL_NAME
@@ -22,13 +22,13 @@ from tonsai_pipeline.train.spec import MODEL_NAME
 def launch(
     context: dg.AssetExecutionContext,
     options: JobOptions,
-    recipe: Recipe,
+    builder: Builder,
     key: str,
     folder: Path,
     given: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Measure the tuned model and its base in a process of its own."""
-    del recipe
+    del builder
     dataset, packed, base = given["dataset"], given["packed"], base_section(given)
     following = given["sft"].following
     run = EvalRun(

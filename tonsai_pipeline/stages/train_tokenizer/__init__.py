@@ -1,5 +1,6 @@
 """training_mixture -> tokenizer: a folder that AutoTokenizer opens, and a report on how well it cuts.
 
+counters.py          texts -> counts of words, and of the tokens of a base
 count_words.py       sampled documents -> how often each word occurs
 count_files.py       the same from raw text files
 base_tokenizer.py    a tokenizer that is taken over

@@ -19,11 +19,11 @@ from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import Language
 from tonsai_pipeline.stages.train_tokenizer.count_words import (
-    KINDS,
     WordCounts,
     gather_counts,
     write_counts,
 )
+from tonsai_pipeline.stages.train_tokenizer.counters import open_counters
 from tonsai_pipeline.text import NormalizeOptions, normalize_batch
 from tonsai_pipeline.text.script import languages_batch
 
@@ -42,7 +42,7 @@ class _Stretch(NamedTuple):
     start: int
     stop: int
     column: str
-    kinds: tuple[str, ...]
+    config: TokenizerConfig
     options: NormalizeOptions
 
 
@@ -63,7 +63,6 @@ def count_files(
     Raises:
         DataError: A file is missing, empty of text, or not UTF-8.
     """
-    kinds = tuple(KINDS) if config.compare_gpt2 and config.base is None else ("ours",)
     options = normalize.options()
     parts = []
     for number, path in enumerate(_files(inputs)):
@@ -71,7 +70,7 @@ def count_files(
         step = size if path.suffix == ".arrow" else _STRETCH_BYTES
         for start in range(0, size, max(1, step)):
             name = f"words.{number:05d}.{start:012d}"
-            stretch = _Stretch(name, path, start, start + step, text_column, kinds, options)
+            stretch = _Stretch(name, path, start, start + step, text_column, config, options)
             parts.append(Part(name, stretch))
     results = map_parts(engine, _count_stretch, parts, folder=folder, label="train_tokenizer")
     names = [part.name for part in parts]
@@ -79,8 +78,7 @@ def count_files(
     for result in results:
         for language, text in result["held_out"].items():
             held_out[language].append(text)
-    gpt2 = gather_counts(folder, names, "gpt2") if "gpt2" in kinds else None
-    return WordCounts(gather_counts(folder, names, "ours"), gpt2), dict(held_out)
+    return gather_counts(folder, names, config), dict(held_out)
 
 
 def _files(inputs: Sequence[Path]) -> list[Path]:
@@ -96,7 +94,8 @@ def _files(inputs: Sequence[Path]) -> list[Path]:
 
 def _count_stretch(stretch: _Stretch, folder: Path) -> dict[str, Any]:
     """Count the words of one stretch."""
-    counts: dict[str, Counter[str]] = {kind: Counter() for kind in stretch.kinds}
+    counters = open_counters(stretch.config)
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in counters}
     held_out: dict[str, list[str]] = defaultdict(list)
     blocks = _read_arrow(stretch) if stretch.path.suffix == ".arrow" else _read_lines(stretch)
     for place, block in enumerate(blocks):
@@ -104,9 +103,8 @@ def _count_stretch(stretch: _Stretch, folder: Path) -> dict[str, Any]:
         if place % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1:
             _hold_out(lines, held_out)
             continue
-        for text in lines.to_pylist():
-            for kind, counter in counts.items():
-                counter.update(KINDS[kind](text))
+        for kind, count_texts in counters.items():
+            counts[kind].update(count_texts(lines))
     for kind, counter in counts.items():
         write_counts(folder, stretch.name, kind, counter)
     return {"held_out": {lang: "".join(texts) for lang, texts in held_out.items()}}

@@ -1,12 +1,12 @@
-"""Sampled documents -> how often each word occurs: all that BPE learns from.
+"""Sampled documents -> how often each word occurs, all that BPE learns from, and each token of a base tokenizer.
 
-part ──choose documents by hash──▶ words ──count──▶ counts of the part ──gather──▶ WordCounts
+part ──choose documents by hash──▶ words, tokens ──count──▶ counts of the part ──gather──▶ WordCounts
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,30 +19,34 @@ from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.schema import Language, Split
 from tonsai_pipeline.stages.mix.texts import TextPart, read_texts
+from tonsai_pipeline.stages.train_tokenizer.counters import kinds_of, open_counters
 from tonsai_pipeline.storage.documents import read_batches, read_part, write_part
-from tonsai_pipeline.tokenizer.pretokenize import split_words, split_words_gpt2
 from tonsai_pipeline.tokenizer.sample import SourceSample
 
 LABEL = "train_tokenizer"
 _WORDS = pa.schema([("word", pa.large_string()), ("count", pa.float64())])
 #: Folder of the counts; hidden, so that it is gone when the artifact is published.
 _FOLDER = ".words"
-#: Ways to cut a text into words.
-KINDS: dict[str, Callable[[str], list[str]]] = {"ours": split_words, "gpt2": split_words_gpt2}
 
 
 class WordCounts(NamedTuple):
-    """How often each word occurs, repeats included, cut our way and (unless left out) GPT-2's way."""
+    """How often each word occurs, repeats included.
+
+    Args:
+        ours: Cut our way.
+        gpt2: Cut GPT-2's way, or None.
+        base: Tokens of the base tokenizer, or None where none of them goes.
+    """
 
     ours: Mapping[str, int]
     gpt2: Mapping[str, int] | None
+    base: Mapping[str, int] | None = None
 
 
 class _Task(NamedTuple):
     part: TextPart
     sample: Mapping[str, SourceSample]
-    seed: int
-    kinds: tuple[str, ...]
+    config: TokenizerConfig
 
 
 def content_by_source(parts: Sequence[TextPart], config: TokenizerConfig) -> dict[str, float]:
@@ -77,15 +81,13 @@ def count_words(
         folder: The building folder.
         config: The recipe's `tokenizer` section.
         engine: Where parts are counted.
+
+    Raises:
+        RecipeError: There is no such base.
     """
-    kinds = ("ours", "gpt2") if config.compare_gpt2 else ("ours",)
-    work = [
-        Part(f"words.{part.name}", _Task(part, sample, config.sample.seed, kinds)) for part in parts
-    ]
+    work = [Part(f"words.{part.name}", _Task(part, sample, config)) for part in parts]
     map_parts(engine, _count_part, work, folder=folder, label=LABEL)
-    names = [part.name for part in parts]
-    gpt2 = gather_counts(folder, names, "gpt2") if config.compare_gpt2 else None
-    return WordCounts(gather_counts(folder, names, "ours"), gpt2)
+    return gather_counts(folder, [part.name for part in parts], config)
 
 
 def write_counts(folder: Path, name: str, kind: str, counts: Mapping[str, float]) -> None:
@@ -95,8 +97,13 @@ def write_counts(folder: Path, name: str, kind: str, counts: Mapping[str, float]
     write_part(_path(folder, name, kind), [table.cast(_WORDS)] if words else [], _WORDS)
 
 
-def gather_counts(folder: Path, names: Iterable[str], kind: str) -> dict[str, int]:
+def gather_counts(folder: Path, names: Sequence[str], config: TokenizerConfig) -> WordCounts:
     """Add up the counts of all parts; a word that occurs counts at least once."""
+    found = {kind: _gather(folder, names, kind) for kind in kinds_of(config)}
+    return WordCounts(found["ours"], found.get("gpt2"), found.get("base"))
+
+
+def _gather(folder: Path, names: Sequence[str], kind: str) -> dict[str, int]:
     total: dict[str, float] = defaultdict(float)
     for name in names:
         for batch in read_batches(_path(folder, name, kind)):
@@ -113,20 +120,20 @@ def _count_part(task: _Task, folder: Path) -> dict[str, Any]:
     by_repeats: dict[float, list[int]] = defaultdict(list)
     for row in _sampled(table, task):
         by_repeats[task.sample[sources[row]].repeats].append(row)
-    total: dict[str, dict[str, float]] = {kind: defaultdict(float) for kind in task.kinds}
+    counters = open_counters(task.config)
+    total: dict[str, dict[str, float]] = {kind: defaultdict(float) for kind in counters}
     row_in_part = table["row_in_part"].to_numpy()
     num_documents = 0
     for repeats, rows in sorted(by_repeats.items()):
-        counts: dict[str, Counter[str]] = {kind: Counter() for kind in task.kinds}
+        counts: dict[str, Counter[str]] = {kind: Counter() for kind in counters}
         for selected in read_texts(task.part, row_in_part, np.array(rows, dtype=np.int64)):
-            for text in selected.texts.to_pylist():
-                for kind in task.kinds:
-                    counts[kind].update(KINDS[kind](text))
+            for kind, count_texts in counters.items():
+                counts[kind].update(count_texts(selected.texts))
         for kind, counter in counts.items():
             for word, count in counter.items():
                 total[kind][word] += count * repeats
         num_documents += len(rows)
-    for kind in task.kinds:
+    for kind in counters:
         write_counts(folder, task.part.name, kind, total[kind])
     return {"num_documents": num_documents}
 
@@ -137,7 +144,7 @@ def _sampled(table: pa.Table, task: _Task) -> npt.NDArray[np.int64]:
     chosen = []
     for row, (doc_id, source, split) in enumerate(zip(*columns, strict=True)):
         if split == Split.TRAIN and source in task.sample:
-            place = xxhash.xxh3_64_intdigest(doc_id.encode(), seed=task.seed) / 2**64
+            place = xxhash.xxh3_64_intdigest(doc_id.encode(), seed=task.config.sample.seed) / 2**64
             if place < task.sample[source].frac:
                 chosen.append(row)
     return np.array(chosen, dtype=np.int64)

@@ -64,7 +64,7 @@ def train_tokenizer(
     normalize: NormalizeConfig,
     engine: Engine,
 ) -> TokenizerReport:
-    """Train a tokenizer on a sample of the mixture's training documents, or take or extend `config.base`.
+    """Train a tokenizer on a sample of the mixture's training documents, or take, prune or extend `config.base`.
 
     Args:
         mixture: The training_mixture: its shares.

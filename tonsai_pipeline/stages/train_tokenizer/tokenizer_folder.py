@@ -1,7 +1,7 @@
 """Counts of words, or an existing tokenizer -> a tokenizer folder, measured on held-out text.
 
 WordCounts ──train_bpe────────────────────┐
-base ──load_base──[extend_tokenizer]──────┴▶ tokenizer.json, tokenizer_config.json, ... ──▶ TokenizerReport
+base ──load_base──[prune]──[extend]───────┴▶ tokenizer.json, tokenizer_config.json, ... ──▶ TokenizerReport
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tonsai_pipeline.tokenizer.fertility import (
     measure_parity,
     most_frequent_khmer,
 )
+from tonsai_pipeline.tokenizer.prune import prune_tokenizer
 from tonsai_pipeline.tokenizer.sample import SourceSample
 
 #: Held-out texts of each language that AutoTokenizer must cut as tokenizer.json does, beside the shipped probes.
@@ -61,6 +62,7 @@ class TokenizerReport:
         parity: Tokens of Khmer and English that say the same (see `Parity`), or None without parallel text.
         gpt2_parity: The same with GPT-2's words, or None.
         khmer_tokens_saved: Khmer tokens with GPT-2's words over Khmer tokens with ours, or None.
+        dropped_frac: Share of the sample's tokens, as the base cuts it, whose token was dropped; None where all stay.
         tokens_by_script: What the vocabulary is made of.
         longest_khmer: The longest Khmer tokens.
         frequent_khmer: The most frequent Khmer tokens of the held-out text, with counts.
@@ -77,6 +79,7 @@ class TokenizerReport:
     parity: Mapping[str, float] | None
     gpt2_parity: Mapping[str, float] | None
     khmer_tokens_saved: float | None
+    dropped_frac: float | None
     tokens_by_script: Mapping[str, int]
     longest_khmer: Sequence[str]
     frequent_khmer: Sequence[tuple[str, int]]
@@ -91,7 +94,8 @@ class ParallelTexts(NamedTuple):
 
 def needs_words(config: TokenizerConfig) -> bool:
     """Return whether the tokenizer learns from text at all."""
-    return config.base is None or config.extend_khmer_tokens > 0
+    is_changed = config.extend_khmer_tokens > 0 or config.keep_base_tokens is not None
+    return config.base is None or is_changed
 
 
 def save_tokenizer(
@@ -104,7 +108,7 @@ def save_tokenizer(
     sample: Mapping[str, SourceSample],
     parallel: ParallelTexts | None = None,
 ) -> TokenizerReport:
-    """Train, take or extend a tokenizer, write its folder, and measure it.
+    """Train, take, prune or extend a tokenizer, write its folder, and measure it.
 
     Args:
         counts: Words of the sample.
@@ -150,6 +154,8 @@ def _take(
 ) -> tuple[Tokenizer, dict[str, bytes]]:
     base = load_base(str(config.base), config.base_revision)
     tokenizer = base.tokenizer
+    if config.keep_base_tokens is not None:
+        tokenizer = prune_tokenizer(tokenizer, counts.base or {}, config.keep_base_tokens)
     if config.extend_khmer_tokens:
         tokenizer = extend_tokenizer(
             tokenizer,
@@ -214,10 +220,16 @@ def _report(
         parity=None if parity is None else asdict(parity),
         gpt2_parity=None if plain_parity is None else asdict(plain_parity),
         khmer_tokens_saved=saved,
+        dropped_frac=None if counts.base is None else _dropped_frac(tokenizer, counts.base),
         tokens_by_script=vocabulary.tokens_by_script,
         longest_khmer=vocabulary.longest_khmer,
         frequent_khmer=most_frequent_khmer(tokenizer, held_out.get(khmer, [])),
     )
+
+
+def _dropped_frac(tokenizer: Tokenizer, counts: Mapping[str, int]) -> float:
+    known = tokenizer.get_vocab(with_added_tokens=True)
+    return sum(n for token, n in counts.items() if token not in known) / sum(counts.values())
 
 
 def _bpe_options(config: TokenizerConfig) -> BpeOptions:

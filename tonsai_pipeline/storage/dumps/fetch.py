@@ -1,6 +1,6 @@
 """A file at a URL -> a copy on this disk, whole and of the version that was meant, or an error.
 
-    URL ──ranges of 16 MiB, each tried again──▶ <name>.partial ──tag and size as before──▶ <name>, its SHA-256
+    URL ──ranges of at most 16 MiB, each tried again──▶ <name>.partial ──tag and size as before──▶ <name>, its SHA-256
 
 A killed process goes on behind the bytes that it has. A server without ranges is read from the beginning each time.
 """
@@ -18,6 +18,8 @@ from tonsai_pipeline.errors import StorageError
 from tonsai_pipeline.storage.dumps.stored import Stored, is_gone, open_system, say, stored_as
 
 _BLOCK_BYTES = 16 << 20
+#: A range that broke is asked for again in smaller ones, down to this, which grow again as they succeed.
+_LEAST_BLOCK_BYTES = 256 << 10
 #: Seconds before each further try. Who got a byte further has all of them again.
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -62,6 +64,7 @@ def fetch(url: str, path: Path, wanted: Stored) -> Fetched:
                 raise StorageError(
                     f"{url}: is gone; bring it back, or go on without the dump (tonsai dumps remove)"
                 ) from error
+            download.take_less()
             waits = iter(WAITS_S) if download.num_bytes > before else waits
             if (wait_s := next(waits, None)) is None:
                 raise StorageError(
@@ -83,6 +86,7 @@ class _Download:
         self.num_bytes = 0
         self.hasher = hashlib.sha256()
         self._has_ranges = True
+        self._block_bytes = _BLOCK_BYTES
         if partial.is_file():
             with partial.open("rb") as local:
                 while data := local.read(_BLOCK_BYTES):
@@ -106,6 +110,11 @@ class _Download:
             raise ConnectionError(f"the connection ended after {self.num_bytes:,} bytes")
         self.partial.touch()  # an empty file has no bytes to make it
 
+    def take_less(self) -> None:
+        """Ask for less at a time: what is lost when a connection breaks is what it had of a range."""
+        least = min(_LEAST_BLOCK_BYTES, self._block_bytes)
+        self._block_bytes = max(self._block_bytes // 4, least)
+
     def _read(self, system: Any, path: str) -> None:
         options: dict[str, Any] = {"block_size": _BLOCK_BYTES if self._has_ranges else 0}
         if self._has_ranges:
@@ -113,10 +122,11 @@ class _Download:
         with system.open(path, "rb", **options) as remote, self.partial.open("ab") as local:
             if self.num_bytes:
                 remote.seek(self.num_bytes)
-            while data := remote.read(_BLOCK_BYTES):
+            while data := remote.read(self._block_bytes):
                 local.write(data)
                 local.flush()
                 self._count(data)
+                self._block_bytes = min(2 * self._block_bytes, _BLOCK_BYTES)
 
     def _count(self, data: bytes) -> None:
         self.hasher.update(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tonsai_pipeline.model.embeddings import new_token_pieces
+from tonsai_pipeline.model.embeddings import map_tokens
 from tonsai_pipeline.model.held_out import open_validation
 from tonsai_pipeline.train.assemble import Setup
 from tonsai_pipeline.train.callbacks.averaging import Averaging
@@ -71,4 +71,4 @@ def _new_ids(run: TrainRun) -> Sequence[int]:
     """Tokens that the base model does not know."""
     if run.model.base is None:
         return ()
-    return list(new_token_pieces(run.model.base, run.model.base_revision, run.tokenizer_dir))
+    return list(map_tokens(run.model.base, run.model.base_revision, run.tokenizer_dir).new_ids)
