@@ -33,7 +33,9 @@ def plain_texts(batch: Utf8Batch) -> npt.NDArray[np.bool_]:
     Example:
         >>> import pyarrow as pa
         >>> from tonsai_pipeline.text.utf8 import batch_of_arrow
-        >>> plain_texts(batch_of_arrow(pa.array(["a \u1781\u17d2\u1798", "e\u0301", "\u200b"]))).tolist()
+        >>> plain_texts(
+        ...     batch_of_arrow(pa.array(["a \u1781\u17d2\u1798", "e\u0301", "\u200b"]))
+        ... ).tolist()
         [True, False, False]
     """
     return _scan(batch.data, batch.offsets, _plain_code_points())
