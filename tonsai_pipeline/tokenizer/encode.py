@@ -1,12 +1,12 @@
 """Many texts -> their ids end to end, by a fast encoder that is compared with `tokenizers` while it runs.
 
-    texts ──plain, nearly all──────────────────────────────── ─┬─gigatoken──▶ ids ─┐
-          └─others──needs the normalizer?──[normalized]────────┘                   │
-                  └─written after its Unicode tables──▶ tokenizers ──▶ ids ────────┴─▶ begin, ids, end of each
+    texts ──plain, nearly all─────────────────────────────────┬─gigatoken or fastokens──▶ ids ─┐
+          └─others──needs the normalizer?──[normalized]───────┘                                │
+                  └─written after their Unicode tables──▶ tokenizers ──▶ ids ──────────────────┴─▶ begin, ids, end of each
     one text a batch ──tokenizers──▶ the same ids, or WrongIdsError
 
-gigatoken has no normalizer but NFC, and Khmer is cut in a sixth of the time. It reads Arrow's own buffers. The corpus is
-normalized already, so only texts in which tokenizer.json would still change something go through its normalizer.
+gigatoken has no normalizer but NFC, and cuts Khmer in a sixth of the time. The corpus is normalized already, so only texts
+in which tokenizer.json would still change something go through its normalizer.
 """
 
 # pyarrow.compute makes its functions when it is loaded; no checker sees them.
@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import gigatoken
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -27,16 +27,15 @@ import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from tonsai_pipeline.text import codepoints as cp
-from tonsai_pipeline.text.utf8 import Utf8Batch, batch_of_arrow
+from tonsai_pipeline.text.utf8 import batch_of_arrow
 from tonsai_pipeline.tokenizer.assemble import (
     COENG_DA,
     ZWSP_BESIDE_KHMER,
     TokenizerInfo,
     probe_texts,
 )
+from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Ids
 from tonsai_pipeline.tokenizer.plain_text import plain_texts
-
-Ids = npt.NDArray[Any]
 
 #: What a text must hold for a step of our own normalizer to change it.
 _TRIGGERS = {
@@ -50,7 +49,8 @@ _TRIGGERS = {
 #: compared stands for at least: `tokenizers` takes up to 60 times as long, so that is 6 % of the time at most.
 _COMPARE_EVERY_BYTES, _COMPARE_ONE_BYTE_OF = 1 << 20, 1024
 
-#: Text after which gigatoken is opened anew, in bytes: it keeps every word that it has seen, three bytes a byte of text.
+#: Text after which a fast encoder is opened anew, in bytes: it keeps every word that it has seen, gigatoken three bytes a
+#: byte of text.
 _REOPEN_EVERY_BYTES = 128 << 20
 
 
@@ -102,7 +102,8 @@ class Encoder:
         self._triggers: list[str] = []
         self._words: list[str] = []
         self._fast: Any = None
-        self._fast_json = b""
+        self._open: Any = None
+        self._name = ""
         self._kept_bytes = 0
         if fast:
             self._open_fast(orjson.loads(tokenizer_json))
@@ -144,11 +145,11 @@ class Encoder:
         normal = {place: self._normalized(text) for place, text in said.items()}
         if normal != said:
             batch = batch_of_arrow(_replaced(texts, normal))
-        ids, sizes = self._give(batch)
+        ids, sizes = self._fast(batch)
         self._kept_bytes += texts.nbytes
         if self._kept_bytes > _REOPEN_EVERY_BYTES:
             self._kept_bytes = 0
-            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
+            self._fast = self._open()
         places = self._only_for_plain(texts, said)
         if places:
             known, known_sizes = self._encode_plain(texts.take(pa.array(places)))
@@ -159,13 +160,6 @@ class Encoder:
                 pieces[place] = piece
             ids, sizes = np.concatenate(pieces), np.array([len(piece) for piece in pieces])
         return ids, sizes
-
-    def _give(self, batch: Utf8Batch) -> tuple[Ids, npt.NDArray[np.int64]]:
-        """Hand texts to gigatoken where they lie."""
-        found = self._fast.encode_batch(_awkward(batch), parallel=self._parallel)
-        lists = found.layout.to_ListOffsetArray64(start_at_zero=True)
-        ends = np.asarray(lists.offsets.data)
-        return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
 
     def _normalized(self, text: str) -> str:
         normalizer = self._plain.normalizer
@@ -196,7 +190,7 @@ class Encoder:
         expected, _ = self._encode_plain(texts.slice(place, 1))
         first = int(sizes[:place].sum())
         if not np.array_equal(ids[first : first + sizes[place]], expected):
-            raise WrongIdsError(f"gigatoken cuts {texts[place].as_py()[:80]!r} otherwise")
+            raise WrongIdsError(f"{self._name} cuts {texts[place].as_py()[:80]!r} otherwise")
 
     def _open_fast(self, state: dict[str, Any]) -> None:
         """Find a fast encoder for this tokenizer, if there is one."""
@@ -206,30 +200,21 @@ class Encoder:
         # Special tokens in a text are text; the others stay tokens, which only `tokenizers` is asked to find.
         self._words = [token["content"] for token in state["added_tokens"] if not token["special"]]
         self._triggers = triggers
-        reduced = state | {"normalizer": None, "added_tokens": [], "post_processor": None}
-        try:
-            self._fast_json = orjson.dumps(reduced)
-            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
-            probes = pa.array(probe_texts(), pa.large_string())
-            found, expected = self._encode_fast(probes), self._encode_plain(probes)
-        except (ValueError, RuntimeError, NotImplementedError):
-            self._fast = None
-            return
-        if not all(map(np.array_equal, found, expected)):
-            self._fast = None
-
-
-def _awkward(batch: Utf8Batch) -> Any:
-    """Return texts as gigatoken takes them without a copy."""
-    # Here and not above: it takes 0.4 s to load, and the graph loads this module.
-    import awkward as ak
-    from awkward.contents import ListOffsetArray, NumpyArray
-    from awkward.index import Index64
-
-    data: Any = batch.data
-    chars = NumpyArray(data, parameters={"__array__": "char"})
-    texts = ListOffsetArray(Index64(batch.offsets), chars, parameters={"__array__": "string"})
-    return ak.Array(texts)
+        reduced = orjson.dumps(
+            state | {"normalizer": None, "added_tokens": [], "post_processor": None}
+        )
+        probes = pa.array(probe_texts(), pa.large_string())
+        expected = self._encode_plain(probes)
+        for self._name, opened in FAST_ENCODERS.items():
+            self._open = partial(opened, reduced, parallel=self._parallel)
+            try:
+                self._fast = self._open()
+                found = self._encode_fast(probes)
+            except (ValueError, RuntimeError, NotImplementedError):
+                continue
+            if all(map(np.array_equal, found, expected)):
+                return
+        self._fast = None
 
 
 def _replaced(texts: pa.Array, others: Mapping[int, str]) -> pa.Array:
