@@ -36,8 +36,8 @@ def open_gigatoken(tokenizer_json: bytes, *, parallel: bool) -> Encode:
     encoder = gigatoken.Tokenizer.from_json(tokenizer_json)
 
     def encode(texts: Utf8Batch) -> tuple[Ids, npt.NDArray[np.int64]]:
-        found = encoder.encode_batch(_awkward(texts), parallel=parallel)
-        lists = found.layout.to_ListOffsetArray64(start_at_zero=True)
+        layout: Any = encoder.encode_batch(_awkward(texts), parallel=parallel).layout
+        lists = layout.to_ListOffsetArray64(start_at_zero=True)
         ends = np.asarray(lists.offsets.data)
         return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
 
