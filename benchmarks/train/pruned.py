@@ -1,7 +1,6 @@
 """A base model -> its tokenizer pruned, and extended too: parameters, bytes per token, bits per byte before and after training.
 
-    uv run python -m benchmarks.train.pruned --data FOLDER [--json] [--keep 3072,2048] [--seeds 2] [--base-steps 400]
-        [--steps 40]
+    uv run python -m benchmarks.train.pruned --data FOLDER [--json] [--keep 3900,3072] [--base-steps 400] [--steps 40]
     uv run python -m benchmarks.train.pruned --data FOLDER --tokenizer FOLDER --keep 96000,64000,32000
 
 The base has 4,096 tokens of all texts and learned from one half of the documents; training goes on with the other half,
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 from collections import Counter
@@ -52,8 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of real text")
     parser.add_argument("--tokenizer", type=Path, help="a real tokenizer; nothing is trained")
-    parser.add_argument("--keep", default="3072,2048", help="tokens that stay, by comma")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
+    parser.add_argument("--keep", default="3900,3072", help="tokens that stay, by comma")
     parser.add_argument("--base-steps", type=int, default=400, help="steps of the base model")
     parser.add_argument("--steps", type=int, default=40, help="steps after that")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -137,7 +134,7 @@ def measure(
     whole = {lang: [*halves[0][lang], *halves[1][lang]] for lang in halves[0]}
     tokenizer = str(prepared.tokenizer(builder("whole", whole, vocab_size=BASE_VOCAB)).path)
     first = builder("first", halves[0], base=tokenizer)
-    base = _run(first, NETWORK, work / "base", options.base_steps, 0, 4e-3)
+    base = _run(first, NETWORK, work / "base", options.base_steps, 4e-3)
     kinds: dict[str, dict[str, Any]] = {"all tokens": {}}
     kinds |= {f"{number:,} kept": {"keep_base_tokens": number} for number in keep}
     kinds |= {
@@ -147,26 +144,14 @@ def measure(
     result: dict[str, Any] = {}
     for name, kind in kinds.items():
         then = builder("second", halves[1], base=tokenizer, **kind)
-        runs = [
-            _run(
-                then,
-                ModelConfig(base=str(base / MODEL_NAME)),
-                work / name / str(seed),
-                options.steps,
-                seed,
-                5e-4,
-            )
-            for seed in range(options.seeds)
-        ]
-        result[name] = _numbers(then, runs)
+        model = ModelConfig(base=str(base / MODEL_NAME))
+        result[name] = _numbers(then, _run(then, model, work / name, options.steps, 5e-4))
         print(name, result[name], file=sys.stderr, flush=True)
     engine.close()
     return result
 
 
-def _run(
-    builder: Builder, model: ModelConfig, output_dir: Path, num_steps: int, seed: int, lr: float
-) -> Path:
+def _run(builder: Builder, model: ModelConfig, output_dir: Path, num_steps: int, lr: float) -> Path:
     output_dir.mkdir(parents=True)
     run: TrainRun = describe(
         prepared.shards(builder).path,
@@ -176,7 +161,6 @@ def _run(
         seq_len=SEQ_LEN,
         rows=ROWS,
         num_steps=num_steps,
-        seed=seed,
         optimizer={"lr": lr},
         schedule={"warmup_frac": 0.05, "decay_frac": 0.3},
         validation={"every_steps": NEVER, "max_rows": MAX_ROWS},
@@ -187,24 +171,19 @@ def _run(
     return output_dir
 
 
-def _numbers(builder: Builder, runs: Sequence[Path]) -> dict[str, Any]:
+def _numbers(builder: Builder, run: Path) -> dict[str, Any]:
     report = prepared.tokenizer(builder).report
-    model = ModelConfig(base=str(runs[0] / MODEL_NAME))
+    model = ModelConfig(base=str(run / MODEL_NAME))
     shape = measure_shape(model, vocab_size=None, seq_len=SEQ_LEN)
-    status: Any = read_json(runs[0] / STATUS_NAME)
+    status: Any = read_json(run / STATUS_NAME)
+    records = [r for r in read_metrics(run / METRICS_NAME) if r["kind"] == "validation"]
     result: dict[str, Any] = {"tokens": report["vocab_size"], "parameters": shape.num_parameters}
     for lang in ("khm", "eng"):
-        records = [
-            [r for r in read_metrics(run / METRICS_NAME) if r["kind"] == "validation"]
-            for run in runs
-        ]
-        last = [found[-1][lang]["bits_per_byte"] for found in records]
         result[lang] = {
             "bytes a token": report["fertility"][lang]["bytes_per_token"],
             "the base with its own tokenizer": status["base"][lang]["bits_per_byte"],
-            "first": records[0][0][lang]["bits_per_byte"],
-            "last": statistics.fmean(last),
-            "last, each seed": last,
+            "first": records[0][lang]["bits_per_byte"],
+            "last": records[-1][lang]["bits_per_byte"],
         }
     return result
 

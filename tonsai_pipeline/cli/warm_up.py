@@ -108,9 +108,12 @@ def _deduplicate() -> None:
     find_overlaps(ngrams, index_items(ngrams))
 
 
-def _pack() -> None:
+def _encode_and_pack() -> None:
     from tonsai_pipeline.packing.best_fit import best_fit
+    from tonsai_pipeline.text.utf8 import batch_of_arrow
+    from tonsai_pipeline.tokenizer.plain_text import plain_texts
 
+    plain_texts(batch_of_arrow(_texts()))
     best_fit([3, 2, 1], 4)
 
 
@@ -122,5 +125,5 @@ TASKS: dict[str, Callable[[], None]] = {
     "normalizer": _normalize,
     "languages": _label,
     "features of quality": _write_features,
-    "packing": _pack,
+    "encoding and packing": _encode_and_pack,
 }

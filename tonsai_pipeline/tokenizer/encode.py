@@ -1,35 +1,41 @@
 """Many texts -> their ids end to end, by a fast encoder that is compared with `tokenizers` while it runs.
 
-    texts ──needs the normalizer?──▶ normalized ──┐
-          ──plain──────────────────────────────── ┼─gigatoken──▶ ids ─┐
-          ──written after its Unicode tables──▶ tokenizers ──▶ ids ───┴─▶ begin, ids, end of each
+    texts ──plain, nearly all─────────────────────────────────┬─gigatoken or fastokens──▶ ids ─┐
+          └─others──needs the normalizer?──[normalized]───────┘                                │
+                  └─written after their Unicode tables──▶ tokenizers ──▶ ids ──────────────────┴─▶ begin, ids, end of each
     one text a batch ──tokenizers──▶ the same ids, or WrongIdsError
 
-gigatoken has no normalizer but NFC, and Khmer is cut in a fifth of the time. The corpus is normalized already, so only
-texts in which tokenizer.json would still change something go through its normalizer.
+gigatoken has no normalizer but NFC, and cuts Khmer in a sixth of the time. The corpus is normalized already, so only texts
+in which tokenizer.json would still change something go through its normalizer.
 """
+
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import gigatoken
 import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from tonsai_pipeline.text import codepoints as cp
+from tonsai_pipeline.text.utf8 import batch_of_arrow
 from tonsai_pipeline.tokenizer.assemble import (
     COENG_DA,
     ZWSP_BESIDE_KHMER,
     TokenizerInfo,
     probe_texts,
 )
-
-Ids = npt.NDArray[Any]
+from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Ids
+from tonsai_pipeline.tokenizer.plain_text import plain_texts
 
 #: What a text must hold for a step of our own normalizer to change it.
 _TRIGGERS = {
@@ -40,10 +46,11 @@ _TRIGGERS = {
 
 
 #: Text of which one document is compared with `tokenizers`, in bytes; and how many bytes of text each byte that is
-#: compared stands for at least: `tokenizers` takes up to 25 times as long, so that is 5 % of the time at most.
-_COMPARE_EVERY_BYTES, _COMPARE_ONE_BYTE_OF = 1 << 20, 512
+#: compared stands for at least: `tokenizers` takes up to 60 times as long, so that is 6 % of the time at most.
+_COMPARE_EVERY_BYTES, _COMPARE_ONE_BYTE_OF = 1 << 20, 1024
 
-#: Text after which gigatoken is opened anew, in bytes: it keeps every word that it has seen, three bytes a byte of text.
+#: Text after which a fast encoder is opened anew, in bytes: it keeps every word that it has seen, gigatoken three bytes a
+#: byte of text.
 _REOPEN_EVERY_BYTES = 128 << 20
 
 
@@ -95,7 +102,8 @@ class Encoder:
         self._triggers: list[str] = []
         self._words: list[str] = []
         self._fast: Any = None
-        self._fast_json = b""
+        self._open: Any = None
+        self._name = ""
         self._kept_bytes = 0
         if fast:
             self._open_fast(orjson.loads(tokenizer_json))
@@ -111,7 +119,11 @@ class Encoder:
         Raises:
             WrongIdsError: The text that was compared has other ids.
         """
-        bodies, sizes = self._encode_fast(texts) if self.is_fast else self._encode_plain(texts)
+        if self.is_fast:
+            bodies, sizes = self._encode_fast(texts)
+            self._compare(texts, bodies, sizes)
+        else:
+            bodies, sizes = self._encode_plain(texts)
         ends = np.cumsum(sizes + 2)
         ids = np.empty(int(ends[-1]) if len(ends) else 0, dtype=self._dtype)
         is_body = np.ones(len(ids), dtype=bool)
@@ -127,33 +139,31 @@ class Encoder:
         return np.fromiter((i for ids in found for i in ids), np.uint32, int(sizes.sum())), sizes
 
     def _encode_fast(self, texts: pa.Array) -> tuple[Ids, npt.NDArray[np.int64]]:
-        said: list[str] = texts.to_pylist()
-        ids, sizes = self._give([self._normalized(text) for text in said])
+        batch = batch_of_arrow(texts)
+        others = np.flatnonzero(~plain_texts(batch)).tolist()
+        said: dict[int, str] = {place: texts[place].as_py() for place in others}
+        normal = {place: self._normalized(text) for place, text in said.items()}
+        if normal != said:
+            batch = batch_of_arrow(_replaced(texts, normal))
+        ids, sizes = self._fast(batch)
         self._kept_bytes += texts.nbytes
         if self._kept_bytes > _REOPEN_EVERY_BYTES:
             self._kept_bytes = 0
-            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
-        places = self._only_for_plain(said)
+            self._fast = self._open()
+        places = self._only_for_plain(texts, said)
         if places:
-            others, other_sizes = self._encode_plain(texts.take(pa.array(places)))
+            known, known_sizes = self._encode_plain(texts.take(pa.array(places)))
             pieces = np.split(ids, np.cumsum(sizes)[:-1])
             for place, piece in zip(
-                places, np.split(others, np.cumsum(other_sizes)[:-1]), strict=True
+                places, np.split(known, np.cumsum(known_sizes)[:-1]), strict=True
             ):
                 pieces[place] = piece
             ids, sizes = np.concatenate(pieces), np.array([len(piece) for piece in pieces])
-        self._compare(texts, ids, sizes)
         return ids, sizes
-
-    def _give(self, texts: list[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
-        found = self._fast.encode_batch(texts, parallel=self._parallel)
-        lists = found.layout.to_ListOffsetArray64(start_at_zero=True)
-        ends = np.asarray(lists.offsets.data)
-        return np.asarray(lists.content.data)[: ends[-1]], np.diff(ends)
 
     def _normalized(self, text: str) -> str:
         normalizer = self._plain.normalizer
-        if normalizer is None or text.isascii():
+        if normalizer is None:
             return text
         if unicodedata.is_normalized("NFC", text) and not any(
             trigger in text for trigger in self._triggers
@@ -161,13 +171,12 @@ class Encoder:
             return text
         return normalizer.normalize_str(text)
 
-    def _only_for_plain(self, said: list[str]) -> list[int]:
-        """Return the places of texts of which only `tokenizers` is sure."""
-        return [
-            place
-            for place, text in enumerate(said)
-            if holds_unassigned(text) or any(word in text for word in self._words)
-        ]
+    def _only_for_plain(self, texts: pa.Array, others: Mapping[int, str]) -> list[int]:
+        """Return the places of texts of which only `tokenizers` is sure; `others` are those that are not plain."""
+        unsure = {place for place, text in others.items() if holds_unassigned(text)}
+        for word in self._words:
+            unsure.update(np.flatnonzero(pc.match_substring(texts, word)).tolist())
+        return sorted(unsure)
 
     def _compare(self, texts: pa.Array, ids: Ids, sizes: npt.NDArray[np.int64]) -> None:
         """Compare one text, now and then, each time at another place of the batch."""
@@ -181,7 +190,7 @@ class Encoder:
         expected, _ = self._encode_plain(texts.slice(place, 1))
         first = int(sizes[:place].sum())
         if not np.array_equal(ids[first : first + sizes[place]], expected):
-            raise WrongIdsError(f"gigatoken cuts {texts[place].as_py()[:80]!r} otherwise")
+            raise WrongIdsError(f"{self._name} cuts {texts[place].as_py()[:80]!r} otherwise")
 
     def _open_fast(self, state: dict[str, Any]) -> None:
         """Find a fast encoder for this tokenizer, if there is one."""
@@ -191,16 +200,29 @@ class Encoder:
         # Special tokens in a text are text; the others stay tokens, which only `tokenizers` is asked to find.
         self._words = [token["content"] for token in state["added_tokens"] if not token["special"]]
         self._triggers = triggers
-        reduced = state | {"normalizer": None, "added_tokens": [], "post_processor": None}
-        try:
-            self._fast_json = orjson.dumps(reduced)
-            self._fast = gigatoken.Tokenizer.from_json(self._fast_json)
-            for place in range(len(probes := pa.array(probe_texts(), pa.large_string()))):
-                self._bytes_to_compare = 0
-                self._encode_fast(probes.slice(place, 1))
-        except (ValueError, RuntimeError, NotImplementedError, WrongIdsError):
-            self._fast = None
-        self._bytes_to_compare = 0
+        reduced = orjson.dumps(
+            state | {"normalizer": None, "added_tokens": [], "post_processor": None}
+        )
+        probes = pa.array(probe_texts(), pa.large_string())
+        expected = self._encode_plain(probes)
+        for self._name, opened in FAST_ENCODERS.items():
+            self._open = partial(opened, reduced, parallel=self._parallel)
+            try:
+                self._fast = self._open()
+                found = self._encode_fast(probes)
+            except (ValueError, RuntimeError, NotImplementedError):
+                continue
+            if all(map(np.array_equal, found, expected)):
+                return
+        self._fast = None
+
+
+def _replaced(texts: pa.Array, others: Mapping[int, str]) -> pa.Array:
+    """Return texts with others in some places."""
+    said = texts.to_pylist()
+    for place, text in others.items():
+        said[place] = text
+    return pa.array(said, pa.large_string())
 
 
 def _normalizer_triggers(normalizer: dict[str, Any] | None) -> list[str] | None:

@@ -11,10 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from tokenizers import Encoding, Tokenizer
 
 from tonsai_pipeline.text import codepoints as cp
@@ -194,22 +195,41 @@ def vocabulary_bytes(tokenizer: Tokenizer) -> dict[str, bytes]:
         data, ends = from_byte_chars("".join(plain)), np.cumsum([len(token) for token in plain])
         pieces = [data[a:b] for a, b in itertools.pairwise([0, *ends.tolist()])]
     else:
-        # The word-boundary sign of SentencePiece is a space.
-        pieces = [token_bytes(token, "char").replace("\u2581".encode(), b" ") for token in plain]
+        pieces = list(map(_text_of, plain))
     found = dict(zip(plain, pieces, strict=True)) | {
         token: b"" if one.special else token.encode() for token, one in added.items()
     }
     return {token: found[token] for token in tokens}
 
 
-def token_lengths(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
-    """Return the bytes of text of each id, shape (vocab_size,); ids without a token have 0."""
-    data = vocabulary_bytes(tokenizer)
-    vocab = tokenizer.get_vocab(with_added_tokens=True)
-    lengths = np.zeros(max(vocab.values()) + 1, dtype=np.int32)
-    for token, number in vocab.items():
-        lengths[number] = len(data[token])
+def token_lengths(tokenizer_json: bytes | str) -> npt.NDArray[np.int32]:
+    """Return the bytes of text of each id, shape (vocab_size,); ids without a token have 0.
+
+    Read from the file: to open the tokenizer for it takes ten times as long.
+
+    Args:
+        tokenizer_json: The content of tokenizer.json.
+    """
+    state: dict[str, Any] = orjson.loads(tokenizer_json)
+    vocab = state["model"]["vocab"]
+    if isinstance(vocab, list):  # of Unigram: pairs of token and score
+        vocab = {token: number for number, (token, _) in enumerate(vocab)}
+    # A token of bytes has a character for each.
+    is_bytes = b"ByteLevel" in orjson.dumps(state["decoder"])
+    sizes = map(len, vocab if is_bytes else map(_text_of, vocab))
+    added = {
+        one["id"]: 0 if one["special"] else len(one["content"].encode())
+        for one in state["added_tokens"]
+    }
+    lengths = np.zeros(max(*vocab.values(), *added) + 1, dtype=np.int32)
+    lengths[list(vocab.values())] = list(sizes)
+    lengths[list(added)] = list(added.values())
     return lengths
+
+
+def _text_of(token: str) -> bytes:
+    """Return the bytes of a token that is written in characters; the word-boundary sign of SentencePiece is a space."""
+    return token_bytes(token, "char").replace("\u2581".encode(), b" ")
 
 
 def _count_cuts(text: str, encoding: Encoding) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
@@ -30,7 +31,9 @@ from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.storage.store import Artifact, Store
 from tonsai_pipeline.text import normalize
-from tonsai_pipeline.tokenizer.encode import Encoder
+from tonsai_pipeline.text.utf8 import Utf8Batch, arrow_of_batch, batch_of_arrow
+from tonsai_pipeline.tokenizer.assemble import probe_texts
+from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Encode, open_gigatoken
 from tonsai_pipeline_tests.crash import (
     assert_survives_a_kill_from_outside,
     assert_survives_kills,
@@ -387,13 +390,20 @@ def test_a_text_part_that_is_too_short_is_refused(packed: Packed) -> None:
 def test_a_part_whose_fast_ids_are_wrong_is_encoded_again(
     store: Store, packed: Packed, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = Encoder._give
     _open_encoder.cache_clear()
 
-    def give_less(self: Encoder, texts: list[str]) -> Any:
-        return given(self, texts if len(texts) == 1 else [text[:-1] for text in texts])
+    def open_wrong(tokenizer_json: bytes, *, parallel: bool) -> Encode:
+        encode = open_gigatoken(tokenizer_json, parallel=parallel)
 
-    monkeypatch.setattr(Encoder, "_give", give_less)
+        def encode_less(texts: Utf8Batch) -> Any:
+            said = arrow_of_batch(texts, pa.array([], pa.large_string())).to_pylist()
+            is_probe = len(said) == len(probe_texts())
+            less = said if is_probe else [text[:-1] for text in said]
+            return encode(batch_of_arrow(pa.array(less, pa.large_string())))
+
+        return encode_less
+
+    monkeypatch.setitem(FAST_ENCODERS, "gigatoken", open_wrong)
     with pytest.warns(RuntimeWarning, match="gigatoken cuts .* is encoded by `tokenizers`"):
         again = run_pack(store, packed_mixture(), engine)
     _open_encoder.cache_clear()

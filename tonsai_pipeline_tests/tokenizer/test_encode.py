@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import unicodedata
 from collections import Counter
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers
 
 from tonsai_pipeline.text import NormalizeOptions
+from tonsai_pipeline.text.utf8 import Utf8Batch, arrow_of_batch, batch_of_arrow
 from tonsai_pipeline.tokenizer.assemble import (
     BOS,
     EOS,
@@ -25,7 +28,10 @@ from tonsai_pipeline.tokenizer.assemble import (
 )
 from tonsai_pipeline.tokenizer.bpe import BpeOptions, train_bpe
 from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError, holds_unassigned
-from tonsai_pipeline.tokenizer.pretokenize import split_words
+from tonsai_pipeline.tokenizer.extend import extend_tokenizer
+from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS
+from tonsai_pipeline.tokenizer.plain_text import plain_texts
+from tonsai_pipeline.tokenizer.pretokenize import QWEN2_PATTERN, split_words
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
 TEXTS = khmer_texts(40, seed=1) + english_texts(40, seed=2)
@@ -40,6 +46,9 @@ HARD = [
     "\u1ad3 \U000323d3ក a\U00016ed3b",
     "\x00\x7f\u0085\u2028\u3000",
 ]
+
+
+NO_NULLS = pa.array([], pa.large_string())
 
 
 def build(*, special: bool = True) -> Tokenizer:
@@ -138,12 +147,29 @@ def test_a_normalizer_that_is_not_ours_is_left_to_tokenizers() -> None:
     assert encode(encoder, ["ABC"]) == expected(tokenizer, ["ABC"])
 
 
-def test_words_that_gigatoken_does_not_know_are_left_to_tokenizers() -> None:
+def test_words_that_gigatoken_does_not_know_are_cut_by_fastokens() -> None:
     state = json.loads(build().to_str())
-    state["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"[ab]|[^ab]+"
-    tokenizer = Tokenizer.from_str(json.dumps(state))
-    texts = [*TEXTS[:20], "abba cab"]
-    assert encode(encoder_of(tokenizer), texts) == expected(tokenizer, texts)
+    state["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = QWEN2_PATTERN
+    qwen = Tokenizer.from_str(json.dumps(state))
+    words = Counter(word for text in TEXTS for word in split_words(text))
+    tokenizer = extend_tokenizer(qwen, words, 200)
+    encoder = encoder_of(tokenizer)
+    assert (encoder.is_fast, encoder._name) == (True, "fastokens")
+    texts = [*TEXTS, *HARD]
+    assert encode(encoder, texts) == expected(tokenizer, texts)
+
+
+def test_where_neither_cuts_right_tokenizers_does(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_wrong(tokenizer_json: bytes, *, parallel: bool) -> Any:
+        return lambda texts: (np.zeros(len(texts.offsets) - 1), np.ones(len(texts.offsets) - 1))
+
+    for name in FAST_ENCODERS:
+        monkeypatch.setitem(FAST_ENCODERS, name, open_wrong)
+    encoder = encoder_of(tokenizer)
+    assert not encoder.is_fast
+    assert encode(encoder, HARD) == expected(tokenizer, HARD)
 
 
 def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) -> None:
@@ -152,11 +178,11 @@ def test_wrong_ids_are_noticed_in_the_batch_that_has_them(tokenizer: Tokenizer) 
     encode(encoder, TEXTS)
     right = other._fast
 
-    class Wrong:
-        def encode_batch(self, texts: list[str], *, parallel: bool) -> Any:
-            return right.encode_batch([text[:-1] for text in texts], parallel=parallel)
+    def less(texts: Utf8Batch) -> Any:
+        said = [text[:-1] for text in arrow_of_batch(texts, NO_NULLS).to_pylist()]
+        return right(batch_of_arrow(pa.array(said, pa.large_string())))
 
-    encoder._fast = Wrong()
+    encoder._fast = less
     encoder._bytes_to_compare = 0
     with pytest.raises(WrongIdsError, match="gigatoken cuts"):
         encode(encoder, TEXTS)
@@ -167,7 +193,7 @@ def test_newer_characters_are_left_to_tokenizers(
 ) -> None:
     encoder = encoder_of(tokenizer)
     nothing = (np.zeros(4, np.uint32), np.array([2, 2]))
-    monkeypatch.setattr(encoder, "_give", lambda texts: nothing)
+    monkeypatch.setattr(encoder, "_fast", lambda texts: nothing)
     assert encode(encoder, ["a \u1ad3", "\U000323d3"]) == expected(
         tokenizer, ["a \u1ad3", "\U000323d3"]
     )
@@ -194,10 +220,28 @@ def test_long_texts_are_compared_less_often(
     monkeypatch.setattr(
         encoder, "_encode_plain", lambda texts: (compared.append(len(texts)), plain(texts))[1]
     )
-    for text in ["long " * 4_000, *["short " * 20_000] * 90]:
+    for text in ["long " * 2_000, *["short " * 20_000] * 90]:
         encode(encoder, [text])
-    # 20 kB stand for 10 MB, of which the texts of 120 kB are 86.
+    # 10 kB stand for 10 MB, of which the texts of 120 kB are 86.
     assert len(compared) == 2
+
+
+def test_what_is_plain_stays_as_it_is(tokenizer: Tokenizer) -> None:
+    chars = [chr(code_point) for code_point in range(0x3000)]
+    texts = [f"{before}{char}{after}" for char in chars for before, after in _AROUND]
+    plain = plain_texts(batch_of_arrow(pa.array(texts, pa.large_string()))).tolist()
+    told = list(itertools.compress(texts, plain))
+    known = set(told)
+    assert [tokenizer.normalizer.normalize_str(text) for text in told] == told
+    assert not any(map(holds_unassigned, told))
+    # All of Khmer but for the mark that has an order, and letters and signs of English.
+    khmer = {chr(c) for c in range(0x1780, 0x17F0) if unicodedata.category(chr(c)) != "Cn"}
+    alone = {char for char in chars if char in known}
+    assert khmer - alone == {"\u17dd"}
+    assert {"a", "\xe9", "\u2019", "\u20ac", "\u200c", "\n"} <= alone
+
+
+_AROUND = [("", ""), ("\u1780\u17d2", "\u17b6"), ("e", "\u17d2\u1780"), ("\u1100", "\u0430")]
 
 
 def test_newer_characters_are_those_that_python_does_not_know() -> None:

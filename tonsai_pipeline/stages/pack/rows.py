@@ -5,6 +5,7 @@ Windows are independent: they are packed side by side, and each is remembered as
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -106,17 +107,32 @@ def _block(
 ) -> RowBlock:
     ids = np.full((len(block), header.seq_len), header.pad_id, dtype=header.dtype)
     borders = rows.offsets[block.start : block.stop + 1]
-    segments = np.zeros(borders[-1] - borders[0], dtype=SEGMENT)
-    place = 0
-    for row in range(len(block)):
+    within = slice(borders[0], borders[-1])
+    chosen = documents[rows.document[within]]
+    sizes = rows.num_tokens[within]
+    num_segments = np.diff(borders)
+    segments = np.zeros(len(chosen), dtype=SEGMENT)
+    segments["num_tokens"], segments["source"] = sizes, chosen["source"]
+    # Plain numbers: to ask a record of an array for one field takes longer than to read the ids.
+    told = map(_Document._make, chosen[list(_Document._fields)].tolist())
+    pieces = enumerate(zip(told, rows.start[within].tolist(), sizes.tolist(), strict=True))
+    for row, count in enumerate(num_segments.tolist()):
         at = 0
-        for index in range(borders[row], borders[row + 1]):
-            document = documents[rows.document[index]]
-            start, size = int(rows.start[index]), int(rows.num_tokens[index])
-            ids[row, at : at + size], num_bytes = store.segment(document, start, size)
-            segments[place] = (size, document["source"], num_bytes)
-            at, place = at + size, place + 1
-    return RowBlock(ids, np.diff(borders), segments)
+        for place, (document, start, size) in itertools.islice(pieces, count):
+            ids[row, at : at + size], segments["num_bytes"][place] = store.segment(
+                document, start, size
+            )
+            at += size
+    return RowBlock(ids, num_segments, segments)
+
+
+class _Document(NamedTuple):
+    """What of a document's entry leads to its ids."""
+
+    part: int
+    start: int
+    num_tokens: int
+    num_bytes: int
 
 
 class _TokenStore:
@@ -138,7 +154,7 @@ class _TokenStore:
         while self._open:
             self._open.popitem()[1].close()
 
-    def segment(self, document: Any, start: int, num_tokens: int) -> tuple[np.ndarray, int]:
+    def segment(self, document: _Document, start: int, num_tokens: int) -> tuple[np.ndarray, int]:
         """Return a stretch of a document's ids, and the bytes of text that its predicted tokens stand for.
 
         The first token of a fragment that does not begin its document is never predicted. The first fragment
@@ -149,17 +165,17 @@ class _TokenStore:
             DataError: The file ends before it.
         """
         piece = self._read(document, start, num_tokens)
-        if num_tokens == document["num_tokens"]:
-            return piece, int(document["num_bytes"])
+        if num_tokens == document.num_tokens:
+            return piece, document.num_bytes
         if start > 0:
             return piece, int(self._lengths[piece[1:]].sum())
-        rest = self._read(document, num_tokens, int(document["num_tokens"]) - num_tokens)
-        return piece, int(document["num_bytes"] - self._lengths[rest].sum())
+        rest = self._read(document, num_tokens, document.num_tokens - num_tokens)
+        return piece, document.num_bytes - int(self._lengths[rest].sum())
 
-    def _read(self, document: Any, start: int, num_tokens: int) -> np.ndarray:
-        stream = self._stream(int(document["part"]))
+    def _read(self, document: _Document, start: int, num_tokens: int) -> np.ndarray:
+        stream = self._stream(document.part)
         size = self._dtype.itemsize
-        first = int(document["start"]) + start
+        first = document.start + start
         data = os.pread(stream.fileno(), num_tokens * size, first * size)
         if len(data) != num_tokens * size:
             raise DataError(

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from tonsai_pipeline.engine import Engine, Part, map_parts
 from tonsai_pipeline.errors import DataError
@@ -122,7 +121,7 @@ def pack(
         text = (tokenizer.path / "tokenizer.json").read_text(encoding="utf-8")
         encoder = Encoder(text, info, header.dtype)
         table, run = plant(table, run, folder, folder / _PLANS, config=config, encoder=encoder)
-    lengths = token_lengths(Tokenizer.from_file(str(tokenizer.path / "tokenizer.json")))
+    lengths = token_lengths((tokenizer.path / "tokenizer.json").read_bytes())
     packer = _Packer(folder, config, header, table, lengths, engine)
     results = {TRAIN: packer.train(run, shares)}
     for number, language in enumerate(table.languages):

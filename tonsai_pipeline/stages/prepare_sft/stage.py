@@ -192,7 +192,7 @@ def _write(
     """Write every split and return its numbers."""
     header = _header(chat, config)
     numbers = {name: number for number, name in enumerate(header.sources)}
-    lengths = token_lengths(chat.tokenizer)
+    lengths = token_lengths(chat.tokenizer.to_str())
     lengths[
         [i for i, token in chat.tokenizer.get_added_tokens_decoder().items() if token.special]
     ] = 0
