@@ -5,10 +5,12 @@
     bpb = floor + A / N^a + B / (T + S)^b + C x (passes - 1) x N / U      T = U x (1 + R (1 - e^(-(passes - 1) / R)))
 
 N weights, U unique tokens read, passes = tokens / U. S is where the power law starts: runs of fewer tokens have hardly begun
-to learn, and each doubling of the text gains them more than the one before, which no power law does. With given exponents the law is linear, so every set of exponents of a
-grid is fitted exactly, and none is lost in a local minimum. Exponents are then drawn by how well they fit, coefficients
-from measurements that are disturbed by the residual noise: what few points cannot tell apart stays wide. A run counts the
-more the longer it is, because it is the nearer to what is predicted.
+to learn, and each doubling of the text gains them more than the one before, which no power law does.
+
+With given exponents the law is linear, so every set of exponents of a grid is fitted exactly, and none is lost in a local
+minimum. Exponents are then drawn by how well they fit, coefficients from measurements that are disturbed by the residual
+noise: what few points cannot tell apart stays wide. A run counts the more the longer it is, being the nearer to what is
+predicted.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556 (sizes and tokens); Muennighoff et al. 2023, arXiv:2305.16264 (T, with R
 about 15); Lovelace et al. 2026, arXiv:2605.01640 (an additive penalty with one coefficient); Alabdulmohsin et al. 2022,
@@ -28,7 +30,7 @@ _EXPONENTS = np.geomspace(0.08, 1.2, 8)
 _REPEATS = (2.0, 5.0, 15.0, 45.0)
 #: S, in the middle amount of text of the runs.
 _STARTS = (0.0, 0.5, 1.0, 2.0, 4.0)
-#: How the noise that a run is given falls with its tokens.
+#: How the noise that a run is given falls with its tokens; ours, as S: chosen on the pilots of docs/pilot.md.
 _NEARNESS = 0.5
 _NUM_DRAWS = 2000
 #: Relative; what no measurement is better than, so that perfect fits have weights that can be told apart.
