@@ -12,8 +12,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
-
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig
@@ -166,6 +164,9 @@ def teachers_of(section: TrainConfig, shape: Shape) -> int:
 
 def _count_saved(folder: Path) -> int:
     """Count the parameters of a saved model by the heads of its files; 0 for what is not there (yet)."""
+    # Here and not above: the graph and `tonsai init` load this module, and do without what training needs.
+    from safetensors import safe_open
+
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "np") as saved:
