@@ -28,6 +28,8 @@ _MOST_LR = 2.0**-7
 _LEAST_WEIGHTS, _MOST_LR_BELOW = 60e6, 2.0**-9
 #: Times 1 / width, the least rate of embeddings; ours, from the grid in docs/training.md.
 _EMBEDDING_LR = 5.0
+#: Passes up to which these two hold; sixteen passes over little text overfit with them (docs/training.md).
+_FEW_PASSES = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,32 +84,37 @@ def step_law_lr(num_weights: float, total_tokens: float) -> float:
 
     Source:
         Li et al. 2025, "Step Law", arXiv:2503.04715: 1.79 N^-0.713 D^0.307, N without embeddings. Ours: at most
-        2^-7, the end of the grids that it and others were fitted on, and 2^-9 below their smallest networks.
+        2^-7, the end of the grids that it and others were fitted on.
 
     Example:
         >>> round(step_law_lr(437e6, 5e9), 5)
         0.00117
     """
-    most = _MOST_LR if num_weights >= _LEAST_WEIGHTS else _MOST_LR_BELOW
-    return min(1.79 * num_weights**-0.713 * total_tokens**0.307, most)
+    return min(1.79 * num_weights**-0.713 * total_tokens**0.307, _MOST_LR)
 
 
-def embedding_lr(lr: float, hidden_size: int) -> float:
-    """Return the peak rate of embedding layers: 5 / width, at least that of the matrices.
+def rates(work: Workload) -> tuple[float, float]:
+    """Return the peak rates of matrices and of embedding layers.
 
     At one rate for all, embeddings of small networks grow so slowly that updates of the matrices, which are large beside them,
     drown them, and the network stays at the frequencies of tokens. Where they are the output layer too, a step moves
-    logits by up to rate x width, hence the form.
+    logits by up to rate x width, hence 5 / width. Text that is read often keeps one rate.
 
     Source:
         Kalra and Barkeshli 2026, arXiv:2605.21486, and Hayou and Liu 2025, arXiv:2506.15025: embeddings want a rate that is
-        larger by the width, or its root. Yang et al. 2022, arXiv:2203.03466: 1 / width for output layers. The factor is ours.
+        larger by the width, or its root. Yang et al. 2022, arXiv:2203.03466: 1 / width for output layers. The factor is ours,
+        and 2^-9 for matrices of networks below the smallest of the published grids.
 
     Example:
-        >>> embedding_lr(0.0078, 128), embedding_lr(0.01, 2048)
-        (0.0390625, 0.01)
+        >>> rates(Workload(1e6, 128, 1e6, 256))
+        (0.001953125, 0.0390625)
     """
-    return max(lr, _EMBEDDING_LR / hidden_size)
+    lr = step_law_lr(work.num_weights, work.total_tokens)
+    if work.num_passes > _FEW_PASSES:
+        return lr, lr
+    if work.num_weights < _LEAST_WEIGHTS:
+        lr = min(lr, _MOST_LR_BELOW)
+    return lr, max(lr, _EMBEDDING_LR / work.hidden_size)
 
 
 def step_law_batch(total_tokens: float, seq_len: int) -> int:
@@ -186,14 +193,15 @@ def resolve(train: TrainConfig, work: Workload) -> tuple[TrainConfig, Mapping[st
             f"{batch:,}, Step Law for {work.total_tokens:,.0f} tokens (arXiv:2503.04715)"
         )
     if lr == "auto":
-        optimizer["lr"] = lr = step_law_lr(work.num_weights, work.total_tokens)
+        lr, for_embeddings = rates(work)
+        optimizer["lr"] = lr
         reasons["lr"] = (
             f"{lr:.3g}, Step Law for {work.num_weights / 1e6:,.1f} M weights outside embeddings and "
             f"{work.total_tokens:,.0f} tokens (arXiv:2503.04715)"
         )
         if train.optimizer.embedding_lr is None:
-            optimizer["embedding_lr"] = found = embedding_lr(lr, work.hidden_size)
-            reasons["embedding_lr"] = f"{found:.3g}, for a width of {work.hidden_size:,}"
+            optimizer["embedding_lr"] = for_embeddings
+            reasons["embedding_lr"] = f"{for_embeddings:.3g}, for a width of {work.hidden_size:,}"
     if decay == "auto":
         optimizer["weight_decay"] = decay = decay_for(work, batch, lr)
         memory = adamw_memory(batch, lr, decay, work.total_tokens)

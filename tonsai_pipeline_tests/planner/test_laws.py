@@ -34,14 +34,16 @@ def test_the_laws_come_close_to_grids_that_others_measured() -> None:
 
 
 def test_small_networks_get_less_than_the_law_would_say_and_their_embeddings_more() -> None:
-    assert laws.step_law_lr(1e6, 1e6) == 2**-9
-    # The range that the law was fitted on is left as it is.
-    assert laws.step_law_lr(60e6, 2e9) == pytest.approx(1.79 * 60e6**-0.713 * 2e9**0.307)
-    assert laws.embedding_lr(2**-9, 128) == pytest.approx(20 * 2**-9)
-    assert laws.embedding_lr(2**-9, 8192) == 2**-9
+    assert laws.rates(laws.Workload(1e6, 128, 1e6, 256)) == (2**-9, 5 / 128)
+    assert laws.rates(laws.Workload(1e6, 8192, 1e6, 256)) == (2**-9, 2**-9)
+    # The range that the law was fitted on is left as it is, and text that is read often.
+    law = 1.79 * 60e6**-0.713 * 2e9**0.307
+    assert laws.rates(laws.Workload(60e6, 512, 2e9, 256))[0] == pytest.approx(law)
+    often = laws.Workload(1e6, 128, 1e6, 256, num_passes=16)
+    assert laws.rates(often) == (laws.step_law_lr(1e6, 1e6),) * 2
     work = laws.Workload(1e6, 128, 1e6, 256)
     found, _ = laws.resolve(AUTO, work)
-    assert found.optimizer.embedding_lr == laws.embedding_lr(2**-9, 128)
+    assert found.optimizer.embedding_lr == 5 / 128
     given = AUTO.optimizer.model_copy(update={"embedding_lr": 0.01})
     found, _ = laws.resolve(AUTO.model_copy(update={"optimizer": given}), work)
     assert found.optimizer.embedding_lr == 0.01
@@ -127,7 +129,7 @@ def test_a_run_records_what_was_decided_and_resumes_to_the_last_digit(tiny_data:
     shape = shape_of(whole.model, vocab_size=tiny.VOCAB_SIZE, seq_len=tiny.SEQ_LEN)
     work = laws.workload(shape, whole.train, num_rows=48)
     assert work is not None
-    assert status["lr"] == laws.step_law_lr(work.num_weights, 6144)
+    assert (status["lr"], status["embedding_lr"]) == laws.rates(work)
     # 48 rows of 64 tokens are read twice.
     assert "2.0 passes" in status["reasons"]["weight_decay"]
     assert any(message.startswith("lr: auto: 0.00195, Step Law") for message in reporter.messages)
