@@ -45,12 +45,11 @@ from tonsai_pipeline.tokenizer.pretokenize import (
     CLUSTERS,
     GPT2_PATTERN,
     WORD_PATTERN,
-    cluster_pieces,
     split_words,
     split_words_gpt2,
 )
 from tonsai_pipeline.tokenizer.sample import plan_sample
-from tonsai_pipeline.tokenizer.units import choose_units, is_nameable
+from tonsai_pipeline.tokenizer.units import choose_units
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
 SPECIALS = special_tokens(3)
@@ -141,25 +140,6 @@ def test_our_clusters_are_those_of_the_text_room() -> None:
 
 
 # --- units ------------------------------------------------------------------------------------
-
-
-@given(st.lists(any_text, max_size=6), any_text, st.integers(0, 9))
-@settings(max_examples=200, deadline=None)
-def test_units_written_out_are_the_text(said: list[str], text: str, max_stacks: int) -> None:
-    counts = Counter(word for one in said for word in split_words(one))
-    units = choose_units({w: n * 2 for w, n in counts.items()}, 0, max_stacks)
-    if is_nameable(text):
-        assert units.expand(units.encode(text)) == text
-
-
-def test_every_stack_has_its_beginning() -> None:
-    counts = Counter(word for text in TEXTS for word in split_words(text))
-    units = choose_units(counts, 0, max_stacks=40)
-    assert len(units.stacks) == 40
-    known = set(units.stacks)
-    for stack in units.stacks:
-        *beginning, _ = cluster_pieces(stack)
-        assert len(beginning) == 1 or "".join(beginning) in known
 
 
 def test_the_merges_of_a_model_assemble_exactly_the_units(words: Counter[str]) -> None:
