@@ -8,8 +8,8 @@ N weights, U unique tokens read, passes = tokens / U. S is where the power law s
 to learn, and each doubling of the text gains them more than the one before, which no power law does.
 
 With given exponents the law is linear, so every set of exponents of a grid is fitted exactly, and none is lost in a local
-minimum. Exponents are then drawn by how well they fit, coefficients from measurements that are disturbed by the residual
-noise: what few points cannot tell apart stays wide. A run counts the more the longer it is, being the nearer to what is
+minimum. Exponents are then drawn by how well they fit and how near they are to published ones, coefficients from measurements
+that are disturbed by the residual noise: what few points cannot tell apart stays wide. A run counts the more the longer it is, being the nearer to what is
 predicted.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556 (sizes and tokens); Muennighoff et al. 2023, arXiv:2305.16264 (T, with R
@@ -27,12 +27,17 @@ import numpy as np
 import numpy.typing as npt
 
 _EXPONENTS = np.geomspace(0.08, 1.2, 8)
+#: Exponents of size and text that are likeliest before anything is measured, and the deviation of their logarithm: fits to the
+#: same published runs differ by as much.
+_PUBLISHED, _SPREAD = (0.34, 0.3), 0.4
 _REPEATS = (2.0, 5.0, 15.0, 45.0)
 #: S, in the middle amount of text of the runs.
 _STARTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 #: How the noise that a run is given falls with its tokens; ours, as S: chosen on the pilots of docs/pilot.md.
 _NEARNESS = 0.5
 _NUM_DRAWS = 2000
+#: Deviations of a normal distribution that hold 80 % of it, on one side.
+_TAIL = 1.2816
 #: Relative; what no measurement is better than, so that perfect fits have weights that can be told apart.
 _LEAST_NOISE = 2e-4
 #: Passes up to which text counts as read once.
@@ -137,14 +142,15 @@ class Fit:
     def exponent(self, name: str) -> tuple[Interval, bool]:
         """Return `size`, `text` or `repeats`, and whether the runs resolve it.
 
-        It is resolved where its interval touches no end of the grid and takes less than half of it.
+        R is resolved where its interval touches no end of the grid and takes less than half of it, the others where
+        the runs halved what was not known of them before.
         """
         place = ("size", "text", "repeats").index(name)
         grid = _REPEATS if name == "repeats" else _EXPONENTS
         found = interval(self.exponents[:, place])
         inside = min(grid) < found.low and found.high < max(grid)
-        spread = np.log(found.high / found.low) / np.log(max(grid) / min(grid))
-        return found, bool(inside and spread < 0.5)
+        before = np.log(max(grid) / min(grid)) if name == "repeats" else 2 * _TAIL * _SPREAD
+        return found, bool(inside and np.log(found.high / found.low) < 0.5 * before)
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
@@ -190,6 +196,7 @@ def fit(runs: Sequence[Run], *, seed: int = 0) -> Fit:
     # As many runs of equal weight would tell as much.
     freedom = max(2.0, (near**2).sum() ** 2 / (near**4).sum() - designs.shape[2])
     likelihood = -0.5 * freedom * np.log(squares)
+    likelihood -= 0.5 * (np.log(grid[:, :2] / _PUBLISHED) ** 2).sum(axis=1) / _SPREAD**2
     weights = np.exp(likelihood - likelihood.max())
     drawn = np.sort(generator.choice(len(grid), _NUM_DRAWS, p=weights / weights.sum()))
     noise = np.sqrt(squares[drawn] / generator.chisquare(freedom, _NUM_DRAWS))
