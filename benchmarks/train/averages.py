@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmarks import texts
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.train.packed import Quiet, describe, open_feed
 from benchmarks.train.passes import FILES, SEQ_LEN, SMALL, pack_half, rows_of
 from tonsai_pipeline.model.held_out import measure as held_out
@@ -51,19 +50,15 @@ MAX_ROWS = 48
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--passes", default="2,8,20", help="passes over the text, by comma")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
     parser.add_argument("--decay", default="auto", help="weight decay")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     passes = [int(number) for number in options.passes.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options.data, Path(folder), passes, options.seeds, options.decay)
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("change of held-out bits per byte by averaging", result)
+    say("change of held-out bits per byte by averaging", result, as_json=options.json)
 
 
 def measure(

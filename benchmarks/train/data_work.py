@@ -11,7 +11,6 @@ The numbers of the last run are in docs/training.md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import numpy as np
 
 from benchmarks import texts
 from benchmarks.builders import build, open_in, read_table
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
 from benchmarks.train.passes import SEQ_LEN, train
 from tonsai_pipeline.engine import open_engine
@@ -38,17 +37,13 @@ _KINDS: dict[str, Kind] = {"dictionary": "lexicon"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--tokens", type=int, default=1_500_000, help="tokens of each run")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each corpus")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options.data, Path(folder), options.tokens, options.seeds)
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("bits of the evaluation set", result)
+    say("bits of the evaluation set", result, as_json=options.json)
 
 
 def measure(data: Path, work: Path, tokens: int, seeds: int) -> dict[str, dict[str, object]]:

@@ -10,7 +10,6 @@ documents. The numbers of the last run are in docs/training.md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.train.passes import (
     CORPUS_BYTES,
     SEQ_LEN,
@@ -37,19 +36,15 @@ NUM_TEACHERS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--passes", type=int, default=12, help="passes over the text")
     parser.add_argument("--sample", type=int, default=0, help="which sample of documents")
     parser.add_argument("--seeds", type=int, default=2, help="students of each kind")
     parser.add_argument("--weights", default="0.5", help="weights of the divergence, by comma")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte", result)
+    say("held-out bits per byte", result, as_json=options.json)
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, dict[str, object]]:

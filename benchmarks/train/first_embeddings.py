@@ -13,7 +13,6 @@ one is what tokens are learned on, training goes on with, and is held out. The n
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from benchmarks import texts
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
 from benchmarks.train.packed import NEVER, Quiet, describe
 from tonsai_pipeline.engine import open_engine
@@ -58,20 +57,16 @@ Ids = npt.NDArray[np.int64]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--sample", type=int, default=1, help="documents that are measured, 0 or 1")
     parser.add_argument("--seeds", type=int, default=1, help="orders of what rows learn on")
     parser.add_argument("--base-steps", type=int, default=1500, help="steps of the base model")
     parser.add_argument("--learn", type=int, default=50, help="steps of the rows alone")
     parser.add_argument("--steps", type=int, default=50, help="steps after that")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte of Khmer and English by step", result)
+    say("held-out bits per byte of Khmer and English by step", result, as_json=options.json)
     sys.stdout.flush()
 
 

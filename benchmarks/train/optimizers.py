@@ -11,7 +11,6 @@ sample with other seeds. The numbers of the last run are in docs/training.md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.train.passes import (
     SEQ_LEN,
     SMALL,
@@ -38,7 +37,7 @@ from tonsai_pipeline.storage.shards import RowReader
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--bytes", type=int, default=240_000, help="text; half is learnt")
     parser.add_argument("--passes", type=int, default=6, help="passes over the text")
     parser.add_argument(
@@ -46,7 +45,6 @@ def main() -> None:
     )
     parser.add_argument("--scales", default="1", help="times the weight decay of `auto`, by comma")
     parser.add_argument("--seeds", type=int, default=2, help="runs that count, of each")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     choices = [
         (float(rate), float(scale))
@@ -61,10 +59,7 @@ def main() -> None:
             for found in [documents(options.data, options.bytes, part=part)]
         ]
         result = {name: measure(samples, name, choices, seeds) for name in ("adamw", "muon")}
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte", result)
+    say("held-out bits per byte", result, as_json=options.json)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ chosen on one sample of documents is measured on another. The numbers of the las
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import texts
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
 from benchmarks.train.packed import NEVER, Quiet, describe
 from tonsai_pipeline.engine import open_engine
@@ -45,13 +44,12 @@ FILES = ("news", "web_oscar", "wikipedia")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--passes", default="4,16", help="passes over the text, by comma")
     parser.add_argument("--decays", default="0.1,1,3,10", help="weight decays, by comma")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each kind")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--sample", type=int, default=0, help="which sample of documents")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(
@@ -61,10 +59,7 @@ def main() -> None:
             decays=[float(number) for number in options.decays.split(",")],
             seeds=range(options.first_seed, options.first_seed + options.seeds),
         )
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte", result)
+    say("held-out bits per byte", result, as_json=options.json)
 
 
 def measure(

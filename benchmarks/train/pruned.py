@@ -11,7 +11,6 @@ tokenizer is pruned by one half, and cuts the other half and NTREX. The numbers 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -24,7 +23,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from benchmarks import texts
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
 from benchmarks.train.packed import NEVER, Quiet, describe
 from tonsai_pipeline.engine import open_engine
@@ -48,12 +47,11 @@ MAX_ROWS = 24
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--tokenizer", type=Path, help="a real tokenizer; nothing is trained")
     parser.add_argument("--keep", default="3900,3072", help="tokens that stay, by comma")
     parser.add_argument("--base-steps", type=int, default=400, help="steps of the base model")
     parser.add_argument("--steps", type=int, default=40, help="steps after that")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     keep = [int(number) for number in options.keep.split(",")]
     halves = split_documents(options.data)
@@ -62,10 +60,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             result = measure(Path(folder), halves, keep, options)
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("pruned", result)
+    say("pruned", result, as_json=options.json)
 
 
 def split_documents(data: Path) -> list[dict[str, list[str]]]:

@@ -10,13 +10,12 @@ decay `auto`. What was chosen on one sample of documents is measured on another.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.train.passes import SEQ_LEN, documents, held_out, pack_half, train
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.files import read_json
@@ -29,7 +28,7 @@ MAX_ROWS = 96
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument("--width", type=int, default=96, help="of the network; heads are 48 wide")
     parser.add_argument("--layers", type=int, default=3, help="of the network")
     parser.add_argument("--bytes", type=int, default=2_400_000, help="text; half is learnt")
@@ -41,7 +40,6 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=0, help="which sample of documents")
     parser.add_argument("--first-seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each kind")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     network = ModelConfig(
         architecture="qwen3",
@@ -81,10 +79,7 @@ def main() -> None:
                     found[key] = status[key]
                 result[f"{name}, seed {seed}"] = found
                 print(name, seed, found, file=sys.stderr, flush=True)
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte", result)
+    say("held-out bits per byte", result, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ The numbers of the last run are in docs/training.md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import texts
-from benchmarks.show import show
+from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
 from benchmarks.train.passes import SEQ_LEN, SMALL, held_out, train
 from tonsai_pipeline.engine import open_engine
@@ -41,20 +40,16 @@ MIXTURES: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of real text")
+    add_options(parser)
     parser.add_argument(
         "--scale", type=float, default=1.0, help="times 240 kB Khmer, 400 kB English"
     )
     parser.add_argument("--passes", type=int, default=4, help="passes over the Khmer text")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each mixture")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options.data, Path(folder), options.scale, options.passes, options.seeds)
-    if options.json:
-        print(json.dumps(result, indent=1))
-    else:
-        show("held-out bits per byte", result)
+    say("held-out bits per byte", result, as_json=options.json)
 
 
 def measure(
