@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from benchmarks import texts
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
+from benchmarks.train.packed import train_on
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.evaluate.bits_per_byte import TextScores, difference, rows_of, score_texts
 from tonsai_pipeline.evaluate.subject import open_subject
@@ -29,9 +29,6 @@ from tonsai_pipeline.metrics.bootstrap import Estimate
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.text import cut_damage_batch, normalize_batch
 from tonsai_pipeline.text.legacy import convert_documents
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import MODEL_NAME
 
 BASE = ("news", "wikipedia", "web_oscar")
 SEQ_LEN, ROWS, VOCAB_SIZE = 256, 8, 4096
@@ -119,24 +116,15 @@ def _train(
         tokenizer=_tokenizer(None, base=base),
         packing={"seq_len": SEQ_LEN},
     )
-    folder = work / f"{arm}-{seed}"
-    folder.mkdir(parents=True)
-    run = describe(
-        prepared.shards(builder).path,
-        prepared.tokenizer(builder).path,
-        folder,
+    return train_on(
+        builder,
         NETWORK,
-        seq_len=SEQ_LEN,
-        rows=ROWS,
+        work / f"{arm}-{seed}",
         num_steps=num_tokens // (SEQ_LEN * ROWS),
         optimizer={"lr": 3e-3},
         schedule={"warmup_frac": 0.03, "decay_frac": 0.4},
-        validation={"every_steps": NEVER, "max_rows": 8},
         seed=seed,
     )
-    run.write()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
-    return folder / MODEL_NAME
 
 
 def _tokenizer(vocab_size: int | None, **section: Any) -> dict[str, Any]:

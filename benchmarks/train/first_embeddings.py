@@ -32,7 +32,7 @@ from transformers import AutoModelForCausalLM
 from benchmarks import texts
 from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
+from benchmarks.train.packed import NEVER, train_on
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.model.build import build_model, save_model
@@ -41,9 +41,7 @@ from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
 from tonsai_pipeline.storage.shards import RowReader
 from tonsai_pipeline.tokenizer.alphabet import from_byte_chars
-from tonsai_pipeline.train import job
 from tonsai_pipeline.train.base_model import BaseReader
-from tonsai_pipeline.train.loop.stop import StopRequest
 from tonsai_pipeline.train.spec import MODEL_NAME
 
 NETWORK = ModelConfig(architecture="qwen3", num_layers=4, hidden_size=128, num_heads=4)
@@ -118,21 +116,15 @@ def _documents(data: Path, sample: int) -> dict[str, list[str]]:
 def _train(
     builder: Builder, model: ModelConfig, output_dir: Path, num_steps: int, lr: float
 ) -> dict[str, Any]:
-    output_dir.mkdir(parents=True)
-    run = describe(
-        prepared.shards(builder).path,
-        prepared.tokenizer(builder).path,
-        output_dir,
+    train_on(
+        builder,
         model,
-        seq_len=SEQ_LEN,
-        rows=8,
+        output_dir,
         num_steps=num_steps,
         optimizer={"lr": lr},
         schedule={"warmup_frac": 0.05, "decay_frac": 0.3 if model.base else 0.5},
         validation={"every_steps": 10 if model.base else NEVER, "max_rows": 16},
     )
-    run.write()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
     return {
         f"step {record['step']}": {lang: record[lang]["bits_per_byte"] for lang in DOCUMENTS}
         for record in read_metrics(output_dir / METRICS_NAME)

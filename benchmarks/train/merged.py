@@ -27,7 +27,7 @@ from torch import Tensor
 from benchmarks import texts
 from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
+from benchmarks.train.packed import train_on
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.model.batches import RowSource
@@ -35,9 +35,6 @@ from tonsai_pipeline.model.build import load_model
 from tonsai_pipeline.model.held_out import measure_network, open_validation
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.storage.rows import Row
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import MODEL_NAME
 
 NETWORK = ModelConfig(architecture="qwen3", num_layers=4, hidden_size=128, num_heads=4)
 VOCAB_SIZE, SEQ_LEN, ROWS = 2048, 256, 8
@@ -135,22 +132,14 @@ def _corpora(data: Path, seed: int) -> tuple[Corpus, Corpus, Corpus]:
 def _train(
     builder: Builder, model: ModelConfig, output_dir: Path, num_steps: int, lr: float
 ) -> Path:
-    output_dir.mkdir(parents=True)
-    run = describe(
-        prepared.shards(builder).path,
-        prepared.tokenizer(builder).path,
-        output_dir,
+    return train_on(
+        builder,
         model,
-        seq_len=SEQ_LEN,
-        rows=ROWS,
+        output_dir,
         num_steps=num_steps,
         optimizer={"lr": lr},
         schedule={"warmup_frac": 0.05, "decay_frac": 0.5},
-        validation={"every_steps": NEVER, "max_rows": 1},
     )
-    run.write()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
-    return output_dir / MODEL_NAME
 
 
 def _state(model_dir: Path) -> State:

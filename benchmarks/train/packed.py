@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tokenize_pack import prepared
 from benchmarks.train.padded import Steps
+from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.recipe.model import ModelConfig
 from tonsai_pipeline.recipe.train import TrainConfig, known
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, read_metrics
@@ -16,7 +18,7 @@ from tonsai_pipeline.train import job
 from tonsai_pipeline.train.loop.batch_plan import make_plan
 from tonsai_pipeline.train.loop.feed import RowFeed
 from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import TrainRun
+from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
 
 NEVER = 1_000_000_000
 
@@ -64,6 +66,26 @@ def describe(
         fingerprint="benchmark",
         resume="never",
     )
+
+
+def train_on(
+    builder: Builder, model: ModelConfig, output_dir: Path, *, num_steps: int, **train: Any
+) -> Path:
+    """Train on the shards of a builder, 8 rows of 256 tokens a step; returns the folder of the model."""
+    output_dir.mkdir(parents=True)
+    run = describe(
+        prepared.shards(builder).path,
+        prepared.tokenizer(builder).path,
+        output_dir,
+        model,
+        seq_len=256,
+        rows=8,
+        num_steps=num_steps,
+        **train,
+    )
+    run.write()
+    job.train(run, reporter=Quiet(), stop=StopRequest())
+    return output_dir / MODEL_NAME
 
 
 def train(run: TrainRun, *, warmup_steps: int) -> Steps:

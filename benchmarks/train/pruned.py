@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from benchmarks import texts
 from benchmarks.show import add_options, say
 from benchmarks.tokenize_pack import prepared
-from benchmarks.train.packed import NEVER, Quiet, describe
+from benchmarks.train.packed import NEVER, train_on
 from tonsai_pipeline.engine import open_engine
 from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.model.size import measure_shape
@@ -36,9 +36,7 @@ from tonsai_pipeline.stages.train_tokenizer.counters import open_counters
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.job_folder import METRICS_NAME, STATUS_NAME, read_metrics
 from tonsai_pipeline.tokenizer.prune import prune_tokenizer
-from tonsai_pipeline.train import job
-from tonsai_pipeline.train.loop.stop import StopRequest
-from tonsai_pipeline.train.spec import MODEL_NAME, TrainRun
+from tonsai_pipeline.train.spec import MODEL_NAME
 
 NETWORK = ModelConfig(architecture="qwen3", num_layers=4, hidden_size=128, num_heads=4)
 BASE_VOCAB, NEW_TOKENS, SEQ_LEN, ROWS = 4096, 1000, 256, 8
@@ -147,22 +145,16 @@ def measure(
 
 
 def _run(builder: Builder, model: ModelConfig, output_dir: Path, num_steps: int, lr: float) -> Path:
-    output_dir.mkdir(parents=True)
-    run: TrainRun = describe(
-        prepared.shards(builder).path,
-        prepared.tokenizer(builder).path,
-        output_dir,
+    train_on(
+        builder,
         model,
-        seq_len=SEQ_LEN,
-        rows=ROWS,
+        output_dir,
         num_steps=num_steps,
         optimizer={"lr": lr},
         schedule={"warmup_frac": 0.05, "decay_frac": 0.3},
         validation={"every_steps": NEVER, "max_rows": MAX_ROWS},
         regression={} if model.base is None else {"max_rise_frac": {"eng": 10.0, "khm": 10.0}},
     )
-    run.write()
-    job.train(run, reporter=Quiet(), stop=StopRequest())
     return output_dir
 
 
