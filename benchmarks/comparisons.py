@@ -181,7 +181,7 @@ COMPARISONS = {
     "near-duplicates": Comparison("dedup", "datatrove", _near_duplicates),
     "quality": Comparison("quality", "speed", _quality),
     "encoders": Comparison("encoders", "rivals", _encoders),
-    "encode": Comparison("tokenize_pack", "cpu", _encoding, ("--repeats", "4")),
+    "encode": Comparison("tokenize_pack", "cpu", _encoding, ("--repeats", "8")),
     "shards": Comparison("tokenize_pack", "speed", _shards),
     "packing": Comparison("tokenize_pack", "trl", _packing),
     "train": Comparison("train", "ways", _training),
