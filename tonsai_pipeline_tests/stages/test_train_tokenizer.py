@@ -362,14 +362,7 @@ def test_a_pruned_tokenizer_keeps_what_the_mixture_uses_and_learns_khmer(
 def test_raw_files_prune_a_base_too(tmp_path: Path, engine: Engine, gpt2_folder: Path) -> None:
     (tmp_path / "a.txt").write_text("\n".join(english_texts(150, seed=3)))
     config = TokenizerConfig(base=str(gpt2_folder), keep_base_tokens=600)
-    (tmp_path / "out").mkdir()
-    report = train_tokenizer_files(
-        [tmp_path / "a.txt"],
-        tmp_path / "out",
-        config=config,
-        normalize=NormalizeConfig(),
-        engine=engine,
-    )
+    report = train_files(tmp_path / "out", [tmp_path / "a.txt"], engine, config)
     assert (report.vocab_size, report.gpt2_fertility) == (600, None)
 
 
