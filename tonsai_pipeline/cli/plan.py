@@ -220,7 +220,7 @@ def _print_cost(
 ) -> None:
     from tonsai_pipeline.errors import RecipeError
     from tonsai_pipeline.planner.hardware import GPUS, peak_flops_of
-    from tonsai_pipeline.planner.network import memory_per_gpu, states_of, teachers_of
+    from tonsai_pipeline.planner.network import held_by, memory_per_gpu
 
     train = recipe.train
     precision = "bf16" if train.precision == "auto" else train.precision
@@ -238,8 +238,7 @@ def _print_cost(
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
-        teacher_parameters=teachers_of(train, shape),
-        **states_of(train),
+        **held_by(train, shape),
     )
     _print_memory(console, memory, train.zero_stage, rows)
     if train.micro_batch_rows == "auto":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tonsai_pipeline.errors import RecipeError
 from tonsai_pipeline.recipe.model import ModelConfig
@@ -144,11 +145,16 @@ def state_bytes(shape: Shape, *, with_average: bool = False, with_muon: bool = F
 
 
 def states_of(section: TrainConfig) -> dict[str, bool]:
-    """Return what a run keeps, as arguments of `state_bytes` and `memory_per_gpu`."""
+    """Return what a checkpoint keeps, as arguments of `state_bytes`."""
     return {
         "with_average": section.average_frac is not None,
         "with_muon": section.optimizer.name == "muon",
     }
+
+
+def held_by(section: TrainConfig, shape: Shape) -> dict[str, Any]:
+    """Return what a run of a network holds, states and teachers, as arguments of `memory_per_gpu`."""
+    return {**states_of(section), "teacher_parameters": teachers_of(section, shape)}
 
 
 def teachers_of(section: TrainConfig, shape: Shape) -> int:

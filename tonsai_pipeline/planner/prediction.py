@@ -14,9 +14,8 @@ from typing import Any
 from tonsai_pipeline.planner.network import (
     Shape,
     flops_per_token,
+    held_by,
     memory_per_gpu,
-    states_of,
-    teachers_of,
     tokens_per_s,
 )
 from tonsai_pipeline.recipe.train import TrainConfig
@@ -56,8 +55,7 @@ def _plan(shape: Shape, train: TrainConfig, status: Mapping[str, Any]) -> dict[s
         activation_checkpointing=train.activation_checkpointing,
         loss_chunk_tokens=train.loss_chunk_tokens,
         offload_optimizer=train.offload_optimizer,
-        teacher_parameters=teachers_of(train, shape),
-        **states_of(train),
+        **held_by(train, shape),
     )
     found: dict[str, float] = {
         "plan_parameters": shape.num_parameters,

@@ -13,9 +13,8 @@ from tonsai_pipeline.planner.hardware import GPUS
 from tonsai_pipeline.planner.network import (
     MemoryEstimate,
     Shape,
+    held_by,
     memory_per_gpu,
-    states_of,
-    teachers_of,
 )
 from tonsai_pipeline.recipe.train import TrainConfig, known
 
@@ -122,7 +121,7 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
     # Dividing more costs messages between GPUs and helps only where there are several.
     stages = (max(1, section.zero_stage), 2, 3) if preset.num_gpus > 1 else (section.zero_stage,)
     available = usable_bytes(preset.memory_gb * 1e9, on_gpu=True)
-    precision, taught = preset.precision, teachers_of(section, shape)
+    precision, held = preset.precision, held_by(section, shape)
     if section.optimizer.name == "muon":
         # It needs whole gradients, and no loss scale in them.
         precision, stages = ("bf16", (1,)) if precision == "bf16" else ("fp32", (0,))
@@ -137,8 +136,7 @@ def fit(preset: Preset, shape: Shape, section: TrainConfig) -> Settings | None:
                     precision=precision,
                     activation_checkpointing=recompute,
                     loss_chunk_tokens=chunk,
-                    teacher_parameters=taught,
-                    **states_of(section),
+                    **held,
                 )
                 # Fewer than four rows keep a GPU waiting for its kernels; another saver is cheaper.
                 if memory.total <= available and (rows >= min(4, own_rows) or recompute):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tonsai_pipeline.errors import TrainError
-from tonsai_pipeline.planner.network import Shape, memory_per_gpu, states_of, teachers_of
+from tonsai_pipeline.planner.network import Shape, held_by, memory_per_gpu
 from tonsai_pipeline.recipe.train import TrainConfig
 
 _CHUNK_TOKENS = 8192
@@ -39,8 +39,7 @@ def out_of_memory(
         "activation_checkpointing": section.activation_checkpointing,
         "loss_chunk_tokens": section.loss_chunk_tokens,
         "offload_optimizer": section.offload_optimizer,
-        "teacher_parameters": teachers_of(section, network),
-        **states_of(section),
+        **held_by(section, network),
     }
 
     def gigabytes(change: Mapping[str, Any]) -> float:

@@ -26,9 +26,8 @@ from tonsai_pipeline.model.loss import NextTokenLoss
 from tonsai_pipeline.planner.network import (
     MemoryEstimate,
     Shape,
+    held_by,
     memory_per_gpu,
-    states_of,
-    teachers_of,
 )
 from tonsai_pipeline.planner.presets import usable_bytes
 from tonsai_pipeline.reporting import Reporter
@@ -83,8 +82,7 @@ class Workload:
             activation_checkpointing=section.activation_checkpointing,
             loss_chunk_tokens=section.loss_chunk_tokens,
             offload_optimizer=section.offload_optimizer,
-            teacher_parameters=teachers_of(section, self.network),
-            **states_of(section),
+            **held_by(section, self.network),
         )
 
     def facts(self) -> dict[str, Any]:
