@@ -10,8 +10,8 @@ half Khmer, in eight formats; no two documents are alike but for those that are 
 parts, shards and the tokenizer's sample are small, so that even 1x has several of each and fills its sample: memory
 must follow these settings, not the corpus. For the table of costs they are as the recipe has them.
 
-uv run python -m benchmarks.scaling [--base 0.125] [--times 1 4 16 64] [--turns 1] [--json FILE]
-uv run python -m benchmarks.scaling --base 1 --times 1 4 8 --output tonsai_pipeline/planner
+uv run python -m benchmarks.scaling [--base 1] [--times 1 4 16 64] [--turns 1] [--json FILE]
+uv run python -m benchmarks.scaling --times 1 4 8 --output tonsai_pipeline/planner
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import datetime as dt
 import json
 import multiprocessing
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ Run = dict[str, dict[str, float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", type=float, default=0.125, help="size of 1x; 1 is some 4 MB")
+    parser.add_argument("--base", type=float, default=1, help="size of 1x; 1 is some 4 MB")
     parser.add_argument("--times", type=float, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--turns", type=int, default=1, help="runs of each size, in turns")
     parser.add_argument("--output", type=Path, help="folder for the table of costs, made instead")
@@ -72,24 +73,29 @@ def main() -> None:
         alone(run_stages, Path(folder))
     settings = {} if told.output else SETTINGS
     runs: dict[float, Run] = {}
-    for _ in range(told.turns):
-        for times in told.times:
-            found = measure(told.base * times, settings)
-            runs[times] = least(runs[times], found) if times in runs else found
-            if told.json:
-                told.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {times: Path(folder, f"{times:g}x") for times in told.times}
+        for times, root in roots.items():
+            alone(write, root, told.base * times)
+        for _ in range(told.turns):
+            for times, root in roots.items():
+                found = measure(root, settings)
+                runs[times] = least(runs[times], found) if times in runs else found
+                if told.json:
+                    told.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
     print(growth(runs))
     if told.output:
         content = json.dumps(costs(list(runs.values())), indent=2) + "\n"
         (told.output / COSTS_NAME).write_text(content, encoding="utf-8")
 
 
-def measure(scale: float, settings: dict[str, dict[str, object]]) -> Run:
-    """Build every asset of new dumps, each in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        alone(write, root, scale)
-        return {name: alone(run_stage, name, root, settings) for name in PIPELINE.up_to(LAST)}
+def measure(root: Path, settings: dict[str, dict[str, object]]) -> Run:
+    """Build every asset of the dumps below `root`, each in a process of its own; leave the dumps alone there."""
+    run = {name: alone(run_stage, name, root, settings) for name in PIPELINE.up_to(LAST)}
+    for path in root.iterdir():
+        if path.name != "inbox":
+            shutil.rmtree(path)
+    return run
 
 
 def least(one: Run, other: Run) -> Run:

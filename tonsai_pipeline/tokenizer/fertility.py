@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.tokenizer.alphabet import from_byte_chars, token_bytes
 from tonsai_pipeline.tokenizer.pretokenize import CLUSTERS
 
+#: Texts that are cut at a time: what `tokenizers` says of a token takes some hundred bytes.
+_BATCH = 64
 _KHMER = re.compile(f"[{chr(cp.KHMER_FIRST)}-{chr(cp.KHMER_LAST)}]")
 
 
@@ -73,20 +75,17 @@ def measure(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
     Raises:
         ValueError: There are no texts, or they are all empty.
     """
-    encodings = encode_texts(tokenizer, texts)
-    num_tokens = sum(len(encoding.ids) for encoding in encodings)
+    num_tokens = num_changed = in_cluster = in_char = in_khmer = num_clusters = 0
+    for text, encoding in zip(texts, encode_texts(tokenizer, texts), strict=True):
+        num_tokens += len(encoding.ids)
+        cuts = _count_cuts(text, encoding)
+        in_cluster, in_char = in_cluster + cuts[0], in_char + cuts[1]
+        in_khmer, num_clusters = in_khmer + cuts[2], num_clusters + cuts[3]
+        num_changed += tokenizer.decode(encoding.ids, skip_special_tokens=False) != text
     if num_tokens == 0:
         raise ValueError("no text to measure")
     num_bytes = sum(len(text.encode()) for text in texts)
     num_chars = sum(len(text) for text in texts)
-    in_cluster = in_char = in_khmer = num_clusters = 0
-    for text, encoding in zip(texts, encodings, strict=True):
-        cuts = _count_cuts(text, encoding)
-        in_cluster, in_char = in_cluster + cuts[0], in_char + cuts[1]
-        in_khmer, num_clusters = in_khmer + cuts[2], num_clusters + cuts[3]
-    back = tokenizer.decode_batch(
-        [encoding.ids for encoding in encodings], skip_special_tokens=False
-    )
     return Fertility(
         num_texts=len(texts),
         num_tokens=num_tokens,
@@ -97,7 +96,7 @@ def measure(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
         tokens_per_cluster=in_khmer / num_clusters if num_clusters else None,
         inside_cluster_frac=in_cluster / num_tokens,
         inside_char_frac=in_char / num_tokens,
-        num_changed=sum(one != other for one, other in zip(texts, back, strict=True)),
+        num_changed=num_changed,
     )
 
 
@@ -164,13 +163,17 @@ def most_frequent_khmer(
     return sorted(khmer, key=lambda item: (-item[1], item[0]))[:num_most]
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[Encoding]:
     """Cut texts without begin and end of text; a special token written in a text is only text."""
-    tokenizer.encode_special_tokens = True
-    try:
-        return tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    finally:
-        tokenizer.encode_special_tokens = False
+    for start in range(0, len(texts), _BATCH):
+        tokenizer.encode_special_tokens = True
+        try:
+            batch = tokenizer.encode_batch(
+                list(texts[start : start + _BATCH]), add_special_tokens=False
+            )
+        finally:
+            tokenizer.encode_special_tokens = False
+        yield from batch
 
 
 def token_texts(tokenizer: Tokenizer) -> dict[str, str | None]:

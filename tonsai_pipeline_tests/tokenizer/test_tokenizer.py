@@ -153,7 +153,7 @@ def test_the_merges_of_a_model_assemble_exactly_the_units(words: Counter[str]) -
     assert tokenizer.get_vocab_size() == num_base
     for text in HELD_OUT:
         for cluster in CLUSTERS.findall(text):
-            tokens = encode_texts(tokenizer, [cluster])[0].tokens
+            tokens = next(encode_texts(tokenizer, [cluster])).tokens
             expected = [to_byte_chars(units.expand(unit)) for unit in units.encode(cluster)]
             assert tokens == expected
 
@@ -168,7 +168,7 @@ def test_the_merges_of_a_model_assemble_exactly_the_units(words: Counter[str]) -
 )
 def test_any_normalized_text_comes_back(text: str, tokenizer: Tokenizer) -> None:
     normal = tokenizer.normalizer.normalize_str(text)
-    ids = encode_texts(tokenizer, [text])[0].ids
+    ids = next(encode_texts(tokenizer, [text])).ids
     assert tokenizer.decode(ids, skip_special_tokens=False) == normal
 
 
@@ -176,7 +176,7 @@ def test_any_normalized_text_comes_back(text: str, tokenizer: Tokenizer) -> None
 @settings(max_examples=100, deadline=None)
 def test_token_lengths_add_up_to_the_bytes_of_the_text(text: str, tokenizer: Tokenizer) -> None:
     lengths = token_lengths(tokenizer.to_str())
-    ids = encode_texts(tokenizer, [text])[0].ids
+    ids = next(encode_texts(tokenizer, [text])).ids
     assert lengths[ids].sum() == len(tokenizer.normalizer.normalize_str(text).encode())
 
 
@@ -242,12 +242,12 @@ def test_no_token_is_longer_than_asked(words: Counter[str]) -> None:
 
 def test_digits_are_never_merged(tokenizer: Tokenizer) -> None:
     for text in ("2026", "២០២៦"):
-        assert len(encode_texts(tokenizer, [text])[0].ids) == 4
+        assert len(next(encode_texts(tokenizer, [text])).ids) == 4
 
 
 def test_rare_characters_fall_back_to_bytes(words: Counter[str]) -> None:
     tokenizer = build(words, alphabet="char")
-    tokens = encode_texts(tokenizer, ["🙂"])[0].tokens
+    tokens = next(encode_texts(tokenizer, ["🙂"])).tokens
     assert tokens == [BYTE_TOKENS[byte] for byte in "🙂".encode()]
     assert measure(tokenizer, ["a🙂"]).inside_char_frac > 0
 
@@ -331,7 +331,7 @@ def test_another_description_is_refused() -> None:
 
 def test_a_stream_of_tokens_is_valid_text_at_every_step(tokenizer: Tokenizer) -> None:
     text = HELD_OUT[0] + " 🙂 中 é"
-    ids = encode_texts(tokenizer, [text])[0].ids
+    ids = next(encode_texts(tokenizer, [text])).ids
     stream = decoders.DecodeStream(skip_special_tokens=False)
     pieces = [stream.step(tokenizer, number) or "" for number in ids]
     assert all("\ufffd" not in piece for piece in pieces)
