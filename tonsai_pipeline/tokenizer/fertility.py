@@ -155,10 +155,11 @@ def most_frequent_khmer(
     counts: Counter[int] = Counter()
     for encoding in encode_texts(tokenizer, texts):
         counts.update(encoding.ids)
-    by_id = {tokenizer.token_to_id(token): text for token, text in token_texts(tokenizer).items()}
-    found = [(by_id[number], count) for number, count in counts.items()]
+    texts_of = tokenizer.decode_batch([[number] for number in counts], skip_special_tokens=False)
     khmer = [
-        (text, count) for text, count in found if text is not None and _script(text) == "khmer"
+        (text, count)
+        for text, count in zip(texts_of, counts.values(), strict=True)
+        if "\ufffd" not in text and _script(text) == "khmer"
     ]
     return sorted(khmer, key=lambda item: (-item[1], item[0]))[:num_most]
 
