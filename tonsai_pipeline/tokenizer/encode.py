@@ -51,7 +51,7 @@ _COMPARE_EVERY_BYTES, _COMPARE_ONE_BYTE_OF = 1 << 20, 1024
 
 #: Text after which a fast encoder is opened anew, in bytes: it keeps every word that it has seen, gigatoken three bytes a
 #: byte of text.
-_REOPEN_EVERY_BYTES = 128 << 20
+_REOPEN_EVERY_BYTES = 32 << 20
 
 
 class WrongIdsError(Exception):
