@@ -22,7 +22,7 @@ from importlib import metadata
 _DISTRIBUTION = "tonsai-pipeline"
 #: Packages that are imported under another name than they are installed.
 _INSTALLED_AS = {"yaml": "pyyaml"}
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z0-9]+)['\"]")
 _URL_LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@]*:[^\s/@]+@", re.IGNORECASE)
 _URL_SECRET = re.compile(
     r"([?&][\w.-]*(?:token|signature|sig|secret|password|credential|api_?key|access_?key)[\w.-]*=)[^&\s'\"]+",

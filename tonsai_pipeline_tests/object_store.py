@@ -1,56 +1,63 @@
-"""A store that speaks S3 on this machine, and machines with caches of their own that share a data root in it.
+"""Stores on this machine that speak S3, Google's and Azure's ways, and machines with caches that share a root in one.
 
-ObjectStore() ──url("name")──▶ s3://tests-1/name-2        ──stop()──▶ nobody answers
+served("gs") ──▶ ObjectStore ──url("name")──▶ gs://tests-1/name-2        ──stop()──▶ nobody answers
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import fsspec
 
 from tonsai_pipeline.storage import data_root
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.store import Store
+from tonsai_pipeline_tests.emulators import APPS, HEADERS, App, needs, say_object
 
 _NUMBERS = itertools.count(1)
+#: Azure's is a server of npm: its tests run where AZURITE is a connection string to one.
+PROTOCOLS = ("s3", "gs", "az")
 
 
 class ObjectStore:
-    """Moto, one request at a time: so a conditional put is decided before the next one is looked at."""
+    """An emulator behind a server that takes one request at a time: so a conditional put is decided before the next one
+    is looked at.
 
-    def __init__(self) -> None:
-        # Seconds, which only tests that need a store should pay.
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    Args:
+        protocol: One of `PROTOCOLS`.
+    """
 
-        self._moto = DomainDispatcherApplication(create_backend_app)
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
         self.requests: list[tuple[str, str]] = []
         self.ignores_conditions = False
         self.port = 0
-        # Moto keeps its objects as long as the process lives.
-        self.bucket = f"tests-{next(_NUMBERS)}"
+        # Emulators keep their objects as long as they live.
+        self.bucket = f"tests-{os.getpid()}-{next(_NUMBERS)}"
+        self._app: App | None = None
+        self._running = ExitStack()
         self.start()
-        self.env = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
-            "AWS_ACCESS_KEY_ID": "tests",
-            "AWS_SECRET_ACCESS_KEY": "tests",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_MAX_ATTEMPTS": "1",
-        }
+        self._app, self.env = self._running.enter_context(APPS[protocol](self.port))
 
     def open(self) -> None:
         """Make the bucket; the environment must be set."""
-        from s3fs import S3FileSystem
+        fsspec.filesystem(self.protocol).mkdir(self.bucket)
 
-        S3FileSystem().mkdir(self.bucket)
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        self._running.close()
 
     def url(self, name: str) -> str:
         """Return a data root that nobody used."""
-        return f"s3://{self.bucket}/{name}-{next(_NUMBERS)}"
+        return f"{self.protocol}://{self.bucket}/{name}-{next(_NUMBERS)}"
 
     def sent(self, part: str = "") -> list[str]:
         """Return the keys that were put and have `part` in them."""
@@ -68,35 +75,48 @@ class ObjectStore:
 
     def start(self) -> None:
         """Answer, at the same address as before."""
-        from werkzeug.serving import make_server
+        from werkzeug.serving import WSGIRequestHandler, make_server
 
-        self._server = make_server("127.0.0.1", self.port, self._answer, threaded=False)
+        class Handler(WSGIRequestHandler):
+            def make_environ(self) -> dict[str, Any]:
+                return {**super().make_environ(), HEADERS: self.headers.items()}
+
+        self._server = make_server(
+            "127.0.0.1", self.port, self._answer, threaded=False, request_handler=Handler
+        )
         self.port = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Any:
-        self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        from werkzeug.wsgi import get_input_stream
+
+        body = get_input_stream(environ).read()
+        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        self.requests.append(say_object(environ, body))
         if self.ignores_conditions:
             environ.pop("HTTP_IF_NONE_MATCH", None)
-        return self._moto(environ, start)
+            for name in ("QUERY_STRING", "REQUEST_URI"):
+                environ[name] = environ[name].replace("ifGenerationMatch=0", "")
+        assert self._app is not None
+        return self._app(environ, start)
 
 
 @contextmanager
-def served() -> Iterator[ObjectStore]:
-    """A store that this process and its children find by the environment."""
-    from s3fs import S3FileSystem
-
-    store = ObjectStore()
+def served(protocol: str = "s3") -> Iterator[ObjectStore]:
+    """A store that this process and its children find by the environment; skips where its emulator is not here."""
+    needs(protocol)
+    store = ObjectStore(protocol)
     before = {name: os.environ.get(name) for name in store.env}
     os.environ.update(store.env)
     # A file system is kept with the address it was opened at.
-    S3FileSystem.clear_instance_cache()
+    fsspec.get_filesystem_class(protocol).clear_instance_cache()
     try:
         store.open()
         yield store
     finally:
-        store.stop()
+        store.close()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

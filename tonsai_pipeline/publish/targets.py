@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import fsspec
 import orjson
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 
 from tonsai_pipeline.errors import DataError, StorageError
 from tonsai_pipeline.publish.files import MANIFEST_NAME, check_manifest
 from tonsai_pipeline.publish.spec import GATE_NAME, RELEASE_NAME
+from tonsai_pipeline.storage.file_systems import make_folder, open_system, reason_of
 from tonsai_pipeline.storage.files import digest_file, read_json
 
 HUB = "hf://"
@@ -107,8 +107,8 @@ def _to_hub(
 def _to_folder(release: Path, names: list[str], target: str, log: Log) -> str:
     incoming = f"{target.rstrip('/')}.incoming-{_release_id(release)}"
     with _as_storage_error(target):
-        system, root = cast("tuple[Any, str]", fsspec.core.url_to_fs(target))
-        _, waiting = cast("tuple[Any, str]", fsspec.core.url_to_fs(incoming))
+        system, root = open_system(target)
+        _, waiting = open_system(incoming)
         system.invalidate_cache()
         before = _manifest_there(system, root, target)
         for name in names:
@@ -116,7 +116,7 @@ def _to_folder(release: Path, names: list[str], target: str, log: Log) -> str:
             if system.exists(place) and _is_same(system, place, path):
                 log(f"{name}: is there already")
                 continue
-            system.makedirs(posixpath.dirname(place), exist_ok=True)
+            make_folder(system, posixpath.dirname(place))
             system.put_file(str(path), place)
             if system.size(place) != path.stat().st_size:
                 raise StorageError(
@@ -136,12 +136,14 @@ def _take_place(
         for entry in before["files"]:
             if system.exists(old := posixpath.join(root, entry["path"])):
                 system.rm(old)
-    system.makedirs(root, exist_ok=True)
+    make_folder(system, root)
     for name in names:
         place = posixpath.join(root, name)
-        system.makedirs(posixpath.dirname(place), exist_ok=True)
+        make_folder(system, posixpath.dirname(place))
         system.mv(posixpath.join(waiting, name), place)
-    system.rm(waiting, recursive=True)
+    # A folder of an object store is gone with its last object.
+    if system.exists(waiting):
+        system.rm(waiting, recursive=True)
 
 
 def _manifest_there(system: Any, root: str, target: str) -> Mapping[str, Any] | None:
@@ -176,5 +178,5 @@ def _as_storage_error(target: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageError(
-            f"{target}: {type(error).__name__}: {error}; nothing stands there under its name, and the same command goes on"
+            f"{target}: {reason_of(error, target)}; nothing stands there under its name, and the same command goes on"
         ) from error

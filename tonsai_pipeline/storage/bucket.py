@@ -4,7 +4,7 @@ key, bytes ──create──▶ True: nothing else stood there      False: some
 folder ──sizes──▶ {key: bytes}      file ◀──fetch── key ◀──send── file
 
 Of all that object stores can do, only one thing is needed beyond reading and writing: a put that is refused where an
-object stands already (`If-None-Match: *`), decided by the store itself.
+object stands already (`If-None-Match: *`; Google: `ifGenerationMatch=0`), decided by the store itself.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import Any, cast
 from uuid import uuid4
 
 from tonsai_pipeline.errors import StorageError, has_login
-
-#: File systems of fsspec whose `pipe_file(mode="create")` is a conditional put, decided by the store.
-CONDITIONAL = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+from tonsai_pipeline.storage.file_systems import OBJECT_STORES, no_bucket, open_system, reason_of
 
 
 def etag_of(info: Mapping[str, Any]) -> str | None:
     """Return what a store says of an object that changes with its bytes, the same in a listing and alone; None if nothing."""
-    names = ("ETag", "etag", "md5Hash", "blob_id", "Last-Modified")
+    # Google's `etag` is another one when the same bytes are put again.
+    names = ("md5Hash", "ETag", "etag", "blob_id", "Last-Modified")
     tag = next((info[name] for name in names if info.get(name)), None)
     return None if tag is None else f"{str(tag).strip(chr(34))} {info['size']}"
 
@@ -39,7 +38,7 @@ class Bucket:
 
     Args:
         url: For example `s3://bucket/folder`. Who may, and where the store is, comes from its own environment
-            (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`).
+            (`AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_CONNECTION_STRING`).
 
     Raises:
         StorageError: The store has no conditional put, or the URL carries a password.
@@ -50,10 +49,10 @@ class Bucket:
         if has_login(url):
             raise StorageError(f"{url}: give the password by the environment of the store")
         protocol = url.partition("://")[0]
-        if protocol not in CONDITIONAL:
+        if protocol not in OBJECT_STORES:
             raise StorageError(
                 f"{url}: {protocol}:// is not known to create an object only where none stands, and two machines "
-                f"could overwrite each other; known are: {', '.join(CONDITIONAL)}"
+                f"could overwrite each other; known are: {', '.join(OBJECT_STORES)}"
             )
 
     def read(self, key: str) -> bytes | None:
@@ -135,27 +134,26 @@ class Bucket:
         self.remove(key)
         if not is_first or is_second:
             raise StorageError(
-                f"{self.url}: the store ignores If-None-Match, so two machines could overwrite each other; use one "
-                "with conditional writes (S3, MinIO and Ceph have them in releases since 2024)"
+                f"{self.url}: the store ignores conditions (If-None-Match, ifGenerationMatch), so two machines could "
+                "overwrite each other; use one with conditional writes (MinIO and Ceph have them in releases since 2024)"
             )
 
     @contextmanager
     def _asked(self, key: str) -> Iterator[tuple[Any, str]]:
         """Yield the file system and a key's path in it; what it raises is told with the URL."""
-        import fsspec
-
         place = f"{self.url}/{key}"
         try:
-            # Opened anew each time: fsspec keeps one a process, and a forked process must not use its parent's.
-            yield cast("tuple[Any, str]", fsspec.core.url_to_fs(place, use_listings_cache=False))
+            yield open_system(place, use_listings_cache=False)
         except ImportError as error:
-            raise StorageError(f"{place}: {error} (extra `s3` for s3://)") from error
+            raise StorageError(f"{place}: {reason_of(error, place)}") from error
+        except FileNotFoundError as error:  # an object that is missing was no error here
+            raise StorageError(f"{place}: {no_bucket(place)}") from error
         except StorageError:
             raise
         except Exception as error:  # every fsspec protocol has errors of its own
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise StorageError(
-                f"{place}: the store said no, or nothing: {type(error).__name__}: {error}; what is finished here "
-                "stays, so run the same command again"
+                f"{place}: the store said no, or nothing: {reason_of(error, place)}; what is finished here stays, so "
+                "run the same command again"
             ) from error

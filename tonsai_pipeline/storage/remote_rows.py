@@ -8,16 +8,17 @@ Rows are read at random and memory-mapped, so they are fetched whole; training n
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import orjson
 
-from tonsai_pipeline.errors import DataError, StorageError
+from tonsai_pipeline.errors import DataError, StorageError, TonsaiError
+from tonsai_pipeline.storage.file_systems import make_folder, open_system, reason_of
 from tonsai_pipeline.storage.files import atomic_path, digest_file, write_bytes
 from tonsai_pipeline.storage.rows import INDEX_NAME, read_index
 from tonsai_pipeline.storage.shards import RowReader
@@ -48,7 +49,7 @@ def push_rows(folder: Path, url: str, **storage_options: Any) -> int:
                 return 0
             # From here on the other folder is no split, until the new index is there.
             system.rm_file(f"{root}/{INDEX_NAME}")
-        system.makedirs(root, exist_ok=True)
+        make_folder(system, root)
         sent = 0
         for name in _digests(folder):
             system.put_file(str(folder / name), f"{root}/{name}")
@@ -126,7 +127,11 @@ def _digests(folder: Path) -> Mapping[str, str]:
 def _filesystem(url: str, options: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
     """Yield the file system of a URL and the path in it; what it raises is told with the URL."""
     try:
-        system, root = fsspec.core.url_to_fs(url, **options)
+        system, root = open_system(url, **options)
         yield system, root.rstrip("/")
-    except (OSError, ImportError, ValueError) as error:
-        raise StorageError(f"{url}: {error}") from error
+    except TonsaiError:
+        raise
+    except Exception as error:  # every fsspec protocol has errors of its own
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(f"{url}: {reason_of(error, url)}") from error

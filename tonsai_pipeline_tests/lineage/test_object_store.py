@@ -30,7 +30,7 @@ from tonsai_pipeline_tests.lineage.worlds import (
     build_corpus,
     versions_of,
 )
-from tonsai_pipeline_tests.object_store import ObjectStore, on_machine, served
+from tonsai_pipeline_tests.object_store import PROTOCOLS, ObjectStore, on_machine, served
 
 
 class InboxWorld(World):
@@ -57,9 +57,9 @@ class InboxWorld(World):
             shutil.copyfile(file, target)
 
 
-@pytest.fixture(scope="module")
-def objects() -> Iterator[ObjectStore]:
-    with served() as store:
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def objects(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with served(request.param) as store:
         yield store
 
 
@@ -141,7 +141,9 @@ def test_a_dump_in_the_inbox_of_the_store_is_known_by_its_bytes_and_watched(
     assert data
     origin.bucket.write(name, data)
     builder = world.builder(store)
-    assert builder.dumps.versions == before, "the same bytes once more"
+    # Azure gives them another ETag.
+    assert (builder.dumps.versions == before) == (objects.protocol != "az"), "the same bytes"
+    before = builder.dumps.versions
     origin.bucket.write(f"inbox/{world.name}/readme.md", b"?")
     origin.bucket.write(name, data + data)
     assert world.builder(store).dumps.versions[dump] != before[dump]
@@ -154,7 +156,9 @@ def test_files_of_one_machine_are_not_registered_for_all(
 ) -> None:
     world, _, here = built
     file = world.folder / "data" / "eng_news" / "b.jsonl"
-    with pytest.raises(DumpError, match=r"on this machine alone.*put it into s3://.*/inbox/edits"):
+    with pytest.raises(
+        DumpError, match=r"on this machine alone.*put it into [a-z0-9]+://.*/inbox/edits"
+    ):
         add_dump(world.recipe, here.layout, source="eng_news", date="20260303", files=[file])
 
 

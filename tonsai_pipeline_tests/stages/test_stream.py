@@ -146,14 +146,13 @@ def _inner_key(store: Store) -> str:
 
 
 @pytest.mark.slow
-def test_a_dump_in_an_object_store_has_them_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", object_store.PROTOCOLS)
+def test_a_dump_in_an_object_store_has_them_too(protocol: str, tmp_path: Path) -> None:
     files = contents()
-    with object_store.served() as running:
-        from s3fs import S3FileSystem
-
+    with object_store.served(protocol) as running:
         for name, data in files.items():
-            S3FileSystem().pipe_file(f"{running.bucket}/km/{name}", data)
-        pattern = f"s3://{running.bucket}/km/*.jsonl.gz"
+            fsspec.filesystem(protocol).pipe_file(f"{running.bucket}/km/{name}", data)
+        pattern = f"{protocol}://{running.bucket}/km/*.jsonl.gz"
         store = Store(Layout(tmp_path / "home", "test"))
         made = build(store, recipe_of([pattern]), tmp_path)
         host = f"{running.bucket}/km"

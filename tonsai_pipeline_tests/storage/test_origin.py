@@ -21,14 +21,14 @@ from tonsai_pipeline.storage.origin import open_origin
 from tonsai_pipeline.storage.registry import AddedDump, Registry, change_registry, read_registry
 from tonsai_pipeline.storage.space import clear, list_folders
 from tonsai_pipeline.storage.store import Artifact, Store
-from tonsai_pipeline_tests.object_store import ObjectStore, on_machine, served
+from tonsai_pipeline_tests.object_store import PROTOCOLS, ObjectStore, on_machine, served
 
 KEY = "a" * 64
 
 
-@pytest.fixture(scope="module")
-def objects() -> Iterator[ObjectStore]:
-    with served() as store:
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def objects(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with served(request.param) as store:
         yield store
 
 
@@ -101,9 +101,9 @@ def test_another_machine_finds_everything_and_fetches_what_it_opens(
     assert found.file("sub/part-1.parquet").read_text() == "texttext"
     assert [path.name for path in found.parts()] == ["part-0.parquet"]
     verify_files(found.path, made.manifest)
-    # One file alone, then the three and the timings; nothing of the other result.
-    assert len(objects.fetched(made.data_version[:16])) == 1 + 3 + 1
-    assert len(objects.fetched("part-")) == 3
+    # One file alone, then the three (an empty one twice in Azure) and the timings; nothing of the other result.
+    assert len(set(objects.fetched(made.data_version[:16]))) == 3 + 1
+    assert len(objects.fetched("part-")) == 1 + 2
     assert there.current("asset").data_version == made.data_version
     assert there.current("asset").timings == made.timings
 
@@ -220,7 +220,9 @@ def test_a_damaged_object_is_named_and_made_anew(here: Store, there: Store, how:
     assert origin is not None
     spoil(origin.bucket, key_of(made, "sub/part-1.parquet"), how)
     found = make(there, refuse)
-    with pytest.raises(ManifestError, match=rf"s3://.*{made.data_version[:16]}/sub/part-1.parquet"):
+    with pytest.raises(
+        ManifestError, match=rf"{origin.bucket.url}.*{made.data_version[:16]}/sub/part-1.parquet"
+    ):
         _ = found.path
     assert there.find("asset", None, KEY) is None
     assert not found.folder.exists()
@@ -295,6 +297,8 @@ def test_a_manifest_cut_short_counts_as_none(here: Store, there: Store) -> None:
 def test_a_store_that_is_away_is_an_error_that_keeps_the_work(
     here: Store, there: Store, objects: ObjectStore
 ) -> None:
+    if objects.protocol != "s3":
+        pytest.skip("its package tries for half a minute and more")
     work = Work()
 
     def last(folder: Path) -> dict[str, int]:
@@ -302,7 +306,9 @@ def test_a_store_that_is_away_is_an_error_that_keeps_the_work(
         objects.stop()
         return report
 
-    with pytest.raises(StorageError, match=r"s3://.*the store said no, or nothing"):
+    with pytest.raises(
+        StorageError, match=rf"{objects.protocol}://.*the store said no, or nothing"
+    ):
         make(here, last)
     objects.start()
     assert there.find("asset", None, KEY) is None
@@ -343,10 +349,11 @@ def test_places_that_cannot_keep_two_machines_apart_are_refused(
     with pytest.raises(StorageError, match=r"\*\*\*@.*environment"):
         open_root("s3://me:secret@host/root")
     with pytest.raises(StorageError, match=r"bucket does not exist"):
-        open_root("s3://nowhere/root")
-    monkeypatch.setattr(objects, "ignores_conditions", True)
-    with pytest.raises(StorageError, match=r"ignores If-None-Match"):
-        open_root(objects.url("root"))
+        open_root(f"{objects.protocol}://nowhere/root")
+    if objects.protocol != "az":  # there the condition is signed
+        monkeypatch.setattr(objects, "ignores_conditions", True)
+        with pytest.raises(StorageError, match=r"ignores conditions"):
+            open_root(objects.url("root"))
     assert not list(tmp_path.glob("*"))
 
 
@@ -384,10 +391,10 @@ def test_names_that_lead_out_of_the_data_root_are_not_followed(here: Store, ther
     made, origin = make(here, Work()), open_origin(here.layout.root)
     assert origin is not None
     key = f"artifacts/{made.place}/{MANIFEST_NAME}"
-    told = origin.bucket.read(key)
-    assert told
+    told = origin.bucket.read(key) or b""
     origin.bucket.write(key, told.replace(b'"sub/part-1.parquet"', b'"../../../../../out"'))
     with pytest.raises(ManifestError, match="names files elsewhere"):
         make(there, Work())
-    origin.bucket.write("current/test/../../../out.json", b"{}")
+    if not here.layout.root.name.startswith("az-"):  # whose client follows them itself
+        origin.bucket.write("current/test/../../../out.json", b"{}")
     assert "../../../out.json" not in origin.bucket.list("current/test")

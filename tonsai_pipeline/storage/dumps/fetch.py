@@ -69,7 +69,7 @@ def fetch(url: str, path: Path, wanted: Stored) -> Fetched:
             if (wait_s := next(waits, None)) is None:
                 raise StorageError(
                     f"{url}: reading failed after {download.num_bytes:,} bytes of {wanted.num_bytes or 'unknown'}, "
-                    f"also at try {len(WAITS_S) + 1}: {say(error)}; run the same command again, it goes on from there"
+                    f"also at try {len(WAITS_S) + 1}: {say(error, url)}; run the same command again, it goes on from there"
                 ) from error
             time.sleep(wait_s)
     download.partial.replace(path)
@@ -122,11 +122,17 @@ class _Download:
         with system.open(path, "rb", **options) as remote, self.partial.open("ab") as local:
             if self.num_bytes:
                 remote.seek(self.num_bytes)
-            while data := remote.read(self._block_bytes):
+            while data := remote.read(self._next_bytes()):
                 local.write(data)
                 local.flush()
                 self._count(data)
                 self._block_bytes = min(2 * self._block_bytes, _BLOCK_BYTES)
+
+    def _next_bytes(self) -> int:
+        """Return how many bytes to ask for; nothing behind the end, which Google's store takes for an error."""
+        if not self._has_ranges or self.wanted.num_bytes is None:
+            return self._block_bytes
+        return min(self._block_bytes, self.wanted.num_bytes - self.num_bytes)
 
     def _count(self, data: bytes) -> None:
         self.hasher.update(data)

@@ -12,13 +12,12 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import fsspec
-
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps.compression.streams import is_url
 from tonsai_pipeline.storage.dumps.folders import is_unfinished, match, walk, without_extras
 from tonsai_pipeline.storage.dumps.hub import HubLocation, is_hub
 from tonsai_pipeline.storage.dumps.read import detect_format, is_saved_dataset
+from tonsai_pipeline.storage.dumps.stored import open_system, say
 
 
 def expand_path(
@@ -139,11 +138,38 @@ def _is_empty(path: Path) -> bool:
 
 def _expand_url(url: str) -> list[str]:
     try:
-        system, path = fsspec.core.url_to_fs(url)
-        if not glob.has_magic(path):
+        system, path = open_system(url)
+        if glob.has_magic(path):
+            found = [
+                name
+                for name, info in system.glob(path, detail=True).items()
+                if info["type"] != "directory"
+            ]
+        elif not url.startswith("http") and system.isdir(path):
+            found = system.find(path)
+        else:
             # http cannot list folders: the URL itself is the file, and opening it tells whether it exists.
-            is_folder = not url.startswith("http") and system.isdir(path)
-            return sorted(map(system.unstrip_protocol, system.find(path))) if is_folder else [url]
-        return sorted(map(system.unstrip_protocol, system.glob(path)))
+            return [url]
+        return sorted(_url_of(name, url, path) or system.unstrip_protocol(name) for name in found)
     except Exception as error:  # every fsspec protocol has its own errors
-        raise DumpError(f"{url}: cannot be asked: {type(error).__name__}: {error}") from error
+        raise DumpError(f"{url}: cannot be asked: {say(error, url)}") from error
+
+
+def _url_of(name: str, url: str, path: str) -> str | None:
+    """Return the URL of a file that was found below another; None in a chain of file systems.
+
+    Args:
+        name: Its path in the file system.
+        url: What was searched: it may name an account or a host, which paths do not.
+        path: The same as a path.
+
+    Example:
+        >>> _url_of("c/a/1.gz", "abfss://c@account.example.net/a/*.gz", "c/a/*.gz")
+        'abfss://c@account.example.net/a/1.gz'
+    """
+    start, base = (
+        "/".join(takewhile(lambda piece: not glob.has_magic(piece), one.rstrip("/").split("/")))
+        for one in (path, url)
+    )
+    is_below = bool(start) and name.startswith(f"{start}/") and "::" not in url
+    return f"{base}/{name.removeprefix(f'{start}/')}" if is_below else None

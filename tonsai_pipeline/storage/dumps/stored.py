@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, cast
-
-import fsspec
+from typing import Any, NamedTuple
 
 from tonsai_pipeline.errors import DumpError
+from tonsai_pipeline.storage import file_systems
 from tonsai_pipeline.storage.bucket import etag_of
+from tonsai_pipeline.storage.file_systems import reason_of
 
 #: A dump has thousands of files, and a store answers in tens of milliseconds.
 _NUM_THREADS = 16
@@ -44,7 +44,7 @@ def open_system(url: str) -> tuple[Any, str]:
         options["client_kwargs"] = {"timeout": limits}
         # Else a server may compress on the way, and sizes and ranges are those of other bytes.
         options["headers"] = {"Accept-Encoding": "identity"}
-    return cast("tuple[Any, str]", fsspec.core.url_to_fs(url, **options))
+    return file_systems.open_system(url, **options)
 
 
 def stored_as(system: Any, path: str) -> Stored:
@@ -63,7 +63,7 @@ def ask_store(url: str) -> Stored:
     try:
         return stored_as(*open_system(url))
     except Exception as error:  # every fsspec protocol has its own errors
-        raise DumpError(f"{url}: cannot be asked: {say(error)}") from error
+        raise DumpError(f"{url}: cannot be asked: {say(error, url)}") from error
 
 
 def ask_stores(urls: Iterable[str]) -> list[Stored | DumpError]:
@@ -79,10 +79,10 @@ def _answer(url: str) -> Stored | DumpError:
         return error
 
 
-def say(error: BaseException) -> str:
+def say(error: BaseException, url: str) -> str:
     """Say what a file system raised; of a web server the reason stands behind what fsspec makes of it."""
     reason = error.__cause__ if isinstance(error, FileNotFoundError) else None
-    return f"{type(reason or error).__name__}: {reason or error}"
+    return reason_of(reason or error, url)
 
 
 def is_gone(error: BaseException) -> bool:

@@ -12,12 +12,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
-import fsspec
 import orjson
 
 from tonsai_pipeline.errors import StorageError
+from tonsai_pipeline.storage.file_systems import make_folder, open_system, reason_of
 from tonsai_pipeline.storage.manifest import MANIFEST_NAME
 
 
@@ -35,7 +34,7 @@ class Remote:
     def __init__(self, url: str, fingerprint: str) -> None:
         self.url = f"{url.rstrip('/')}/{fingerprint}"
         with _as_storage_error(self.url):
-            self.system, self.root = cast("tuple[Any, str]", fsspec.core.url_to_fs(self.url))
+            self.system, self.root = open_system(self.url)
 
     def names(self) -> list[str]:
         """Return the names of all checkpoints, whole or not, oldest first."""
@@ -50,7 +49,7 @@ class Remote:
         """Copy one file of a checkpoint."""
         target = posixpath.join(self.root, name, file)
         with _as_storage_error(f"{self.url}/{name}/{file}"):
-            self.system.makedirs(posixpath.dirname(target), exist_ok=True)
+            make_folder(self.system, posixpath.dirname(target))
             self.system.put_file(str(path), target)
 
     def remove(self, name: str) -> None:
@@ -128,4 +127,4 @@ def _as_storage_error(place: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        raise StorageError(f"{place}: {type(error).__name__}: {error}") from error
+        raise StorageError(f"{place}: {reason_of(error, place)}") from error

@@ -79,7 +79,7 @@ def test_urls_are_files_folders_and_globs_too() -> None:
         with fsspec.open(f"memory://expand/{name}", "w") as stream:
             stream.write("x")  # pyright: ignore[reportAttributeAccessIssue]
     found = expand_path("memory://expand/*.jsonl", Path("/"), [])
-    assert found == ["memory:///expand/a.jsonl", "memory:///expand/b.jsonl"]
+    assert found == ["memory://expand/a.jsonl", "memory://expand/b.jsonl"]
     assert expand_path("memory://expand/c.txt", Path("/"), []) == ["memory://expand/c.txt"]
     assert len(expand_path("memory://expand", Path("/"), [])) == 3
 

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import fsspec
-
 from tonsai_pipeline.errors import DumpError
 from tonsai_pipeline.storage.dumps.compression.decoded import Damage, Decoded
 from tonsai_pipeline.storage.dumps.records import BadRow, excerpt
+from tonsai_pipeline.storage.file_systems import open_system, reason_of
 
 _BUFFER_BYTES = 256 << 10
 
@@ -90,7 +89,8 @@ def open_raw(location: str) -> Iterator[BinaryIO]:
     """
     try:
         if is_url(location):
-            raw = cast("BinaryIO", fsspec.open(location, "rb").open())  # pyright: ignore[reportAttributeAccessIssue]
+            system, path = open_system(location)
+            raw = cast("BinaryIO", system.open(path, "rb"))
         else:
             raw = Path(location).open("rb")  # noqa: SIM115 (closed below)
     except FileNotFoundError as error:
@@ -104,7 +104,7 @@ def open_raw(location: str) -> Iterator[BinaryIO]:
     except PermissionError as error:
         raise DumpError(f"{location}: permission denied; make it readable for this user") from error
     except Exception as error:  # every fsspec protocol has its own errors
-        raise DumpError(f"{location}: cannot be opened: {type(error).__name__}: {error}") from error
+        raise DumpError(f"{location}: cannot be opened: {reason_of(error, location)}") from error
     with raw:
         yield raw
 
