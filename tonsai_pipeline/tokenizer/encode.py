@@ -15,9 +15,10 @@ in which tokenizer.json would still change something go through its normalizer.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ from tonsai_pipeline.tokenizer.assemble import (
 )
 from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Ids
 from tonsai_pipeline.tokenizer.plain_text import plain_texts
+
+T = TypeVar("T")
 
 #: What a text must hold for a step of our own normalizer to change it.
 _TRIGGERS = {
@@ -56,6 +59,24 @@ _REOPEN_EVERY_BYTES = 32 << 20
 
 class WrongIdsError(Exception):
     """The fast encoder gave a text other ids than `tokenizers`; what it gave before is not to be trusted."""
+
+
+def fast_or_plain(work: Callable[[bool], T], name: str) -> T:
+    """Do work on texts with the fast encoder; all of it without, and say so, if that gives one of them other ids.
+
+    Args:
+        work: Called with whether to use the fast encoder.
+        name: Of what is encoded, for the warning.
+    """
+    try:
+        return work(True)
+    except WrongIdsError as error:
+        warnings.warn(
+            f"{name}: {error} than tokenizer.json says; it is encoded by `tokenizers`",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return work(False)
 
 
 def holds_unassigned(text: str) -> bool:

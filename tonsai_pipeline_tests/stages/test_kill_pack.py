@@ -14,7 +14,7 @@ from tonsai_pipeline_tests.crash import (
     assert_survives_kills,
 )
 from tonsai_pipeline_tests.stages.mixtures import build_mixture
-from tonsai_pipeline_tests.stages.test_pack import TEXTS, run_pack
+from tonsai_pipeline_tests.stages.packs import TEXTS, run_pack
 
 _HERE = "tonsai_pipeline_tests.stages.test_kill_pack"
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
@@ -18,84 +15,27 @@ from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.export.shards import export_arrow, export_megatron
-from tonsai_pipeline.lineage import Builder
 from tonsai_pipeline.metrics.canary import CANARIES_NAME
 from tonsai_pipeline.recipe.packing import PackingConfig
-from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
-from tonsai_pipeline.schema import DumpKey
-from tonsai_pipeline.stages.mix.texts import dump_parts, read_texts
-from tonsai_pipeline.stages.tokenize.stage import _open_encoder, read_info
 from tonsai_pipeline.storage.documents import read_part
 from tonsai_pipeline.storage.files import read_json
 from tonsai_pipeline.storage.layout import Layout
 from tonsai_pipeline.storage.shards import RowReader
-from tonsai_pipeline.storage.store import Artifact, Store
+from tonsai_pipeline.storage.store import Store
 from tonsai_pipeline.text import normalize
-from tonsai_pipeline.text.utf8 import Utf8Batch, arrow_of_batch, batch_of_arrow
-from tonsai_pipeline.tokenizer.assemble import probe_texts
-from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Encode, open_gigatoken
 from tonsai_pipeline_tests.stages.mixtures import (
-    Mixture,
     build_mixture,
     english_texts,
     khmer_texts,
 )
-
-TEXTS = {
-    "khm_news@20260101": [*khmer_texts(150, seed=1), *khmer_texts(3, seed=4, mean_words=900)],
-    "eng_news@20260101": english_texts(160, seed=3),
-}
-CONFIG = PackingConfig(seq_len=128, shard_rows=64)
-
-
-TOKENIZER = TokenizerConfig(vocab_size=900, num_reserved_tokens=3, compare_gpt2=False)
-
-
-def run_pack(
-    store: Store,
-    mixture: Mixture,
-    engine: Engine,
-    config: PackingConfig = CONFIG,
-    tokenizer: TokenizerConfig = TOKENIZER,
-) -> Packed:
-    builder = mixture.builder(store, engine, packing=config, tokenizer=tokenizer)
-    builder.build("training_mixture")
-    builder.build("tokenizer")
-    return Packed(builder, builder.build("packed_shards"))
-
-
-class Packed(NamedTuple):
-    """Packed shards, and what they were made of."""
-
-    builder: Builder
-    artifact: Artifact
-
-    @property
-    def path(self) -> Path:
-        return self.artifact.path
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        return self.artifact.report
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        folder = self.builder.build("tokenizer").path
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-
-
-@pytest.fixture(scope="module")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(Layout(tmp_path_factory.mktemp("home"), "test"))
-
-
-def packed_mixture() -> Mixture:
-    return build_mixture(TEXTS, shares={"khm_news": 0.6, "eng_news": 0.4})
-
-
-@pytest.fixture(scope="module")
-def packed(shared_store: Store) -> Packed:
-    return run_pack(shared_store, packed_mixture(), LocalEngine(1))
+from tonsai_pipeline_tests.stages.packs import (
+    CONFIG,
+    TEXTS,
+    Packed,
+    packed_mixture,
+    run_pack,
+    segments_of,
+)
 
 
 def documents_of(packed: Packed, split: str) -> list[str]:
@@ -112,21 +52,6 @@ def documents_of(packed: Packed, split: str) -> list[str]:
                 if chosen == split:
                     texts.append(said[row])
     return texts
-
-
-def segments_of(reader: RowReader) -> list[tuple[tuple[int, ...], str, int]]:
-    """Ids, source and bytes of every segment."""
-    found = []
-    for index in range(reader.num_rows):
-        row = reader.row(index)
-        assert (row.input_ids[row.cu_seqlens[-1] :] == reader.pad_id).all()
-        assert (row.input_ids[: row.cu_seqlens[-1]] != reader.pad_id).all()
-        for place, (start, stop) in enumerate(
-            zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False)
-        ):
-            ids = tuple(row.input_ids[start:stop].tolist())
-            found.append((ids, reader.sources[row.sources[place]], int(row.num_bytes[place])))
-    return found
 
 
 def test_every_document_of_an_epoch_is_in_the_rows_and_nothing_else(
@@ -272,47 +197,6 @@ def test_a_later_stage_of_the_run_has_shares_of_its_own(
     assert packed.report["sources"]["khm_news"]["share"] == pytest.approx(0.51, abs=0.02)
 
 
-def token_stores(store: Store) -> set[Path]:
-    """Every token store that was ever made."""
-    return set((store.layout.root / "artifacts" / "tokenized_documents_of_dump").glob("*/*"))
-
-
-def test_other_shares_tokenize_nothing_again(shared_store: Store, packed: Packed) -> None:
-    taken = TokenizerConfig(base=str(packed.builder.build("tokenizer").path))
-    run_pack(shared_store, packed_mixture(), LocalEngine(1), tokenizer=taken)
-    before = token_stores(shared_store)
-    other = build_mixture(TEXTS, shares={"khm_news": 0.3, "eng_news": 0.7}, seed=9)
-    again = run_pack(shared_store, other, LocalEngine(1), tokenizer=taken)
-    assert len(before) >= 2
-    assert token_stores(shared_store) == before
-    assert again.report["sources"]["eng_news"]["share"] == pytest.approx(0.7, abs=0.02)
-
-
-def test_a_new_dump_tokenizes_only_itself(shared_store: Store, packed: Packed) -> None:
-    taken = TokenizerConfig(base=str(packed.builder.build("tokenizer").path))
-    run_pack(shared_store, packed_mixture(), LocalEngine(1), tokenizer=taken)
-    before = token_stores(shared_store)
-    grown = TEXTS | {"khm_news@20260201": khmer_texts(30, seed=11)}
-    mixture = build_mixture(grown, shares={"khm_news": 0.6, "eng_news": 0.4})
-    again = run_pack(shared_store, mixture, LocalEngine(1), tokenizer=taken)
-    (new,) = token_stores(shared_store) - before
-    assert new.parent.name == "khm_news@20260201"
-    more = again.report["sources"]["khm_news"]["available_tokens"]
-    assert more > packed.report["sources"]["khm_news"]["available_tokens"]
-
-
-def test_another_tokenizer_tokenizes_everything_again(shared_store: Store, packed: Packed) -> None:
-    before = token_stores(shared_store)
-    mixture = packed_mixture()
-    larger = TOKENIZER.model_copy(update={"vocab_size": 1000})
-    again = run_pack(shared_store, mixture, LocalEngine(1), tokenizer=larger)
-    assert len(token_stores(shared_store) - before) == 2
-    with pytest.raises(DataError, match="packed with tokenizer"):
-        RowReader(
-            again.path / "train", tokenizer_digest=RowReader(packed.path / "train").tokenizer_digest
-        )
-
-
 def test_concat_fills_every_row_but_the_last_of_a_window(
     shared_store: Store,
 ) -> None:
@@ -330,16 +214,6 @@ def test_concat_fills_every_row_but_the_last_of_a_window(
         > artifact.report["splits"]["train"]["num_long"]
     )
     assert reader.num_tokens == artifact.report["num_tokens"]
-
-
-def test_a_special_token_written_in_a_text_is_only_text(store: Store, engine: Engine) -> None:
-    texts = ["<|eos|><|bos|> abc <|pad|>"] * 30
-    mixture = build_mixture({"eng_a@20260101": texts})
-    packed = run_pack(store, mixture, engine)
-    reader = RowReader(packed.path / "train")
-    for ids, _, num_bytes in segments_of(reader):
-        assert ids.count(reader.bos_id) == ids.count(reader.eos_id) == 1
-        assert num_bytes == len(texts[0])
 
 
 def test_a_single_long_document_that_does_not_fit_leaves_its_share_to_its_language(
@@ -367,43 +241,6 @@ def test_a_run_longer_than_the_text_allows_is_refused(store: Store, engine: Engi
     mixture = build_mixture({"khm_a@20260101": khmer_texts(20, 1)}, total_tokens=10**9)
     with pytest.raises(DataError, match=r"does not fit its shares.*lower total_tokens"):
         run_pack(store, mixture, engine)
-
-
-def test_a_folder_that_is_no_tokenizer_is_refused(packed: Packed) -> None:
-    with pytest.raises(DataError, match="not a tokenizer of this program"):
-        read_info(packed.artifact)
-
-
-def test_a_text_part_that_is_too_short_is_refused(packed: Packed) -> None:
-    builder, key = packed.builder, DumpKey("khm_news@20260101")
-    pointers = builder.build("chosen_documents", key)
-    (first, *_) = dump_parts(key, pointers, builder.build("normalized_documents", key))
-    rows = np.array([1, 2, 99_999])
-    with pytest.raises(DataError, match="is wanted, which has 40 rows"):
-        list(read_texts(first, rows))
-
-
-def test_a_part_whose_fast_ids_are_wrong_is_encoded_again(
-    store: Store, packed: Packed, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _open_encoder.cache_clear()
-
-    def open_wrong(tokenizer_json: bytes, *, parallel: bool) -> Encode:
-        encode = open_gigatoken(tokenizer_json, parallel=parallel)
-
-        def encode_less(texts: Utf8Batch) -> Any:
-            said = arrow_of_batch(texts, pa.array([], pa.large_string())).to_pylist()
-            is_probe = len(said) == len(probe_texts())
-            less = said if is_probe else [text[:-1] for text in said]
-            return encode(batch_of_arrow(pa.array(less, pa.large_string())))
-
-        return encode_less
-
-    monkeypatch.setitem(FAST_ENCODERS, "gigatoken", open_wrong)
-    with pytest.warns(RuntimeWarning, match="gigatoken cuts .* is encoded by `tokenizers`"):
-        again = run_pack(store, packed_mixture(), engine)
-    _open_encoder.cache_clear()
-    assert again.artifact.manifest.files == packed.artifact.manifest.files
 
 
 def test_canaries_are_in_the_rows_so_often_and_nowhere_else(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -13,12 +11,8 @@ from tokenizers import Tokenizer
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.engine.local import LocalEngine
 from tonsai_pipeline.errors import DataError, RecipeError
-from tonsai_pipeline.recipe.sources import NormalizeConfig
 from tonsai_pipeline.recipe.tokenizer import ParallelConfig, SampleConfig, TokenizerConfig
-from tonsai_pipeline.stages.train_tokenizer.stage import train_tokenizer_files
 from tonsai_pipeline.storage.store import Artifact, Store
-from tonsai_pipeline.tokenizer.baseline import train_gpt2
-from tonsai_pipeline.tokenizer.pretokenize import split_words, split_words_gpt2
 from tonsai_pipeline_tests.crash import assert_survives_kills
 from tonsai_pipeline_tests.stages.mixtures import (
     Mixture,
@@ -26,32 +20,16 @@ from tonsai_pipeline_tests.stages.mixtures import (
     english_texts,
     khmer_texts,
 )
-
-CONFIG = TokenizerConfig(vocab_size=1400, num_reserved_tokens=3)
+from tonsai_pipeline_tests.stages.trained_tokenizers import (
+    CONFIG,
+    tokenizer_mixture,
+    train,
+)
 
 
 @pytest.fixture
 def mixture() -> Mixture:
-    texts = {
-        "khm_news@20260101": khmer_texts(120, seed=1),
-        "khm_wiki@20260101": khmer_texts(60, seed=2),
-        "eng_news@20260101": english_texts(150, seed=3),
-    }
-    return build_mixture(texts, shares={"khm_news": 0.4, "khm_wiki": 0.2, "eng_news": 0.4})
-
-
-def train(
-    store: Store,
-    mixture: Mixture,
-    engine: Engine,
-    config: TokenizerConfig = CONFIG,
-    /,
-    *,
-    force: bool = True,
-    **sections: Any,
-) -> Artifact:
-    builder = mixture.builder(store, engine, tokenizer=config, **sections)
-    return builder.build("tokenizer", force=force)
+    return tokenizer_mixture()
 
 
 def test_the_same_mixture_gives_the_same_bytes_whatever_the_number_of_workers(
@@ -205,180 +183,6 @@ def test_the_normalizer_options_lie_beside_the_tokenizer(
     about = json.loads((artifact.path / "tonsai_tokenizer.json").read_text())
     assert about["digest"] == artifact.report["digest"]
     assert (Path(artifact.path) / ".words").exists() is False
-
-
-# --- raw files, and tokenizers that were taken over -----------------------------------------------
-
-
-def train_files(folder: Path, inputs: list[Path], engine: Engine, config: TokenizerConfig = CONFIG):
-    return train_tokenizer_files(
-        inputs, folder, config=config, normalize=NormalizeConfig(), engine=engine
-    )
-
-
-@pytest.fixture
-def text_file(tmp_path: Path) -> Path:
-    path = tmp_path / "a.txt"
-    lines = khmer_texts(400, seed=1, mean_words=200) + english_texts(900, seed=2, mean_words=150)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def test_raw_files_give_a_tokenizer_and_a_report(
-    tmp_path: Path, text_file: Path, engine: Engine
-) -> None:
-    report = train_files(tmp_path / "out", [text_file], engine)
-    assert report.fertility["khm"]["num_bytes"] > 10_000
-    assert report.fertility["khm"]["num_changed"] == 0
-    tokenizer = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
-    assert tokenizer.get_vocab_size() == 1400
-
-
-def test_a_file_cut_into_stretches_counts_every_line_once(
-    tmp_path: Path, text_file: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tonsai_pipeline.stages.train_tokenizer import count_files
-
-    monkeypatch.setattr(count_files, "_HOLD_OUT_EVERY", 10**9)
-    whole = train_files(tmp_path / "whole", [text_file], engine)
-    monkeypatch.setattr(count_files, "_STRETCH_BYTES", 150_001)
-    pieces = train_files(tmp_path / "pieces", [text_file], engine)
-    assert (pieces.num_words, pieces.digest) == (whole.num_words, whole.digest)
-
-
-def test_a_saved_dataset_trains_the_same_tokenizer_as_its_text(
-    tmp_path: Path, engine: Engine
-) -> None:
-    import datasets
-
-    texts = khmer_texts(60, seed=1) + english_texts(60, seed=2)
-    datasets.Dataset.from_dict({"body": texts}).save_to_disk(tmp_path / "saved")
-    report = train_tokenizer_files(
-        [tmp_path / "saved"],
-        tmp_path / "out",
-        config=CONFIG,
-        normalize=NormalizeConfig(),
-        engine=engine,
-        text_column="body",
-    )
-    expected = sum(len(split_words(text)) for text in texts)
-    assert report.num_words == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("missing.txt", None, "no such file"),
-        ("latin.txt", b"caf\xe9 au lait\n", "not UTF-8 after byte 0"),
-        ("empty.txt", b"", "no words to train a tokenizer on"),
-    ],
-)
-def test_an_unusable_file_is_refused_by_name(
-    tmp_path: Path, engine: Engine, name: str, content: bytes | None, message: str
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        train_files(tmp_path / "out", [tmp_path / name], engine)
-
-
-@pytest.fixture
-def gpt2_folder(tmp_path: Path) -> Path:
-    """A tokenizer as GPT-2's: one special token for everything, words that cut Khmer."""
-    texts = english_texts(200, seed=2) + khmer_texts(10, seed=3)
-    counts = Counter(word for text in texts for word in split_words_gpt2(text))
-    tokenizer = train_gpt2(counts, 700)
-    tokenizer.add_special_tokens(["<|endoftext|>"])
-    folder = tmp_path / "gpt2"
-    folder.mkdir()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    role = {"bos_token": "<|endoftext|>", "eos_token": {"content": "<|endoftext|>"}}
-    (folder / "tokenizer_config.json").write_text(json.dumps(role | {"model_max_length": 77}))
-    return folder
-
-
-def test_an_existing_tokenizer_is_taken_with_padding_added(
-    store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
-) -> None:
-    from transformers import AutoTokenizer
-
-    old = Tokenizer.from_file(str(gpt2_folder / "tokenizer.json"))
-    artifact = train(store, mixture, engine, TokenizerConfig(base=str(gpt2_folder)))
-    tokenizer = AutoTokenizer.from_pretrained(artifact.path)
-    assert tokenizer.pad_token_id == old.get_vocab_size()
-    assert tokenizer.eos_token_id == tokenizer.bos_token_id == old.token_to_id("<|endoftext|>")
-    assert tokenizer.model_max_length == 77
-    text = english_texts(1, seed=5)[0]
-    assert tokenizer(text)["input_ids"] == old.encode(text).ids
-    assert artifact.report["gpt2_fertility"] is None
-
-
-def test_an_extended_tokenizer_keeps_every_id_and_learns_khmer(
-    store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
-) -> None:
-    old = Tokenizer.from_file(str(gpt2_folder / "tokenizer.json"))
-    taken = train(store, mixture, engine, TokenizerConfig(base=str(gpt2_folder)))
-    config = TokenizerConfig(base=str(gpt2_folder), extend_khmer_tokens=500)
-    artifact = train(store, mixture, engine, config)
-    new = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
-    assert new.get_vocab().items() >= old.get_vocab().items()
-    assert new.get_vocab_size() == old.get_vocab_size() + 500 + 1
-    assert sorted(new.get_vocab().values()) == list(range(new.get_vocab_size()))
-    for text in english_texts(20, seed=5):
-        assert new.encode(text).ids == old.encode(text).ids
-    before, after = taken.report["fertility"]["khm"], artifact.report["fertility"]["khm"]
-    assert after["num_tokens"] < before["num_tokens"] / 3
-    assert after["num_changed"] == 0
-
-
-def test_a_pruned_tokenizer_keeps_what_the_mixture_uses_and_learns_khmer(
-    store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
-) -> None:
-    from transformers import AutoTokenizer
-
-    old = Tokenizer.from_file(str(gpt2_folder / "tokenizer.json"))
-    config = TokenizerConfig(base=str(gpt2_folder), keep_base_tokens=600, compare_gpt2=False)
-    artifact = train(store, mixture, engine, config)
-    new = Tokenizer.from_file(str(artifact.path / "tokenizer.json"))
-    assert new.get_vocab_size() == 600  # the padding that the base lacked is among them
-    assert new.get_vocab().keys() - old.get_vocab().keys() == {"<|pad|>"}
-    counts = Counter(
-        token for text in english_texts(150, seed=3) for token in old.encode(text).tokens
-    )
-    assert new.get_vocab().keys() >= {token for token, _ in counts.most_common(100)}
-    assert 0 < artifact.report["dropped_frac"] < 0.05
-    opened = AutoTokenizer.from_pretrained(artifact.path)
-    text = english_texts(1, seed=5)[0] + khmer_texts(1, seed=5)[0]
-    assert opened.decode(opened(text)["input_ids"]) == text
-    longer = config.model_copy(update={"extend_khmer_tokens": 200})
-    both = train(store, mixture, engine, longer)
-    assert both.report["vocab_size"] == 800
-    assert both.path != artifact.path
-    before, after = (one.report["fertility"]["khm"]["num_tokens"] for one in (artifact, both))
-    assert after < before / 2
-    assert both.report["fertility"]["eng"] == artifact.report["fertility"]["eng"]
-
-
-def test_raw_files_prune_a_base_too(tmp_path: Path, engine: Engine, gpt2_folder: Path) -> None:
-    (tmp_path / "a.txt").write_text("\n".join(english_texts(150, seed=3)))
-    config = TokenizerConfig(base=str(gpt2_folder), keep_base_tokens=600)
-    report = train_files(tmp_path / "out", [tmp_path / "a.txt"], engine, config)
-    assert (report.vocab_size, report.gpt2_fertility) == (600, None)
-
-
-def test_a_base_without_an_end_is_refused(
-    store: Store, mixture: Mixture, engine: Engine, gpt2_folder: Path
-) -> None:
-    (gpt2_folder / "tokenizer_config.json").write_text("{}")
-    with pytest.raises(DataError, match="names no eos_token"):
-        train(store, mixture, engine, TokenizerConfig(base=str(gpt2_folder)))
-
-
-def test_a_folder_without_a_tokenizer_is_refused(
-    store: Store, mixture: Mixture, engine: Engine, tmp_path: Path
-) -> None:
-    with pytest.raises(RecipeError, match=r"has no tokenizer\.json"):
-        train(store, mixture, engine, TokenizerConfig(base=str(tmp_path)))
 
 
 def run_tokenizer(store: Store, num_workers: str) -> Artifact:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from tonsai_pipeline.storage.files import atomic_path
 from tonsai_pipeline.storage.shards import id_dtype
 from tonsai_pipeline.storage.store import Artifact
 from tonsai_pipeline.tokenizer.assemble import INFO_NAME, TokenizerInfo, parse_info
-from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError
+from tonsai_pipeline.tokenizer.encode import Encoder, fast_or_plain
 
 _TOKENIZER_FILE = "tokenizer.json"
 _COUNTS = ("num_documents", "num_tokens", "num_bytes")
@@ -140,22 +139,16 @@ def sum_up(tokens: Mapping[DumpKey, Artifact], folder: Path, *, engine: Engine) 
 
 
 def _tokenize_part(task: _Task, folder: Path) -> dict[str, Any]:
-    """Tokenize the documents of one part; again without the fast encoder if that gave a text other ids."""
+    """Tokenize the documents of one part."""
     # Where there is one thread anyway, the parallel path of tokenizers 0.23 is 15 % faster than the serial one.
     threads = task.threads or os.environ.get("RAYON_NUM_THREADS") == "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads else "false"
-    options = {"parallel": task.threads}
-    try:
-        encoder = _open_encoder(task.tokenizer, task.digest, fast=True, **options)
+
+    def write(fast: bool) -> dict[str, Any]:
+        encoder = _open_encoder(task.tokenizer, task.digest, parallel=task.threads, fast=fast)
         return _write_ids(task, encoder, folder)
-    except WrongIdsError as error:
-        warnings.warn(
-            f"{task.part.pointers.stem}: {error} than tokenizer.json says; the part is encoded by `tokenizers`",
-            RuntimeWarning,
-            stacklevel=1,
-        )
-        encoder = _open_encoder(task.tokenizer, task.digest, fast=False, **options)
-        return _write_ids(task, encoder, folder)
+
+    return fast_or_plain(write, task.part.pointers.stem)
 
 
 def _write_ids(task: _Task, encoder: Encoder, folder: Path) -> dict[str, Any]:

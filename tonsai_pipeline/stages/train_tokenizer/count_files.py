@@ -26,6 +26,7 @@ from tonsai_pipeline.stages.train_tokenizer.count_words import (
 from tonsai_pipeline.stages.train_tokenizer.counters import open_counters
 from tonsai_pipeline.text import NormalizeOptions, normalize_batch
 from tonsai_pipeline.text.script import languages_batch
+from tonsai_pipeline.tokenizer.encode import fast_or_plain
 
 _STRETCH_BYTES = 32 << 20
 _BLOCK_BYTES = 16 << 10
@@ -94,7 +95,11 @@ def _files(inputs: Sequence[Path]) -> list[Path]:
 
 def _count_stretch(stretch: _Stretch, folder: Path) -> dict[str, Any]:
     """Count the words of one stretch."""
-    counters = open_counters(stretch.config)
+    return fast_or_plain(lambda fast: _count(stretch, folder, fast=fast), stretch.name)
+
+
+def _count(stretch: _Stretch, folder: Path, *, fast: bool) -> dict[str, Any]:
+    counters = open_counters(stretch.config, fast=fast)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in counters}
     held_out: dict[str, list[str]] = defaultdict(list)
     blocks = _read_arrow(stretch) if stretch.path.suffix == ".arrow" else _read_lines(stretch)

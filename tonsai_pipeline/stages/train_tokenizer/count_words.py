@@ -21,6 +21,7 @@ from tonsai_pipeline.schema import Language, Split
 from tonsai_pipeline.stages.mix.texts import TextPart, read_texts
 from tonsai_pipeline.stages.train_tokenizer.counters import kinds_of, open_counters
 from tonsai_pipeline.storage.documents import read_batches, read_part, write_part
+from tonsai_pipeline.tokenizer.encode import fast_or_plain
 from tonsai_pipeline.tokenizer.sample import SourceSample
 
 LABEL = "train_tokenizer"
@@ -115,12 +116,16 @@ def _gather(folder: Path, names: Sequence[str], kind: str) -> dict[str, int]:
 
 def _count_part(task: _Task, folder: Path) -> dict[str, Any]:
     """Count the words of one part."""
+    return fast_or_plain(lambda fast: _count(task, folder, fast=fast), task.part.name)
+
+
+def _count(task: _Task, folder: Path, *, fast: bool) -> dict[str, Any]:
     table = read_part(task.part.pointers, ["doc_id", "row_in_part", "source", "split"])
     sources = table["source"].to_pylist()
     by_repeats: dict[float, list[int]] = defaultdict(list)
     for row in _sampled(table, task):
         by_repeats[task.sample[sources[row]].repeats].append(row)
-    counters = open_counters(task.config)
+    counters = open_counters(task.config, fast=fast)
     total: dict[str, dict[str, float]] = {kind: defaultdict(float) for kind in counters}
     row_in_part = table["row_in_part"].to_numpy()
     num_documents = 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tonsai_pipeline.recipe.tokenizer import TokenizerConfig
 from tonsai_pipeline.stages.train_tokenizer.base_tokenizer import load_base
 from tonsai_pipeline.tokenizer.assemble import describe
-from tonsai_pipeline.tokenizer.encode import Encoder, WrongIdsError
+from tonsai_pipeline.tokenizer.encode import Encoder
 from tonsai_pipeline.tokenizer.pretokenize import split_words, split_words_gpt2
 
 Count = Callable[[pa.Array], Mapping[str, int]]
@@ -25,8 +25,12 @@ def kinds_of(config: TokenizerConfig) -> tuple[str, ...]:
     return tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
 
 
-def open_counters(config: TokenizerConfig) -> dict[str, Count]:
+def open_counters(config: TokenizerConfig, *, fast: bool) -> dict[str, Count]:
     """Return how each kind is counted.
+
+    Args:
+        config: The recipe's `tokenizer` section.
+        fast: Whether to look for a fast encoder for the base; what it counts may raise `WrongIdsError`.
 
     Raises:
         RecipeError: There is no such base.
@@ -35,7 +39,7 @@ def open_counters(config: TokenizerConfig) -> dict[str, Count]:
     make: dict[str, Callable[[], Count]] = {
         "ours": lambda: partial(_count_words, split_words),
         "gpt2": lambda: partial(_count_words, split_words_gpt2),
-        "base": lambda: _BaseTokens(str(config.base), config.base_revision),
+        "base": lambda: _BaseTokens(str(config.base), config.base_revision, fast=fast),
     }
     return {kind: make[kind]() for kind in kinds_of(config)}
 
@@ -47,22 +51,17 @@ def _count_words(split: Callable[[str], list[str]], texts: pa.Array) -> Counter[
 class _BaseTokens:
     """Counts the tokens of a base tokenizer, which cuts each text whole: it may join what our words part."""
 
-    def __init__(self, base: str, revision: str | None) -> None:
+    def __init__(self, base: str, revision: str | None, *, fast: bool) -> None:
         found = load_base(base, revision)
-        self._json = found.tokenizer.to_str()
-        self._info = describe(found.tokenizer, bos=found.bos, eos=found.eos, pad=found.pad)
+        info = describe(found.tokenizer, bos=found.bos, eos=found.eos, pad=found.pad)
         self._tokens = {
             number: token
             for token, number in found.tokenizer.get_vocab(with_added_tokens=True).items()
         }
-        self._encoder = Encoder(self._json, self._info, np.uint32)
+        self._encoder = Encoder(found.tokenizer.to_str(), info, np.uint32, fast=fast)
 
     def __call__(self, texts: pa.Array) -> dict[str, int]:
-        try:
-            ids, _ = self._encoder.encode(texts)
-        except WrongIdsError:
-            self._encoder = Encoder(self._json, self._info, np.uint32, fast=False)
-            ids, _ = self._encoder.encode(texts)
+        ids, _ = self._encoder.encode(texts)
         numbers, counts = np.unique(ids, return_counts=True)
         pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
         return {self._tokens[number]: count for number, count in pairs}
