@@ -37,11 +37,13 @@ def model_section(model_config: Path | None, resume_from: str | None) -> dict[st
             raise RecipeError(
                 "give --model-config (new weights) or --resume-from (a model to go on from)"
             )
-        _read(model_config, "--model-config")
+        read_config(model_config, "--model-config")
         return {"config_file": str(model_config.absolute())}
     base = locate(resume_from)
     if model_config is not None:
-        _refuse_another_network(_read(model_config, "--model-config"), base_config(base), base)
+        _refuse_another_network(
+            read_config(model_config, "--model-config"), base_config(base), base
+        )
     return {"base": base}
 
 
@@ -52,7 +54,10 @@ def context_of(model: dict[str, Any]) -> int:
         RecipeError: Its config does not say.
     """
     if "config_file" in model:
-        place, config = model["config_file"], _read(Path(model["config_file"]), "--model-config")
+        place, config = (
+            model["config_file"],
+            read_config(Path(model["config_file"]), "--model-config"),
+        )
     else:
         place, config = model["base"], base_config(model["base"])
     found = config.get("n_positions") or config.get("max_position_embeddings")
@@ -68,12 +73,12 @@ def base_config(base: str) -> dict[str, Any]:
         RecipeError: There is none, or the Hub cannot be reached.
     """
     if Path(base).is_dir():
-        return _read(Path(base) / "config.json", "--resume-from")
+        return read_config(Path(base) / "config.json", "--resume-from")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return _read(Path(hf_hub_download(base, "config.json")), "--resume-from")
+        return read_config(Path(hf_hub_download(base, "config.json")), "--resume-from")
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise RecipeError(
             f"--resume-from {base}: no such folder here, and no model on the Hub that can be reached: {error}"
@@ -138,7 +143,12 @@ def _export(checkpoint: Path) -> Path:
     return target
 
 
-def _read(path: Path, option: str) -> dict[str, Any]:
+def read_config(path: Path, option: str) -> dict[str, Any]:
+    """Read a Hugging Face config.
+
+    Raises:
+        RecipeError: There is none; the message begins with `option`.
+    """
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

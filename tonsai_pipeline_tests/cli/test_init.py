@@ -55,10 +55,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def proposed(home: Path, folder: str = "texts", base: str | None = None) -> tuple[Recipe, str]:
+def proposed(home: Path, folder: str = "texts") -> tuple[Recipe, str]:
     """Run the command; the recipe must load and its catalog must find every file."""
     target = home / f"{folder}.yaml"
-    init(home / folder, output=target, base=base, force=True)
+    init(home / folder, output=target, force=True)
     recipe = load_recipe(str(target))
     find_dumps(recipe, Layout(home / "home", recipe.name), target.parent)
     return recipe, target.read_text(encoding="utf-8")
@@ -292,20 +292,6 @@ def test_short_texts_weights_and_junk(home: Path) -> None:
     assert weights["khm_junk_web"] == 0
     sizes = (folder / "pages.jsonl").stat().st_size / (folder / "sentences.txt").stat().st_size
     assert weights["khm_pages"] / weights["khm_sentences"] == pytest.approx(sizes, rel=0.2)
-
-
-def test_continual_pretraining_takes_the_models_tokenizer_and_keeps_english(home: Path) -> None:
-    folder = home / "texts"
-    write(folder / "khm.jsonl", jsonl("khm", 100))
-    write(folder / "eng.jsonl", jsonl("eng", 100))
-    recipe, _ = proposed(home, base="organization/model")
-    assert (recipe.model.base, recipe.tokenizer.base) == ("organization/model",) * 2
-    assert recipe.train.regression.max_rise_frac == {"eng": 0.03}
-    with pytest.raises(RecipeError, match="no such folder, and no Hub id"):
-        init(folder, base="./missing", output=home / "other.yaml", force=False)
-    (home / "empty").mkdir()
-    with pytest.raises(RecipeError, match=r"no config\.json"):
-        init(folder, base=str(home / "empty"), output=home / "other.yaml", force=False)
 
 
 def test_errors_name_the_folder_and_the_way_out(home: Path) -> None:

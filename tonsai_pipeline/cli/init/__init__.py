@@ -26,6 +26,13 @@ def init(
             "--base", help="Go on from this model: a folder or a Hub id (continual pretraining)."
         ),
     ] = None,
+    keep_base_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=512,
+            help="Of the base's tokens keep those that the text uses most, and their rows of the model (about 64000).",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The recipe to write; ./<folder>.yaml by default."),
@@ -44,6 +51,7 @@ def init(
     """
     from rich.console import Console
 
+    from tonsai_pipeline.cli.init.base import look_at_base
     from tonsai_pipeline.cli.init.model import choose, find_machine
     from tonsai_pipeline.cli.init.sources import survey
     from tonsai_pipeline.cli.init.write import write_recipe
@@ -64,7 +72,9 @@ def init(
         raise RecipeError(
             f"{target}: is there already; --force writes over it, --output names another file"
         )
-    checked_base = None if base is None else _check_base(base)
+    if base is None and keep_base_tokens is not None:
+        raise RecipeError("--keep-base-tokens: are tokens of --base, which is not given")
+    known_base = None if base is None else look_at_base(base, keep_base_tokens)
     with console.status("looking") as status:
         found = survey(folder, progress=lambda line: status.update(f"looking at {line}"))
     text_bytes = {
@@ -81,7 +91,7 @@ def init(
         choice,
         machine,
         name=_recipe_name(target),
-        base=checked_base,
+        base=known_base,
         data_folder=data_folder,
         recipe_folder=target.parent,
     )
@@ -98,24 +108,6 @@ def _recipe_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:40] or "my_texts"
 
 
-def _check_base(base: str) -> str:
-    """Return a model's folder as a whole path, or a Hub id as it is.
-
-    Raises:
-        RecipeError: It is neither.
-    """
-    path = Path(base).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise RecipeError(
-                f"--base {base}: no config.json in it; name the folder of a saved model"
-            )
-        return str(path.absolute())
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) or base.startswith("."):
-        raise RecipeError(f"--base {base}: no such folder, and no Hub id (organization/name)")
-    return base
-
-
 def _nothing(found: Survey) -> str:
     folder = found.folder
     reasons = [(one.path, one.reason) for one in found.left_out]
@@ -128,7 +120,7 @@ def _nothing(found: Survey) -> str:
 
 
 def _summarize(found: Survey, target: Path, console: Console) -> None:
-    from tonsai_pipeline.cli.init.write import size
+    from tonsai_pipeline.cli.init.words import size
 
     for source in found.sources:
         state = "held out" if source.is_held_out else "junk" if source.is_junk else "train"

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tonsai_pipeline.cli.init.base import Base, tokenizer_lines
 from tonsai_pipeline.cli.init.model import BYTES_PER_TOKEN, MAX_EPOCHS, Choice, Machine
 from tonsai_pipeline.cli.init.sources import SourceProposal, Survey
+from tonsai_pipeline.cli.init.words import comment, plain_number, quoted, size
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]*[A-Za-z_/][A-Za-z0-9_./-]*")
-_RESERVED = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "."}
 #: An evaluation set is held in memory as an index; a larger one is only named.
 _MAX_EVALUATION_BYTES = 50 << 20
 _MAX_NAMED, _MAX_HELD_OUT_NAMED = 12, 40
 _MIN_CLASSIFIER_BYTES = 200_000
-#: Khmer tokens to add to a base model's tokenizer, by bytes of Khmer text: rare words need text to be learned.
-_ADDED_TOKENS = ((200e6, 16_000), (20e6, 8_000), (2e6, 2_000))
 #: Kinds whose documents are no pages: they teach a classifier nothing about pages.
 _SHORT_KINDS = ("sentences", "headlines", "lexicon")
 _LOOKS = {
@@ -37,7 +34,7 @@ def write_recipe(
     machine: Machine,
     *,
     name: str,
-    base: str | None,
+    base: Base | None,
     data_folder: Path,
     recipe_folder: Path,
 ) -> str:
@@ -48,37 +45,12 @@ def write_recipe(
         choice: Model and training that fit.
         machine: Where it was chosen for.
         name: Name of the recipe.
-        base: Model to go on from, a folder or a Hub id; None to train a new one.
+        base: Model to go on from; None to train a new one.
         data_folder: Where relative paths of sources start; files elsewhere are written with whole paths.
         recipe_folder: Where the recipe will lie; relative paths of evaluation sets start there.
     """
     writer = _Writer(survey, choice, machine, name, base, data_folder, recipe_folder)
     return "\n".join(writer.lines()) + "\n"
-
-
-def quoted(text: str) -> str:
-    """Write a string as YAML.
-
-    Example:
-        >>> quoted("khm/news.jsonl"), quoted("a: b"), quoted("no")
-        ('khm/news.jsonl', '"a: b"', '"no"')
-    """
-    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
-        return text
-    return json.dumps(text, ensure_ascii=False)
-
-
-def size(num_bytes: float) -> str:
-    """Write a number of bytes for a person.
-
-    Example:
-        >>> size(3_640_000), size(900)
-        ('3.6 MB', '0.9 kB')
-    """
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if num_bytes >= scale:
-            return f"{num_bytes / scale:,.1f} {unit}"
-    return f"{num_bytes / 1e3:,.1f} kB"
 
 
 @dataclass(frozen=True)
@@ -89,7 +61,7 @@ class _Writer:
     choice: Choice
     machine: Machine
     name: str
-    base: str | None
+    base: Base | None
     data_folder: Path
     recipe_folder: Path
 
@@ -110,7 +82,7 @@ class _Writer:
         yield from self._train()
 
     def _head(self) -> Iterator[str]:
-        yield f"# Written by `tonsai init` for {_comment(str(self.survey.folder))}; every line may be changed."
+        yield f"# Written by `tonsai init` for {comment(str(self.survey.folder))}; every line may be changed."
         yield "# What a key means and which others there are: docs/recipe.md. Then: tonsai run --recipe THIS_FILE"
         yield f"name: {self.name}"
         found = [
@@ -120,7 +92,7 @@ class _Writer:
         yield f"description: {quoted(text)}"
         if described := self.survey.described:
             rows = ", ".join(f"{split} {count:,}" for split, count in described.items())
-            yield f"# Rows by dataset_infos.json: {_comment(rows)}."
+            yield f"# Rows by dataset_infos.json: {comment(rows)}."
 
     def _bytes(self, lang: str | None = None) -> float:
         return sum(source.text_bytes for source in self.survey.training(lang))
@@ -177,7 +149,7 @@ class _Writer:
         if source.license:
             yield f"    license: {quoted(source.license)}  # by the data set's card"
         for note in source.notes:
-            yield f"    # {_comment(note)}"
+            yield f"    # {comment(note)}"
 
     def _path(self, path: str) -> str:
         whole = Path(path)
@@ -198,7 +170,7 @@ class _Writer:
                 for file in source.files:
                     told.setdefault(file.path, f"{split}, {source.look.num_rows:,} rows")
             for path, facts in list(told.items())[:_MAX_HELD_OUT_NAMED]:
-                yield f"#   {_comment(self._path(str(path)))}: {facts}"
+                yield f"#   {comment(self._path(str(path)))}: {facts}"
             if len(told) > _MAX_HELD_OUT_NAMED:
                 yield f"#   and {len(told) - _MAX_HELD_OUT_NAMED:,} more"
         by_reason: dict[str, list[str]] = {}
@@ -209,7 +181,7 @@ class _Writer:
         for reason, paths in sorted(by_reason.items()):
             named = ", ".join(sorted(paths)[:_MAX_NAMED])
             more = f" and {len(paths) - _MAX_NAMED:,} more" if len(paths) > _MAX_NAMED else ""
-            yield f"#   {_comment(named)}{more}: {_comment(reason)}"
+            yield f"#   {comment(named)}{more}: {comment(reason)}"
 
     def _dedup(self) -> Iterator[str]:
         sets = [
@@ -299,15 +271,7 @@ class _Writer:
         if self.base is None:
             yield f"  vocab_size: {self.choice.rung.vocab_size}  # goes with the model's size"
         else:
-            khmer = self._bytes("khm")
-            added = next((count for least, count in _ADDED_TOKENS if khmer >= least), 0)
-            yield f"  base: {quoted(self.base)}  # the base model's own, so that its English is cut as before"
-            if added:
-                yield f"  extend_khmer_tokens: {added}  # {size(khmer)} of Khmer can teach so many new ones"
-            else:
-                yield f"  # No Khmer tokens are added: {size(khmer)} of Khmer would not teach them."
-            if not Path(self.base).is_dir():
-                yield "  # base_revision: <commit>  # pin it here and below, or the run cannot be repeated"
+            yield from tokenizer_lines(self.base, self._bytes("khm"), self._bytes())
         if self.pair:
             pair = ", ".join(f"{source.lang}: {source.name}" for source in self.pair)
             yield f"  parallel: {{{pair}}}  # as many rows under the same name: translations of each other"
@@ -320,7 +284,7 @@ class _Writer:
         yield ""
         yield "model:"
         if base is not None:
-            yield f"  base: {quoted(base)}"
+            yield f"  base: {quoted(base.name)}"
             return
         yield f"  # {self.choice.reasons['model']}."
         yield "  architecture: gpt2"
@@ -344,7 +308,7 @@ class _Writer:
         if choice.zero_stage:
             yield f"  zero_stage: {choice.zero_stage}"
         if self.base is None:
-            yield f"  optimizer: {{lr: {_number(rung.lr)}}}"
+            yield f"  optimizer: {{lr: {plain_number(rung.lr)}}}"
             yield "  schedule: {shape: wsd, warmup_frac: 0.03, decay_frac: 0.3}"
         else:
             yield "  optimizer: {lr: 1.0e-4}  # below the base model's own peak"
@@ -379,18 +343,4 @@ def _parallel(held_out: list[SourceProposal]) -> list[SourceProposal]:
 
 
 def _weight(num_bytes: float) -> str:
-    return _number(max(0.01, float(f"{num_bytes / 1e6:.2g}")))
-
-
-def _number(value: float) -> str:
-    """YAML 1.1 takes `1e-3` for a word: a mantissa has its point."""
-    text = f"{value:g}"
-    return f"{value:.1e}" if "e" in text else text
-
-
-def _comment(text: str) -> str:
-    """Keep a comment on its line whatever a file is called."""
-    return "".join(
-        char if char.isprintable() or char in " \u200b\u200c\u200d" else repr(char)[1:-1]
-        for char in text
-    )
+    return plain_number(max(0.01, float(f"{num_bytes / 1e6:.2g}")))
