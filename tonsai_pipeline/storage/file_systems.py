@@ -33,7 +33,7 @@ _REFUSED = re.compile(
 def open_system(url: str, **options: Any) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it.
 
-    Opened anew each time: fsspec keeps one a process and thread, and a forked process must not use its parent's.
+    Ask for it each time: fsspec keeps one a process and thread, and a forked process must not use its parent's.
 
     Args:
         url: Any fsspec URL.
@@ -98,5 +98,5 @@ def no_bucket(url: str) -> str:
 
 def _protocol(url: str) -> str:
     # The last of a chain, such as `simplecache::gs://`, is a store's.
-    protocol = url.partition("://")[0].rpartition("::")[2]
+    protocol = url.rpartition("::")[2].partition("://")[0]
     return _ALIASES.get(protocol, protocol)

@@ -8,7 +8,6 @@ Rows are read at random and memory-mapped, so they are fetched whole; training n
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -132,6 +131,4 @@ def _filesystem(url: str, options: Mapping[str, Any]) -> Iterator[tuple[Any, str
     except TonsaiError:
         raise
     except Exception as error:  # every fsspec protocol has errors of its own
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
         raise StorageError(f"{url}: {reason_of(error, url)}") from error

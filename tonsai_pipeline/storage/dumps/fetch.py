@@ -132,7 +132,7 @@ class _Download:
         """Return how many bytes to ask for; nothing behind the end, which Google's store takes for an error."""
         if not self._has_ranges or self.wanted.num_bytes is None:
             return self._block_bytes
-        return min(self._block_bytes, self.wanted.num_bytes - self.num_bytes)
+        return max(0, min(self._block_bytes, self.wanted.num_bytes - self.num_bytes))
 
     def _count(self, data: bytes) -> None:
         self.hasher.update(data)
