@@ -69,6 +69,7 @@ def pilot(
     from tonsai_pipeline.defs.resources import RunOptions
     from tonsai_pipeline.errors import ManifestError
     from tonsai_pipeline.loss_law.ladder import within
+    from tonsai_pipeline.pilot.cost import too_short
     from tonsai_pipeline.pilot.points import Pilot
     from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 
@@ -88,6 +89,8 @@ def pilot(
     if budget is not None:
         points, left_out = within(points, hours, budget)
     _print_plan(console, planned, hours, left_out)
+    if warning := too_short(loaded, [cost for cost in planned if cost.point in points]):
+        console.print(f"[yellow]{warning}[/yellow]")
     if not only_plan:
         assert own is not None, "its rows were packed just now"
         _run(console, own, points)
@@ -135,7 +138,7 @@ def _print_plan(
         shape, out = cost.shape, "  [yellow]left out[/yellow]" if cost.point in left_out else ""
         console.print(
             f"  {cost.point.name:<48} {shape.num_layers} x {shape.hidden_size:<5} {shape.num_parameters:>13,} parameters "
-            f"{cost.tokens:>15,.0f} tokens {needed:>9.3g} h{out}"
+            f"{cost.tokens:>15,.0f} tokens {cost.num_steps:>9,} steps {needed:>9.3g} h{out}"
         )
     kept = [n for cost, n in zip(planned, hours, strict=True) if cost.point not in left_out]
     console.print(f"  {len(kept)} runs, {sum(kept):.3g} hours at the speed given")

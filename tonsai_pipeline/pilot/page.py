@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tonsai_pipeline.loss_law.effects import MIN_NOISES
+from tonsai_pipeline.loss_law.ladder import MIN_STEPS
 
 _NAMES = {
     "size": "exponent of size (a)",
@@ -25,6 +26,7 @@ def page(report: Mapping[str, Any]) -> str:
         f"# Pilot of {target['recipe']}",
         "",
         f"{len(report['points'])} runs. The large one: {target['num_parameters']:,} parameters, {target['tokens']:,} tokens.",
+        *_short(report["points"]),
         "",
         "## Prediction",
         "",
@@ -42,6 +44,15 @@ def page(report: Mapping[str, Any]) -> str:
         *_points(report["points"], list(report["languages"])),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _short(points: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Say that runs are too short to tell of longer ones, where some are."""
+    short = [one["num_steps"] for one in points if one["num_steps"] < MIN_STEPS]
+    if not short:
+        return ()
+    said = f"{len(short)} of them have fewer than {MIN_STEPS:,} steps, {min(short):,} the shortest"
+    return "", f"{said}: such runs have hardly begun to learn, and pull the prediction up."
 
 
 def _predicted(lang: str, found: Mapping[str, Any]) -> Sequence[str]:
@@ -102,12 +113,13 @@ def _start(lang: str, start: Mapping[str, float]) -> Sequence[str]:
 
 
 def _points(points: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> list[str]:
-    head = ("point", "parameters", "tokens", "rate", "decay")
+    head = ("point", "parameters", "tokens", "steps", "rate", "decay")
     rows = (
         (
             one["point"],
             f"{one['num_parameters']:,}",
             f"{one['tokens']:,}",
+            f"{one['num_steps']:,}",
             f"{one['settings']['lr']:.3g}",
             f"{one['settings']['weight_decay']:.3g}",
             *(f"{one['languages'][lang]['bits_per_byte']:.4f}" for lang in languages),

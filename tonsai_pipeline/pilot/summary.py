@@ -23,7 +23,7 @@ from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.store import Artifact
 
 REPORT, PREDICTION_NAME, PAGE_NAME = "pilot_report", "prediction.json", "pilot.md"
-_VERSION = "3"
+_VERSION = "4"
 
 
 def summarize(pilot: Pilot, points: Sequence[Point] | None = None) -> Artifact:

@@ -21,6 +21,8 @@ _MOST_TIMES_DECAY, _MOST_DECAY = 30.0, 10.0
 #: The largest share of a run that AdamW should remember; ours: where the law asks for more, tokens being few for the
 #: network, more decay was better (docs/training.md).
 _MOST_MEMORY = 0.3
+#: Tokens of a step are the first times the run's tokens to the power of the second (Step Law).
+_BATCH = (0.58, 0.571)
 #: No published law was fitted above this rate (2 ** -7 is the largest of Lingle's grid).
 _MOST_LR = 2.0**-7
 #: Nor on fewer weights than this, where it would ask for ever more; there the largest rate is that of Lingle's smallest
@@ -127,7 +129,19 @@ def step_law_batch(total_tokens: float, seq_len: int) -> int:
         >>> step_law_batch(5e9, 2048)
         200704
     """
-    return max(1, round(0.58 * total_tokens**0.571 / seq_len)) * seq_len
+    factor, exponent = _BATCH
+    return max(1, round(factor * total_tokens**exponent / seq_len)) * seq_len
+
+
+def step_law_tokens(num_steps: float) -> float:
+    """Return the tokens of a run with so many steps at Step Law's batch.
+
+    Example:
+        >>> round(1e6 / step_law_batch(1e6, 1)), round(step_law_tokens(646) / 1e6, 1)
+        (646, 1.0)
+    """
+    factor, exponent = _BATCH
+    return (factor * num_steps) ** (1.0 / (1.0 - exponent))
 
 
 def adamw_memory(batch_tokens: float, lr: float, weight_decay: float, total_tokens: float) -> float:

@@ -23,6 +23,7 @@ from tonsai_pipeline.loss_law.ladder import Point
 from tonsai_pipeline.loss_law.promise import promise_of
 from tonsai_pipeline.metrics.bootstrap import Estimate
 from tonsai_pipeline.pilot import job
+from tonsai_pipeline.pilot.cost import costs, too_short
 from tonsai_pipeline.pilot.points import Pilot, result_of
 from tonsai_pipeline.pilot.summary import PAGE_NAME, PREDICTION_NAME, summarize
 from tonsai_pipeline.pilot.variant import points_of, variant
@@ -134,6 +135,7 @@ def test_the_page_says_what_follows_and_what_does_not(
     found = summarize(own)
     page = found.file(PAGE_NAME).read_text(encoding="utf-8")
     assert "seed noise" in page
+    assert "of them have fewer than 2,500 steps" in page
     assert "| fewer English | khm |" in page
     # Seven runs are the fewest that a law of five parameters is fitted on.
     promise = promise_of(read_json(found.file(PREDICTION_NAME)))
@@ -242,5 +244,35 @@ def test_the_plan_needs_no_corpus_and_keeps_the_budget(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, [*command, "--plan", "--tflops", "0.03", "--budget", "1.5"])
     assert shown.exit_code == 0, shown.output
     assert "left out" in shown.output
+    assert " 1 steps" in shown.output
+    assert "fewer than 2,500" in shown.output
     assert "size-0.125_text-0.25_length-1_lr-x2" in shown.output
     assert not (tmp_path / "home" / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("batch", "tokens", "texts", "said"),
+    [
+        # 0.58 D^0.571 tokens a step: 2,500 steps are 23.4 million tokens.
+        ("auto", 25_000_000, (1.0, 0.99), ""),
+        ("auto", 140_000_000, (0.1, 0.5), "begin `pilot.texts` x `pilot.lengths` at 0.17"),
+        ("auto", 25_000_000, (0.25, 0.5), "set `train.global_batch_tokens` to at most 2,304"),
+        (1024, 20_480_000, (0.1, 0.5), "has 2,000 steps"),
+        (1024, 20_480_000, (0.125, 0.5), ""),
+        (2048, 100_000, (0.25, 0.5), "too short for a ladder at any batch"),
+    ],
+)
+def test_a_ladder_with_too_few_steps_is_named_with_what_would_do(
+    batch: Any, tokens: int, texts: tuple[float, ...], said: str
+) -> None:
+    one = recipe(
+        train={"global_batch_tokens": batch},
+        packing={"seq_len": 256},
+        pilot={"texts": texts, "lengths": [1]},
+    )
+    planned = costs(one, points_of(one), vocab_size=4096, tokens=tokens)
+    found = too_short(one, planned)
+    assert bool(found) == bool(said), found
+    assert said in found
+    shortest = min(planned, key=lambda cost: cost.num_steps)
+    assert bool(said) == (shortest.num_steps < 2500)
