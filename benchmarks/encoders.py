@@ -106,8 +106,8 @@ def _tokenizers(folder: Path) -> Encode:
 
 
 def _ours(folder: Path) -> Encode:
-    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
-    encoder = Encoder(text, parse_info((folder / INFO_NAME).read_bytes()), np.uint32)
+    content = (folder / "tokenizer.json").read_bytes()
+    encoder = Encoder(content, parse_info((folder / INFO_NAME).read_bytes()), np.uint32)
     assert encoder.is_fast
 
     def encode(said: list[str]) -> list[npt.NDArray[Any]]:

@@ -31,6 +31,8 @@ NUM_CORES = len(os.sched_getaffinity(0))
 _BATCH = 1000
 #: Every so many documents are measured alone as well, to tell what is fixed.
 _EVERY = 4
+#: How many times as fast as the raw encoder text to shards should be.
+_GOALS = {"khm": 5, "eng": 15}
 
 
 def measure(
@@ -109,8 +111,28 @@ def cpu(data: str, work: str, vocab_size: int, repeats: int) -> dict[str, object
                 / one["encode_batch_fast"]
                 for name, one in (("", speeds), (", further text", further))
             },
+            f"MB from which on it is {_GOALS[lang]} times as fast": _enough_mb(
+                num_mb, whole["text to shards"], speeds["encode_batch_fast"], further, _GOALS[lang]
+            ),
         }
     return found
+
+
+def _enough_mb(
+    num_mb: float, seconds: float, raw_speed: float, further: Mapping[str, float], goal: float
+) -> float:
+    """Return from how many MB of such text on text to shards is so many times as fast as the raw encoder.
+
+    Args:
+        num_mb: Text that took text to shards `seconds`.
+        seconds: CPU time.
+        raw_speed: MB/s of the raw encoder.
+        further: MB/s of further text.
+        goal: How many times as fast.
+    """
+    fixed_s = seconds - num_mb / further["text to shards"]
+    gain_s = 1 / (goal * raw_speed) - 1 / further["text to shards"]  # for each MB
+    return fixed_s / gain_s if gain_s > 0 else float("inf")
 
 
 def _runs(
@@ -142,7 +164,7 @@ def raw(folder: Path, corpus: dict[str, list[str]], copies: int) -> None:
 def encode(tokenizer: Artifact, said: list[str]) -> None:
     """Encode everything with our encoder, in the batches of the stage, and keep nothing."""
     info = tokenize.read_info(tokenizer)
-    text = (tokenizer.path / "tokenizer.json").read_text(encoding="utf-8")
+    text = (tokenizer.path / "tokenizer.json").read_bytes()
     encoder = Encoder(text, info, id_dtype(info.padded_vocab_size))
     assert encoder.is_fast
     for batch, _ in tokenize._batches(pa.array(said, pa.large_string()), tokenize._BATCH_BYTES):

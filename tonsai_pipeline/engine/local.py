@@ -7,6 +7,7 @@ cancelled one waits for none: what a worker was making is whole or not there at 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -154,6 +155,8 @@ def _start_worker(leash: Connection) -> None:
     threading.Thread(target=_die_without, args=(leash,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAYON_NUM_THREADS"] = "1"
+    # What is loaded stays: the garbage collector need not look through it, nor copy the pages that workers share.
+    gc.freeze()
     import pyarrow as pa
 
     pa.set_cpu_count(1)

@@ -25,7 +25,6 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers import Tokenizer
 
 from tonsai_pipeline.text import codepoints as cp
 from tonsai_pipeline.text.utf8 import batch_of_arrow
@@ -37,6 +36,7 @@ from tonsai_pipeline.tokenizer.assemble import (
 )
 from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS, Ids
 from tonsai_pipeline.tokenizer.plain_text import plain_texts
+from tonsai_pipeline.tokenizer.quick_open import collector_paused, open_tokenizer
 
 T = TypeVar("T")
 
@@ -107,15 +107,13 @@ class Encoder:
 
     def __init__(
         self,
-        tokenizer_json: str,
+        tokenizer_json: bytes,
         info: TokenizerInfo,
         dtype: npt.DTypeLike,
         *,
         fast: bool = True,
         parallel: bool = False,
     ) -> None:
-        self._plain = Tokenizer.from_str(tokenizer_json)
-        self._plain.encode_special_tokens = True
         self._begin, self._end = info.bos_id, info.eos_id
         self._dtype, self._parallel = dtype, parallel
         self._num_batches = 0
@@ -126,8 +124,13 @@ class Encoder:
         self._open: Any = None
         self._name = ""
         self._kept_bytes = 0
-        if fast:
-            self._open_fast(orjson.loads(tokenizer_json))
+        with collector_paused():
+            state = orjson.loads(tokenizer_json)
+            self._plain = open_tokenizer(state)
+            self._plain.encode_special_tokens = True
+            if fast:
+                self._open_fast(state)
+            del state
 
     @property
     def is_fast(self) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, normalizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
 
 from tonsai_pipeline.text import NormalizeOptions
 from tonsai_pipeline.text.utf8 import Utf8Batch, arrow_of_batch, batch_of_arrow
@@ -32,6 +32,7 @@ from tonsai_pipeline.tokenizer.extend import extend_tokenizer
 from tonsai_pipeline.tokenizer.fast_encoders import FAST_ENCODERS
 from tonsai_pipeline.tokenizer.plain_text import plain_texts
 from tonsai_pipeline.tokenizer.pretokenize import QWEN2_PATTERN, split_words
+from tonsai_pipeline.tokenizer.quick_open import open_tokenizer
 from tonsai_pipeline_tests.stages.mixtures import english_texts, khmer_texts
 
 TEXTS = khmer_texts(40, seed=1) + english_texts(40, seed=2)
@@ -63,7 +64,7 @@ def build(*, special: bool = True) -> Tokenizer:
 
 def encoder_of(tokenizer: Tokenizer, **options: Any) -> Encoder:
     info = describe(tokenizer, bos=BOS, eos=EOS, pad=PAD)
-    return Encoder(tokenizer.to_str(), info, np.uint16, **options)
+    return Encoder(tokenizer.to_str().encode(), info, np.uint16, **options)
 
 
 def encode(encoder: Encoder, texts: list[str]) -> list[list[int]]:
@@ -105,6 +106,18 @@ def test_the_slow_one_gives_the_same(tokenizer: Tokenizer) -> None:
     encoder = encoder_of(tokenizer, fast=False)
     assert not encoder.is_fast
     assert encode(encoder, HARD) == expected(tokenizer, HARD)
+
+
+def test_the_quick_way_to_open_a_tokenizer_gives_the_same_tokenizer(tokenizer: Tokenizer) -> None:
+    odd = build(special=False)
+    odd.post_processor = processors.ByteLevel(trim_offsets=False)
+    odd.add_special_tokens([AddedToken("<last>", special=True, lstrip=True)])
+    cut = build()
+    cut.enable_truncation(7)
+    others = [Tokenizer(models.Unigram([("a", -1.0)], 0)), Tokenizer(models.BPE())]
+    chars = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")], byte_fallback=True))
+    for one in (tokenizer, odd, cut, chars, *others):
+        assert open_tokenizer(json.loads(one.to_str())).to_str() == one.to_str()
 
 
 def test_no_texts_are_no_ids(fast: Encoder) -> None:

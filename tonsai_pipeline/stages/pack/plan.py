@@ -5,6 +5,9 @@
 Shares are realised here, in tokens of the tokenizer that is really used; the mixture has their targets.
 """
 
+# pyarrow.compute makes its functions when it is loaded; no checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,8 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tonsai_pipeline.errors import DataError
 from tonsai_pipeline.mixture.budget import Budget, budget, round_to_total
@@ -249,25 +254,29 @@ def _read_part(
     path: Path, documents: npt.NDArray[np.void], shares: Shares, languages: Sequence[str]
 ) -> npt.NDArray[np.void]:
     """Join pointers and token counts of one part."""
-    pointers = read_part(path)
+    pointers = read_part(path, ["doc_id", "source", "lang", "split", "repeats"])
     table = np.zeros(len(documents), dtype=ENTRY)
     if pointers.num_rows != len(documents):
         raise DataError(f"{path}: {pointers.num_rows} documents, {len(documents)} tokenized")
-    names = pointers["source"].to_pylist()
+    names = pointers["source"].unique().to_pylist()
     unknown = sorted(set(names) - set(shares.sources))
     if unknown:
         raise DataError(f"{path}: source '{unknown[0]}' is not in {SHARES_NAME}; run mix again")
-    source_of = {name: place for place, name in enumerate(shares.sources)}
-    table["source"] = [source_of[name] for name in names]
+    table["source"] = _places(pointers["source"], shares.sources)
     # A mixed page counts for the language that its source was taken for.
-    table["language"] = [
-        languages.index(lang if lang in languages else shares.languages[source_of[name]])
-        for name, lang in zip(names, pointers["lang"].to_pylist(), strict=True)
-    ]
-    table["held_out"] = [split == Split.VALIDATION for split in pointers["split"].to_pylist()]
+    of_source = np.array([languages.index(lang) for lang in shares.languages])
+    language = _places(pointers["lang"], languages)
+    table["language"] = np.where(language < 0, of_source[table["source"]], language)
+    table["held_out"] = _places(pointers["split"], [Split.VALIDATION]) == 0
     table["repeats"] = pointers["repeats"].to_numpy()
     table["start"][1:] = documents["end"][:-1]
     table["num_tokens"] = documents["end"] - table["start"]
     table["num_bytes"] = documents["num_bytes"]
     table["key"] = hash_ids(pointers["doc_id"].to_pylist(), seed=shares.seed)
     return table
+
+
+def _places(column: pa.ChunkedArray, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return where each value of a column stands among names, -1 for elsewhere, shape (num_rows,)."""
+    found = pc.index_in(column, value_set=pa.array(names, pa.string()))
+    return found.fill_null(-1).to_numpy().astype(np.int64)

@@ -5,7 +5,6 @@ Windows are independent: they are packed side by side, and each is remembered as
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -109,20 +108,20 @@ def _block(
     borders = rows.offsets[block.start : block.stop + 1]
     within = slice(borders[0], borders[-1])
     chosen = documents[rows.document[within]]
-    sizes = rows.num_tokens[within]
+    starts, sizes = rows.start[within], rows.num_tokens[within]
     num_segments = np.diff(borders)
     segments = np.zeros(len(chosen), dtype=SEGMENT)
     segments["num_tokens"], segments["source"] = sizes, chosen["source"]
-    # Plain numbers: to ask a record of an array for one field takes longer than to read the ids.
-    told = map(_Document._make, chosen[list(_Document._fields)].tolist())
-    pieces = enumerate(zip(told, rows.start[within].tolist(), sizes.tolist(), strict=True))
-    for row, count in enumerate(num_segments.tolist()):
-        at = 0
-        for place, (document, start, size) in itertools.islice(pieces, count):
-            ids[row, at : at + size], segments["num_bytes"][place] = store.segment(
-                document, start, size
-            )
-            at += size
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    first_of_row = np.arange(len(block)) * header.seq_len - ends[borders[:-1] - borders[0]]
+    places = ends[:-1] + np.repeat(first_of_row, num_segments)
+    flat = ids.reshape(-1)
+    store.read(flat, places, chosen["part"], chosen["start"] + starts, sizes)
+    segments["num_bytes"] = chosen["num_bytes"]
+    for cut in np.flatnonzero(sizes < chosen["num_tokens"]).tolist():
+        document = _Document(*chosen[list(_Document._fields)][cut].tolist())
+        piece = flat[places[cut] : places[cut] + sizes[cut]]
+        segments["num_bytes"][cut] = store.bytes_of_fragment(document, int(starts[cut]), piece)
     return RowBlock(ids, num_segments, segments)
 
 
@@ -154,35 +153,56 @@ class _TokenStore:
         while self._open:
             self._open.popitem()[1].close()
 
-    def segment(self, document: _Document, start: int, num_tokens: int) -> tuple[np.ndarray, int]:
-        """Return a stretch of a document's ids, and the bytes of text that its predicted tokens stand for.
+    def read(
+        self,
+        ids: npt.NDArray[np.integer],
+        places: npt.NDArray[np.integer],
+        parts: npt.NDArray[np.integer],
+        firsts: npt.NDArray[np.integer],
+        sizes: npt.NDArray[np.integer],
+    ) -> None:
+        """Copy stretches of parts to their places in `ids`; all counted in ids.
+
+        Raises:
+            DataError: A file ends before a stretch does.
+        """
+        size = self._dtype.itemsize
+        to = ids.view(np.uint8).data
+        # As they lie in the store: a part is opened once, and read forwards.
+        order = np.lexsort((firsts, parts))
+        columns = (parts, firsts * size, places * size, sizes * size)
+        for part, first, place, num_bytes in zip(
+            *(column[order].tolist() for column in columns), strict=True
+        ):
+            self._fill(to[place : place + num_bytes], part, first)
+
+    def bytes_of_fragment(self, document: _Document, start: int, piece: npt.NDArray) -> int:
+        """Return the bytes of text that the predicted tokens of a fragment stand for.
 
         The first token of a fragment that does not begin its document is never predicted. The first fragment
         takes whatever a tokenizer drops or adds (a leading space), so that all fragments and first tokens together
         have the bytes of the document.
 
-        Raises:
-            DataError: The file ends before it.
+        Args:
+            document: Its document.
+            start: Its first token in the document.
+            piece: Its ids.
         """
-        piece = self._read(document, start, num_tokens)
-        if num_tokens == document.num_tokens:
-            return piece, document.num_bytes
         if start > 0:
-            return piece, int(self._lengths[piece[1:]].sum())
-        rest = self._read(document, num_tokens, document.num_tokens - num_tokens)
-        return piece, document.num_bytes - int(self._lengths[rest].sum())
+            return int(self._lengths[piece[1:]].sum())
+        rest = np.empty(document.num_tokens - len(piece), dtype=self._dtype)
+        first = (document.start + len(piece)) * self._dtype.itemsize
+        self._fill(rest.view(np.uint8).data, document.part, first)
+        return document.num_bytes - int(self._lengths[rest].sum())
 
-    def _read(self, document: _Document, start: int, num_tokens: int) -> np.ndarray:
-        stream = self._stream(document.part)
-        size = self._dtype.itemsize
-        first = document.start + start
-        data = os.pread(stream.fileno(), num_tokens * size, first * size)
-        if len(data) != num_tokens * size:
+    def _fill(self, to: memoryview, part: int, first: int) -> None:
+        """Read bytes of a part from `first` on."""
+        stream = self._stream(part)
+        if os.preadv(stream.fileno(), [to], first) != len(to):
             raise DataError(
-                f"{stream.name}: ends inside a document at byte {first * size}; the file is damaged: "
+                f"{stream.name}: ends inside a document at byte {first}; the file is damaged: "
                 "delete its folder and pack again"
             )
-        return np.frombuffer(data, dtype=self._dtype)
 
     def _stream(self, part: int) -> BinaryIO:
         """Return the file of a part; of the others, those that were needed last stay open."""

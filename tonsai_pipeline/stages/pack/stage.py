@@ -117,11 +117,11 @@ def pack(
     table, shares = take_part(table, shares, config.documents_frac)
     run = plan_run(table, shares, mixture.path)
     header = _header(info, shares, config)
+    tokenizer_json = (tokenizer.path / "tokenizer.json").read_bytes()
     if config.canaries.copies:
-        text = (tokenizer.path / "tokenizer.json").read_text(encoding="utf-8")
-        encoder = Encoder(text, info, header.dtype)
+        encoder = Encoder(tokenizer_json, info, header.dtype)
         table, run = plant(table, run, folder, folder / _PLANS, config=config, encoder=encoder)
-    lengths = token_lengths((tokenizer.path / "tokenizer.json").read_bytes())
+    lengths = token_lengths(tokenizer_json)
     packer = _Packer(folder, config, header, table, lengths, engine)
     results = {TRAIN: packer.train(run, shares)}
     for number, language in enumerate(table.languages):

@@ -201,8 +201,7 @@ def _open_encoder(path: Path, digest: str, *, parallel: bool, fast: bool) -> Enc
     del digest
     info = parse_info((path.parent / INFO_NAME).read_bytes())
     dtype = id_dtype(info.padded_vocab_size)
-    text = path.read_text(encoding="utf-8")
-    return Encoder(text, info, dtype, fast=fast, parallel=parallel)
+    return Encoder(path.read_bytes(), info, dtype, fast=fast, parallel=parallel)
 
 
 ENCODER = Stage(

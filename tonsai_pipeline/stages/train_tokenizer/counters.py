@@ -58,7 +58,7 @@ class _BaseTokens:
             number: token
             for token, number in found.tokenizer.get_vocab(with_added_tokens=True).items()
         }
-        self._encoder = Encoder(found.tokenizer.to_str(), info, np.uint32, fast=fast)
+        self._encoder = Encoder(found.tokenizer.to_str().encode(), info, np.uint32, fast=fast)
 
     def __call__(self, texts: pa.Array) -> dict[str, int]:
         ids, _ = self._encoder.encode(texts)
