@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.builders import open_in, peak_mb
-from tonsai_pipeline.engine import numba_tables  # noqa: F401 - imported before the clock starts
+from tonsai_pipeline.engine import preloaded  # noqa: F401 - imported before the clock starts
 from tonsai_pipeline.lineage.builder import all_dumps
 from tonsai_pipeline.pipeline import PIPELINE
 from tonsai_pipeline.planner.corpus_cost import COSTS_NAME

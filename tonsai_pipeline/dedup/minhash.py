@@ -106,14 +106,13 @@ class Signatures:
 
 
 def make_permutations(num_perm: int, seed: int) -> Permutations:
-    """Return the permutations of `datasketch.MinHash(num_perm, seed, scheme="affine32")`."""
-    # Imported here, for it brings SciPy: 0.7 s in every worker, which needs no permutations of its own.
-    from datasketch import MinHash
+    """Return the permutations of `datasketch.MinHash(num_perm, seed, scheme="affine32")`.
 
-    drawn = np.asarray(
-        MinHash(num_perm=num_perm, seed=seed, scheme=_SCHEME).permutations, np.uint32
-    )
-    return Permutations(drawn[0].copy(), drawn[1].copy())
+    Drawn here as there: to import datasketch is to load SciPy, 0.7 s before the first document of a stage.
+    """
+    generator = np.random.RandomState(seed)
+    odd = generator.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return Permutations(odd, generator.randint(0, 1 << 32, num_perm, dtype=np.uint32))
 
 
 def sign_keys(keys: pa.Array, scheme: SignatureScheme, permutations: Permutations) -> Signatures:

@@ -144,4 +144,7 @@ class RunOptions(dg.Config):
 
 @lru_cache
 def _engine(name: str, num_workers: int) -> Engine:
+    # A run's small stages work in its own process.
+    import tonsai_pipeline.engine.preloaded  # noqa: F401
+
     return open_engine(name, num_workers=num_workers or None)

@@ -28,14 +28,9 @@ from tonsai_pipeline.errors import PartError
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Loaded once in the fork server, shared by all workers: what costs each of them a tenth of a second and more.
-#: pandas is there because pyarrow's first `pa.array` looks for it; the recipe for its pydantic models.
-PRELOADED = [
-    "pyarrow.parquet",
-    "pandas",
-    "tonsai_pipeline.engine.numba_tables",
-    "tonsai_pipeline.recipe",
-]
+#: Loaded once in the fork server, shared by all workers: what costs each of them a tenth of a second and more. The recipe
+#: for its pydantic models.
+PRELOADED = ["tonsai_pipeline.engine.preloaded", "tonsai_pipeline.recipe"]
 
 
 class LocalEngine:

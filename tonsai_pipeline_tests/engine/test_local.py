@@ -16,7 +16,14 @@ import pytest
 from tonsai_pipeline.engine import Engine, open_engine
 from tonsai_pipeline.engine.local import PRELOADED, LocalEngine, _interrupts_later
 from tonsai_pipeline.errors import RecipeError
-from tonsai_pipeline_tests.engine.work import is_loaded, pid_after, square, use_and_leave
+from tonsai_pipeline_tests.engine.work import (
+    is_importable,
+    is_loaded,
+    is_loaded_after_use,
+    pid_after,
+    square,
+    use_and_leave,
+)
 
 
 @pytest.mark.parametrize("workers", ["engine", "two_workers"])
@@ -50,6 +57,15 @@ def test_what_costs_every_worker_is_loaded_once_for_all(two_workers: Engine) -> 
     # The fork server passes over a name that it cannot import.
     found = two_workers.map(is_loaded, [*PRELOADED, *PRELOADED], label="modules")
     assert all(loaded for _, loaded in found)
+
+
+def test_no_worker_loads_what_no_stage_needs(two_workers: Engine) -> None:
+    unwanted = ["pandas", "scipy.linalg", "awkward", "datasketch"]
+    found = two_workers.map(is_loaded_after_use, unwanted, label="modules")
+    assert not any(loaded for _, loaded in found)
+    assert dict(two_workers.map(is_importable, unwanted, label="modules")) == dict.fromkeys(
+        range(4), True
+    )
 
 
 def test_a_closed_engine_starts_again_when_it_is_used() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import signal
 import sys
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from tonsai_pipeline.dedup.minhash import make_permutations
 from tonsai_pipeline.engine import Engine
 from tonsai_pipeline.errors import DataError
+from tonsai_pipeline.text import normalize_batch
 
 
 def square(number: int) -> int:
@@ -21,6 +26,18 @@ def square(number: int) -> int:
 
 def is_loaded(module: str) -> bool:
     return module in sys.modules
+
+
+def is_loaded_after_use(module: str) -> bool:
+    """Tell whether a module is loaded once arrays were made, compiled code was called and permutations were drawn."""
+    assert len(make_permutations(8, seed=1).a) == 8
+    assert normalize_batch(pa.array(["a"])).to_pylist() == ["a"]
+    return module in sys.modules
+
+
+def is_importable(module: str) -> bool:
+    importlib.import_module(module)
+    return True
 
 
 def pid_after(seconds: float) -> int:
