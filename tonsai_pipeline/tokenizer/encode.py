@@ -130,7 +130,6 @@ class Encoder:
             self._plain.encode_special_tokens = True
             if fast:
                 self._open_fast(state)
-            del state
 
     @property
     def is_fast(self) -> bool:
