@@ -121,13 +121,13 @@ def run_graph(
         recipe: The settings.
         workspace: Where data lies.
         options: Settings that cannot change the result.
-        select: Asset names; empty for all.
+        select: Asset names, made with all that they are made from; with `force` they alone; empty for all.
 
     Raises:
         RecipeError: An asset name is unknown.
         TonsaiError: An asset failed, or a check that keeps others from running; the message is the asset's own.
     """
-    chosen = _chosen(recipe, select)
+    chosen = _chosen(recipe, select, alone=options.force)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     layout = workspace.store(recipe).layout
     with open_instance(layout.root) as instance:
@@ -142,13 +142,15 @@ def run_graph(
         )
 
 
-def _chosen(recipe: Recipe, select: Sequence[str]) -> set[str]:
+def _chosen(recipe: Recipe, select: Sequence[str], *, alone: bool) -> set[str]:
     known = (CATALOG, *(stage.name for stage in PIPELINE.assets(recipe)))
     if unknown := [name for name in select if name not in known]:
         raise RecipeError(
             f"--select: unknown asset {', '.join(unknown)}; assets are: {', '.join(known)}"
         )
-    return set(select or known)
+    if not select:
+        return set(known)
+    return set(select) if alone else set(PIPELINE.up_to(*select, recipe=recipe))
 
 
 class _Runner:

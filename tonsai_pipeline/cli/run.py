@@ -21,7 +21,11 @@ def run(
     recipe: RecipeOption = "demo",
     select: Annotated[
         list[str] | None,
-        typer.Option("--select", "-s", help="Only these assets (repeatable, or comma-separated)."),
+        typer.Option(
+            "--select",
+            "-s",
+            help="These assets and what they are made from, with --force they alone (repeatable, or comma-separated).",
+        ),
     ] = None,
     data: DataOption = None,
     home: HomeOption = None,

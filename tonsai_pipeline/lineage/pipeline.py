@@ -108,13 +108,13 @@ class Pipeline:
             if not stage.part_of and (recipe is None or _is_of(recipe, stage))
         ]
 
-    def up_to(self, asset: str) -> list[str]:
-        """Return the names of an asset and of those that it is made from, in order."""
-        wanted = {asset}
-        for stage in reversed(self.assets()):
+    def up_to(self, *assets: str, recipe: Recipe | None = None) -> list[str]:
+        """Return the names of assets and of those that they are made from, in order; of a recipe, if one is given."""
+        wanted, known = set(assets), self.assets(recipe)
+        for stage in reversed(known):
             if stage.name in wanted:
-                wanted |= set(self.upstream_assets(stage.name))
-        return [stage.name for stage in self.assets() if stage.name in wanted]
+                wanted |= set(self.upstream_assets(stage.name, recipe))
+        return [stage.name for stage in known if stage.name in wanted]
 
     def upstream_assets(self, asset: str, recipe: Recipe | None = None) -> dict[str, bool]:
         """Return the assets that an asset reads, itself or through its inner stages: name -> one a dump?

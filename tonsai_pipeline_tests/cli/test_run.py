@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,23 @@ def test_a_model_of_another_seed_teaches_and_is_not_trained_again(finished):
     assert report["teachers"] == [f"pretrained_model/all/{teacher.name}"]
     assert (teacher / "timings.json").stat().st_mtime_ns == written
     assert read_metrics(student / "metrics.jsonl") != read_metrics(teacher / "metrics.jsonl")
+
+
+@pytest.mark.slow
+def test_a_selected_asset_brings_what_it_is_made_from_and_nothing_else(finished, tmp_path):
+    place, _ = finished
+    shutil.copytree(place / "home" / "inbox", tmp_path / "home" / "inbox")
+    for name in ("dagster.yaml", "tiny.yaml"):
+        shutil.copy(place / name, tmp_path)
+    select = ("run", "--recipe", "tiny.yaml", "--select", "kept_documents")
+    tonsai(*select, cwd=tmp_path)
+    made = {path.name for path in (tmp_path / "home" / "artifacts").iterdir()}
+    assert {"raw_documents", "deduplicated_documents", "kept_documents"} <= made
+    assert not {"scored_documents", "training_mixture"} & made
+    again = tonsai(*select, "--force", cwd=tmp_path)
+    assert [line.split()[1] for line in again.stderr.splitlines() if line.startswith("  made")] == [
+        "kept_documents"
+    ]
 
 
 @pytest.mark.slow
