@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tonsai_pipeline.text.utf8 import Texts
+from tonsai_pipeline.compiled import kernel
+from tonsai_pipeline.text.utf8 import Texts, batch_of_arrow
 
 #: Bumped when the same text would be counted or masked otherwise.
 PII_VERSION = 1
@@ -58,14 +61,73 @@ def count_pii(texts: Texts) -> dict[str, pa.Array]:
         >>> {kind: counts.to_pylist() for kind, counts in found.items()}
         {'email': [1, 0], 'ip': [0, 0], 'phone': [1, 0], 'national_id': [0, 0]}
     """
+    may_hold = _may_hold(texts)
     counts = {}
     for kind, pattern in PATTERNS.items():
+        places = np.flatnonzero(may_hold[kind])
+        chosen = texts.take(pa.array(places))
+        if kind == "national_id":  # a telephone number could be counted a second time
+            chosen = mask_pii(chosen, ["phone"])
         options = pc.MatchSubstringOptions(pattern)
-        found = pc.call_function("count_substring_regex", [texts], options)
-        counts[kind] = found.cast(pa.int32())
-        if kind == "phone":  # the one that could be counted a second time
-            texts = mask_pii(texts, ["phone"])
+        found = pc.call_function("count_substring_regex", [chosen], options)
+        all_counts = np.zeros(len(texts), dtype=np.int32)
+        all_counts[places] = found.to_numpy()
+        counts[kind] = pa.array(all_counts)
     return counts
+
+
+def _may_hold(texts: Texts) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return by kind which texts are worth a search: five passes of RE2 took a sixth of the time of scoring."""
+    batch = batch_of_arrow(texts)
+    num_digits, has_dots, has_at = _scan(batch.data, batch.offsets)
+    return {
+        "email": has_at,
+        "ip": has_dots,
+        "phone": num_digits >= 7,
+        "national_id": num_digits >= 9,
+    }
+
+
+@kernel
+def _scan(data, offsets):
+    """Return of each text the most digits in a stretch of digits and what may stand between them.
+
+    And whether a stretch has the dots and digits of an IP address; and whether the text has an @.
+    """
+    num_texts = len(offsets) - 1
+    most_digits = np.zeros(num_texts, dtype=np.int64)
+    has_dots = np.zeros(num_texts, dtype=np.bool_)
+    has_at = np.zeros(num_texts, dtype=np.bool_)
+    for text in range(num_texts):
+        at, end = offsets[text], offsets[text + 1]
+        digits = dots = 0
+        while at < end:
+            byte = data[at]
+            at += 1
+            if 0x30 <= byte <= 0x39:
+                digits += 1
+                continue
+            if byte == 0xE1:  # of three bytes
+                if data[at] == 0x9F and 0xA0 <= data[at + 1] <= 0xA9:  # a Khmer digit
+                    digits += 1
+                    at += 2
+                    continue
+                at += 2
+            elif byte == 0x40:
+                has_at[text] = True
+            if digits == 0:
+                continue
+            if byte == 0x2E:
+                dots += 1
+            elif byte == 0xC2 and data[at] == 0xA0:  # no-break space
+                at += 1
+            elif not (byte == 0x20 or byte == 0x28 or byte == 0x29 or byte == 0x2B or byte == 0x2D):
+                most_digits[text] = max(most_digits[text], digits)
+                has_dots[text] |= dots >= 3 and digits >= 4
+                digits = dots = 0
+        most_digits[text] = max(most_digits[text], digits)
+        has_dots[text] |= dots >= 3 and digits >= 4
+    return most_digits, has_dots, has_at
 
 
 def mask_pii(texts: Texts, kinds: Iterable[str]) -> Texts:

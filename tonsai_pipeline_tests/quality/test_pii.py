@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tonsai_pipeline.quality.pii import MASKS, PATTERNS, count_pii, mask_pii
 
@@ -54,6 +57,18 @@ def test_masked_text_holds_none_of_it_and_keeps_the_rest() -> None:
 
 def test_only_what_is_asked_for_is_masked() -> None:
     assert mask_pii(pa.array(["a@b.org 10.0.0.1"]), ["ip"])[0].as_py() == f"a@b.org {MASKS['ip']}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("0159.-+() @a\u00a0\u17e0\u17e8\u17e5\u1780\n", max_size=40), max_size=8))
+def test_no_text_that_holds_something_is_passed_over(texts: list[str]) -> None:
+    said = pa.array([*texts, "8 - 1"], pa.large_string())
+    found = count_pii(said)
+    for kind, pattern in PATTERNS.items():
+        searched = mask_pii(said, ["phone"]) if kind == "national_id" else said
+        options = pc.MatchSubstringOptions(pattern)
+        expected = pc.call_function("count_substring_regex", [searched], options)
+        assert found[kind].to_pylist() == expected.to_pylist()
 
 
 def test_an_unknown_kind_is_refused() -> None:
