@@ -63,6 +63,14 @@ def test_the_status_file_decides_and_not_the_exit_code(tmp_path: Path) -> None:
     result.raise_for_failure()
 
 
+def test_a_file_of_the_working_folder_named_as_a_module_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('mine')\n")
+    monkeypatch.chdir(tmp_path)
+    assert start(tmp_path, "finish").state == "finished"
+
+
 def test_an_old_status_file_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text('{"state": "finished"}')
     result = start(tmp_path, "vanish")

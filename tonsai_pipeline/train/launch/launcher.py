@@ -229,6 +229,8 @@ def _start(spec: LaunchSpec, env: Mapping[str, str], grace_s: float) -> subproce
         "OMP_NUM_THREADS": str(threads),
         **waiting_policy(os.environ),
         "PYTHONUNBUFFERED": "1",
+        # Else a file of the working folder that is named as a module is imported in its place.
+        "PYTHONSAFEPATH": "1",
         # torchrun kills workers that are still saving after 30 s unless asked to wait.
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(grace_s)),
         **os.environ,

@@ -47,7 +47,7 @@ def read_in_process(
         `text`, `fonts`, `font_runs`, `page_starts`, `num_pages`, `num_read`, `title`, and the numbers of the pages without text,
         by reason: `PAGE_REASONS`; or `problem` (a reason of `BAD_ROW_REASONS`) and `detail`.
     """
-    command = [sys.executable, "-m", __name__, path, str(max_bytes), str(max_cpu_s)]
+    command = [sys.executable, "-P", "-m", __name__, path, str(max_bytes), str(max_cpu_s)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=max_wall_s, check=False)
     except subprocess.TimeoutExpired:
