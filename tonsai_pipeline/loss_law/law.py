@@ -2,10 +2,11 @@
 
     Runs ──every exponent of a grid: least squares──▶ how well each fits ──draw 2,000──▶ Law each ──▶ Interval
 
-    bpb = floor + A / N^a + B / (T + S)^b + C x (passes - 1) x N / U      T = U x (1 + R (1 - e^(-(passes - 1) / R)))
+    bpb = floor + A / N^a + B / (T + S)^(b N^h) + C x (passes - 1) x N / U      T = U x (1 + R (1 - e^(-(passes - 1) / R)))
 
 N weights, U unique tokens read, passes = tokens / U. S is where the power law starts: runs of fewer tokens have hardly begun
-to learn, and each doubling of the text gains them more than the one before, which no power law does.
+to learn, and each doubling of the text gains them more than the one before, which no power law does. h says how much more text gains
+a larger network; N in units of the runs' middle, so that b is theirs.
 
 With given exponents the law is linear, so every set of exponents of a grid is fitted exactly, and none is lost in a local
 minimum. Exponents are then drawn by how well they fit and how near they are to published ones, coefficients from measurements
@@ -14,7 +15,8 @@ predicted.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556 (sizes and tokens); Muennighoff et al. 2023, arXiv:2305.16264 (T, with R
 about 15); Lovelace et al. 2026, arXiv:2605.01640 (an additive penalty with one coefficient); Alabdulmohsin et al. 2022,
-arXiv:2209.06640 (curves before their power law). S, the penalty's form, the grid, the weights and the draws are ours.
+arXiv:2209.06640 (curves before their power law); Li et al. 2025, Farseer, arXiv:2506.10972 (an exponent of text that follows size). S, the
+forms of h and of the penalty, the grid, the weights and the draws are ours.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ _PUBLISHED, _SPREAD = (0.34, 0.3), 0.4
 _REPEATS = (2.0, 5.0, 15.0, 45.0)
 #: S, in the middle amount of text of the runs.
 _STARTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+#: h.
+_GROWTHS = (0.0, 0.15, 0.3, 0.45)
 #: How the noise that a run is given falls with its tokens; ours, as S: chosen on the pilots of docs/pilot.md.
 _NEARNESS = 0.5
 _NUM_DRAWS = 2000
@@ -97,7 +101,7 @@ class Fit:
     """Laws drawn by how well they fit.
 
     Args:
-        exponents: a, b, R and S of each, S in units of `scale`, shape (num_draws, 4).
+        exponents: a, b, R, S and h of each, S in units of `scale`, shape (num_draws, 5).
         coefficients: Floor, A, B, C of each, for N, T and U in units of `scale`, shape (num_draws, 4).
         noise: Residual deviation of each, relative; shape (num_draws,).
         scale: Unit of N and of T.
@@ -184,7 +188,7 @@ def fit(runs: Sequence[Run], *, seed: int = 0) -> Fit:
         _middle([run.unique_tokens for run in runs]),
     )
     repeats = _REPEATS if has_repeats else (_REPEATS[2],)
-    grid = np.array(list(itertools.product(_EXPONENTS, _EXPONENTS, repeats, _STARTS)))
+    grid = np.array(list(itertools.product(_EXPONENTS, _EXPONENTS, repeats, _STARTS, _GROWTHS)))
     measured = np.array([run.bits_per_byte for run in runs])
     near = np.array([run.tokens for run in runs]) ** _NEARNESS
     near /= np.sqrt((near**2).mean())
@@ -250,9 +254,9 @@ def _columns(
     n = np.array([run.num_weights for run in runs])[None] / scale[0]
     u = np.array([run.unique_tokens for run in runs])[None] / scale[1]
     more = np.maximum(np.array([run.passes for run in runs])[None] - 1.0, 0.0)
-    a, b, r, start = (exponents[:, place, None] for place in range(4))
+    a, b, r, start, h = (exponents[:, place, None] for place in range(5))
     text = u * (1.0 + r * (1.0 - np.exp(-more / r))) + start
-    parts = [np.ones_like(a * n), np.broadcast_to(n**-a, (a * n).shape), text**-b]
+    parts = [np.ones_like(a * n), np.broadcast_to(n**-a, (a * n).shape), text ** (-b * n**h)]
     if has_repeats:
         parts.append(np.broadcast_to(more * n / u, parts[0].shape))
     return np.stack(parts, axis=2)

@@ -11,10 +11,16 @@ R = 15.0
 
 
 def bits(
-    n: float, u: float, passes: float = 1.0, penalty: float = 2e-3, start: float = 0.0
+    n: float,
+    u: float,
+    passes: float = 1.0,
+    penalty: float = 2e-3,
+    start: float = 0.0,
+    growth: float = 0.0,
 ) -> float:
     text = u * (1.0 + R * (1.0 - np.exp(-(passes - 1.0) / R))) + start
-    return 0.5 + 30 / n**0.4 + 20 / text**0.3 + penalty * (passes - 1.0) * n / u
+    by_text = 0.5 * (text / 2e5) ** (-0.3 * (n / 2.4e5) ** growth)
+    return 0.5 + 30 / n**0.4 + by_text + penalty * (passes - 1.0) * n / u
 
 
 def runs(
@@ -23,13 +29,14 @@ def runs(
     noise: float = 0.0,
     sizes: tuple[float, ...] = (1.2e5, 2.4e5, 4.8e5),
     start: float = 0.0,
+    growth: float = 0.0,
 ) -> list[Run]:
     places = [(n, u, 1.0) for n in sizes for u in (1e5, 2e5, 4e5)]
     places += [(n, 1e5, 3.0) for n in sizes] + [(sizes[1], u, 3.0) for u in (2e5, 4e5)]
     places += [(sizes[1], 2e5, 1.0)] * 2
     errors = 1.0 + noise * np.random.default_rng(seed).standard_normal(len(places))
     return [
-        Run(n, u, passes * u, bits(n, u, passes, start=start) * error)
+        Run(n, u, passes * u, bits(n, u, passes, start=start, growth=growth) * error)
         for (n, u, passes), error in zip(places, errors, strict=True)
     ]
 
@@ -69,6 +76,13 @@ def test_a_ladder_that_begins_before_the_law_is_told_and_followed() -> None:
     assert 0 < law.start.low < start < 2.5 * law.start.high
     assert law.predict(TARGET).value == pytest.approx(bits(9.6e5, 8e5, 1.2, start=start), rel=0.015)
     assert fit(runs(noise=0.002)).start.low == 0
+
+
+def test_text_that_gains_larger_networks_more_is_told() -> None:
+    made = runs(noise=0.002, growth=0.3)
+    truth = bits(9.6e5, 8e5, 1.2, growth=0.3)
+    assert fit(made).predict(TARGET).value == pytest.approx(truth, rel=0.02)
+    assert truth < 0.96 * TRUTH  # what a law without it says
 
 
 def test_more_noise_and_fewer_sizes_widen_the_interval() -> None:
