@@ -143,6 +143,11 @@ class Fit:
         """S, in tokens. Where its low end is above 0, the shortest runs have not reached the power law."""
         return interval(self.exponents[:, 3] * self.scale[1])
 
+    @property
+    def growth(self) -> Interval:
+        """h."""
+        return interval(self.exponents[:, 4])
+
     def exponent(self, name: str) -> tuple[Interval, bool]:
         """Return `size`, `text` or `repeats`, and whether the runs resolve it.
 

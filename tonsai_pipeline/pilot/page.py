@@ -92,6 +92,10 @@ def _resolved(languages: Mapping[str, Mapping[str, Any]]) -> Iterable[Sequence[s
                 )
         if "law" in found:
             yield _start(lang, found["law"]["start"])
+            growth = found["law"]["growth"]
+            told = f"{growth['value']:.2f} ({growth['low']:.2f}-{growth['high']:.2f})"
+            verdict = "yes" if growth["low"] > 0 else "not told from 0"
+            yield "text gains larger networks more (h)", lang, told, verdict
             yield "misfit of the law", lang, f"{found['law']['residual']:.2%}", ""
         for effect in found["effects"]:
             better = "better" if effect["change"] < 0 else "worse"

@@ -23,7 +23,7 @@ from tonsai_pipeline.storage.manifest import fingerprint
 from tonsai_pipeline.storage.store import Artifact
 
 REPORT, PREDICTION_NAME, PAGE_NAME = "pilot_report", "prediction.json", "pilot.md"
-_VERSION = "4"
+_VERSION = "5"
 
 
 def summarize(pilot: Pilot, points: Sequence[Point] | None = None) -> Artifact:
@@ -142,6 +142,7 @@ def _law(law: Fit) -> dict[str, Any]:
     return {
         "residual": law.residual,
         "start": asdict(law.start),
+        "growth": asdict(law.growth),
         **{name: {**asdict(value), "is_resolved": ok} for name, (value, ok) in found.items()},
     }
 
