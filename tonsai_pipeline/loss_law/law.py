@@ -145,7 +145,7 @@ class Fit:
 
     @property
     def growth(self) -> Interval:
-        """h."""
+        """How much more text gains a larger network, h; 0 is not at all."""
         return interval(self.exponents[:, 4])
 
     def exponent(self, name: str) -> tuple[Interval, bool]:
