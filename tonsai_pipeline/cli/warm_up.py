@@ -76,9 +76,11 @@ def _convert_fonts() -> None:
 
 def _measure() -> None:
     from tonsai_pipeline.quality.phrases import compile_phrases
+    from tonsai_pipeline.quality.pii import count_pii
     from tonsai_pipeline.quality.signals import measure
 
     measure(_texts(), listed_words=compile_phrases(["word"]))
+    count_pii(_texts())
 
 
 def _write_features() -> None:
