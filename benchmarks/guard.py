@@ -49,7 +49,7 @@ RATIOS: Mapping[str, float] = {
     "shingles": 0.72,
     "signatures": 1.2,
     "quality signals": 5.9,
-    "personal data": 3.8,
+    "personal data": 1.0,
     "pack": 1.9,
 }
 
