@@ -71,14 +71,13 @@ def pilot(
     from tonsai_pipeline.loss_law.ladder import within
     from tonsai_pipeline.pilot.cost import too_short
     from tonsai_pipeline.pilot.points import Pilot
-    from tonsai_pipeline.pipeline import CATALOG, PIPELINE
 
     console = Console(highlight=False, soft_wrap=True)
     options = GraphOptions(home=home, data=data, num_workers=workers)
     loaded, workspace = open_workspace(recipe, options)
     flops_per_s = tflops * 1e12 if tflops else _promised(loaded, gpu) * mfu
     if not only_plan:
-        run_graph(loaded, workspace, options, [CATALOG, *PIPELINE.up_to("packed_shards")])
+        run_graph(loaded, workspace, options, ["packed_shards"])
     own = None
     with suppress(ManifestError):  # nothing was made yet: the plan follows from the recipe alone
         engine = RunOptions(num_workers=workers).open_engine

@@ -46,7 +46,6 @@ def prepare(
     from tonsai_pipeline.cli.graph import GraphOptions, open_reader, open_workspace, run_graph
     from tonsai_pipeline.cli.single_step import HELD_OUT_NAME, location, shares, write_recipe
     from tonsai_pipeline.export.dataset import export_dataset
-    from tonsai_pipeline.pipeline import PIPELINE
     from tonsai_pipeline.storage.files import write_json
 
     recipe_file = write_recipe(
@@ -66,7 +65,7 @@ def prepare(
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, PIPELINE.up_to("training_mixture"))
+    run_graph(recipe, workspace, options, ["training_mixture"])
     reader = open_reader(recipe, workspace)
     mixed = reader.arguments("training_mixture")["mixed"]
     normalized = {key: reader.build("normalized_documents", key) for key in mixed}

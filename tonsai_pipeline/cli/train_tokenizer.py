@@ -49,7 +49,6 @@ def train_tokenizer(
     )
     from tonsai_pipeline.defs.models.launcher import copy_out
     from tonsai_pipeline.errors import RecipeError
-    from tonsai_pipeline.pipeline import PIPELINE
 
     files = [*(input or []), *(more_input or [])]
     if (dataset_dir is None) == (not files):
@@ -72,6 +71,6 @@ def train_tokenizer(
     )
     options = GraphOptions(home=home, data=Path.cwd(), num_workers=workers)
     recipe, workspace = open_workspace(str(recipe_file), options)
-    run_graph(recipe, workspace, options, PIPELINE.up_to("tokenizer"))
+    run_graph(recipe, workspace, options, ["tokenizer"])
     copy_out(workspace.store(recipe).current("tokenizer").path, output_dir)
     typer.echo(f"tokenizer: {output_dir}")

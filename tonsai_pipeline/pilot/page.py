@@ -84,18 +84,12 @@ def _resolved(languages: Mapping[str, Mapping[str, Any]]) -> Iterable[Sequence[s
         for name, title in _NAMES.items():
             if (value := found.get("law", {}).get(name)) is not None:
                 verdict = "resolved" if value["is_resolved"] else "not resolved"
-                yield (
-                    title,
-                    lang,
-                    f"{value['value']:.2f} ({value['low']:.2f}-{value['high']:.2f})",
-                    verdict,
-                )
+                yield title, lang, _range(value, ".2f"), verdict
         if "law" in found:
             yield _start(lang, found["law"]["start"])
             growth = found["law"]["growth"]
-            told = f"{growth['value']:.2f} ({growth['low']:.2f}-{growth['high']:.2f})"
             verdict = "yes" if growth["low"] > 0 else "not told from 0"
-            yield "text gains larger networks more (h)", lang, told, verdict
+            yield "text gains larger networks more (h)", lang, _range(growth, ".2f"), verdict
             yield "misfit of the law", lang, f"{found['law']['residual']:.2%}", ""
         for effect in found["effects"]:
             better = "better" if effect["change"] < 0 else "worse"
@@ -108,12 +102,12 @@ def _start(lang: str, start: Mapping[str, float]) -> Sequence[str]:
     verdict = "the ladder follows a power law"
     if start["low"] > 0:
         verdict = f"NOT YET a power law: a ladder from {start['value']:,.0f} {lang} tokens on would predict better"
-    return (
-        "tokens before the law (S)",
-        lang,
-        f"{start['value']:,.0f} ({start['low']:,.0f}-{start['high']:,.0f})",
-        verdict,
-    )
+    return "tokens before the law (S)", lang, _range(start, ",.0f"), verdict
+
+
+def _range(found: Mapping[str, Any], form: str) -> str:
+    """Write a number and its interval."""
+    return f"{found['value']:{form}} ({found['low']:{form}}-{found['high']:{form}})"
 
 
 def _points(points: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> list[str]:
